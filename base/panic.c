@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/panic.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static _Thread_local void (*hook_fn)(void *);
+static _Thread_local void *hook_arg;
+
+void panic_set_hook(void (*fn)(void *arg), void *arg)
+{
+	hook_fn = fn;
+	hook_arg = arg;
+}
+
+_Noreturn void panic_at(const char *file, int line, const char *fmt, ...)
+{
+	va_list ap;
+	void (*fn)(void *) = hook_fn;
+
+	hook_fn = NULL;
+	if (fn)
+		fn(hook_arg);
+	fprintf(stderr, "disco: internal error at %s:%d: ", file, line);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	abort();
+}

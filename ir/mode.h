@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef IR_MODE_H
+#define IR_MODE_H
+
+/*
+ * What a translation is specialised on besides its words: bits of guest_state.mode.  vmm/ recomputes the word
+ * whenever Status, FCSR.FR, Debug or the segment of the pc changes.
+ */
+enum ir_mode {
+	MODE_KSU = 3u << 0, /* 0 kernel (or EXL/ERL set), 1 supervisor, 2 user */
+	MODE_KERNEL = 0u,
+	MODE_SUPERVISOR = 1u,
+	MODE_USER = 2u,
+	MODE_FR = 1u << 2,  /* Status.FR: 64-bit FPRs */
+	MODE_CU1 = 1u << 3, /* Status.CU1: FPU usable */
+	MODE_CU0 = 1u << 4, /* Status.CU0: CP0 usable from user mode */
+	MODE_BE = 1u << 5,  /* data and instruction fetches are big-endian (Config.BE, Status.RE) */
+	MODE_ERL = 1u << 6, /* Status.ERL: kuseg is unmapped and uncached */
+	MODE_FPX = 1u << 7, /* some FCSR.Enables bit or FCSR.FS is set: FP arithmetic goes through helpers */
+	/*
+	 * The code runs in an unmapped segment: its virtual address never changes, so guest pcs are constants,
+	 * and the key also holds the virtual page.  Without it code is position-independent: every pc is
+	 * guest_state.pc_page plus a constant.
+	 */
+	MODE_ABS = 1u << 8,
+	MODE_BITS = 9,
+};
+
+#endif

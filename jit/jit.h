@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef JIT_JIT_H
+#define JIT_JIT_H
+
+/*
+ * IR blocks to host code.  One struct jit per vCPU; everything here runs on that vCPU's thread unless said otherwise.
+ *
+ * A translation is known by (code page, offset, mode, abs_page), where a code page stands for a machine page, never for
+ * an address: the same code at another address or in another process is the same translation.
+ */
+#include "base/panic.h"
+#include "ir/ir.h"
+
+struct jit;
+struct code_page;   /* all translations of one machine page */
+struct translation; /* one block (tier 1) or region (tier 2) */
+
+enum tier { TIER_INTERP = 0, TIER_1 = 1, TIER_2 = 2 };
+
+struct jit_config {
+	bool tier1, tier2;
+	bool icount;		     /* emit exact budget checks */
+	bool count_insns;	     /* --stats: emit per-tier instruction counters */
+	uint64_t code_bytes;	     /* limit of code memory; full: everything is dropped */
+	uint32_t hot_threshold;	     /* executions of a block before tier 2 is asked for; 0: default */
+	bool sync_tier2;	     /* compile tier 2 on the vCPU thread, at first execution (--tiers=2) */
+	helper_fn *const *helpers;   /* [NUM_HELPERS] */
+	struct guest_state *gs;
+};
+
+struct jit_stats {
+	uint64_t blocks[3], regions, host_bytes[3], guest_insns_translated[3];
+	uint64_t ns_tier1, ns_tier2;
+	uint64_t links_made, invalidated, flushes, evicted;
+};
+
+MUST_CHECK int jit_new(struct jit **out, const struct jit_config *cfg);
+void jit_free(struct jit *j);
+
+/* ---- code pages. page_key identifies the machine page (its host address); slot points at machine_page.code ---- */
+struct code_page *jit_code_page(struct jit *j, void **slot, const void *page_key);
+
+/* Newest translation (tier 2 before tier 1) or NULL. Cost: one hash probe. */
+struct translation *jit_find(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page);
+
+/*
+ * Compile with tier 1 and install.  page_key is compared by the checked entry against the mapping in force.
+ * Never NULL: when code memory is full, everything is dropped first (so pointers to other translations die).
+ */
+struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const struct ir_block *b);
+
+/*
+ * Ask for tier 2: blocks[0] is the head, the others are reachable from it by direct links inside the same page (or the
+ * same MODE_ABS page).  The IR is consumed (owned by `arena`, which the JIT frees).  Compiled in the background, unless
+ * cfg.sync_tier2.  Returns false if the queue is full or an equal request is pending; the arena is freed then too.
+ */
+struct jit_region {
+	struct arena arena;
+	struct code_page *cp;
+	uint32_t n_blocks;
+	struct ir_block **blocks;
+};
+bool jit_request_tier2(struct jit *j, struct jit_region *r);
+/* Install what the background thread finished. Call at every dispatch that left for POLL or HOT. */
+void jit_install_finished(struct jit *j);
+
+/*
+ * Run from translation t (gs->pc, gs->pc_page, gs->mode and gs->l2tlb are right).  Returns when generated code leaves;
+ * gs->pc is then the next guest instruction.
+ */
+enum exit_reason jit_run(struct jit *j, struct translation *t);
+
+/* After EXIT_LINK: make gs->link (the site that left) jump to `to` from now on, if that is always right. */
+void jit_link(struct jit *j, struct translation *to);
+/* After EXIT_INDIRECT, or any look-up by pc: remember pc -> to in the jump cache. */
+void jit_cache_jump(struct jit *j, uint64_t pc, struct translation *to);
+
+/*
+ * A guest store hit [off, off + bytes) of the page: drop the translations that cover it.  True if any did.
+ * Nothing is reused before the next jit_run, so it may be called from a helper of running code.
+ */
+bool jit_invalidate(struct jit *j, struct code_page *cp, uint32_t off, uint32_t bytes);
+void jit_invalidate_page(struct jit *j, struct code_page *cp);
+bool jit_page_has_code(const struct code_page *cp, uint32_t off, uint32_t bytes);
+void jit_flush(struct jit *j);
+
+const struct jit_stats *jit_stats(const struct jit *j);
+
+/* ---- dumps (jit/dump.c) ---- */
+void jit_dump_host(const struct jit *j, const struct translation *t, FILE *out);
+/* Stages of one region through LLVM: text of the module before and after optimisation, then host code. No install. */
+MUST_CHECK int jit_dump_tier2(struct jit *j, struct ir_block *const *blocks, uint32_t n, bool before, bool after, bool host, FILE *out);
+
+#endif

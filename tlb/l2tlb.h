@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TLB_L2TLB_H
+#define TLB_L2TLB_H
+
+/*
+ * The L2TLB (design.md section 3; CD99; disco-facts.md 4.4).  Two layers:
+ *
+ *  tables  direct-mapped arrays of struct l2tlb_entry that translated code probes inline.  One per address space
+ *	    for user mode, and one per vCPU for kernel mode (KSEG0/1/2/3 is the same in all address spaces; its
+ *	    kuseg entries are dropped on an ASID change).  Pure caches: losing an entry costs a refill only.
+ *  banks   per address space (plus one for global entries): every guest translation that the guest wrote with TLBWI
+ *	    or TLBWR and cannot know to be gone.  A table miss that a bank answers is a refill served without
+ *	    the guest.  What is in a bank depends only on the sequence of guest TLB operations, never on probes,
+ *	    so that a guest takes the same exceptions under every tier.  Bounded; when a bank overflows, it keeps
+ *	    only what the architectural TLB holds.
+ */
+#include "tlb/guest_tlb.h"
+#include "tlb/l2tlb_jit.h"
+
+#include "numa/numa.h"
+
+struct l2tlb;
+
+struct l2tlb_stats {
+	uint64_t refills_bank;	/* table misses that a bank answered: guest refill handler not run, entry not in its TLB */
+	uint64_t refills_arch;	/* ... answered by an entry that the architectural TLB still holds */
+	uint64_t refills_guest; /* guest TLB refill exceptions */
+	uint64_t bank_swaps, banks_dropped, shootdowns;
+};
+
+MUST_CHECK int l2tlb_new(struct l2tlb **out, struct guest_tlb *arch);
+void l2tlb_free(struct l2tlb *l);
+
+/* The table for this ASID and privilege; makes it if need be. Call on every change of either. Never NULL. */
+struct l2tlb_entry *l2tlb_select(struct l2tlb *l, uint8_t asid, bool user);
+
+/*
+ * Authoritative translation of a mapped address: the architectural TLB first, then the bank.
+ * Context vCPU thread; slow path.
+ */
+enum tlb_result l2tlb_translate(struct l2tlb *l, struct gva va, uint8_t asid, enum tlb_access acc, struct gpa *out, bool *dirty);
+
+/*
+ * Fill the table in force for va's page.  Tags say which accesses hit; write only if the caller allows it (dirty, page
+ * not PAGE_CODE ...).  Registers the backmap.  unmapped: KSEG0/KSEG1 or ERL-kuseg.
+ */
+void l2tlb_fill(struct l2tlb *l, struct gva va, struct machine_page *page, bool read, bool write, bool exec);
+
+/* The guest wrote TLB entry i (old is what it held). Called after the architectural TLB was changed. */
+void l2tlb_on_write(struct l2tlb *l, unsigned i, const struct guest_tlb_entry *old, bool random);
+/* TLBP for va missed in the architectural TLB / TLBR read entry i: drop what the guest has now seen to be gone. */
+void l2tlb_on_probe_miss(struct l2tlb *l, struct gva va, uint8_t asid);
+void l2tlb_on_read(struct l2tlb *l, unsigned i);
+
+/* The monitor takes something away from a machine page. */
+void l2tlb_drop_writes(struct l2tlb *l, struct machine_page *page);
+void l2tlb_drop_page(struct l2tlb *l, struct machine_page *page);
+/* Forget every table entry of every space (not the banks). */
+void l2tlb_flush_tables(struct l2tlb *l);
+
+const struct l2tlb_stats *l2tlb_stats(const struct l2tlb *l);
+struct l2tlb_stats *l2tlb_stats_mut(struct l2tlb *l);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMM_VCPU_H
+#define VMM_VCPU_H
+
+#include "frontend/frontend.h"
+#include "jit/jit.h"
+#include "numa/numa.h"
+#include "tlb/guest_tlb.h"
+#include "tlb/l2tlb.h"
+
+struct vm;
+
+struct vcpu_stats {
+	uint64_t exits[NUM_EXITS];
+	uint64_t exceptions[32];
+	uint64_t interrupts;
+	uint64_t slow_loads, slow_stores, mmio_reads, mmio_writes;
+	uint64_t ns_lift, ns_passes;
+	uint64_t interp_insns, smc_stores;
+};
+
+struct vcpu {
+	struct guest_state gs; /* must be first: helpers get a guest_state and cast */
+	struct vm *vm;
+	unsigned node;
+	const struct cpu_model *model;
+	struct frontend *frontend;
+	struct jit *jit; /* NULL under --tiers=interp */
+	struct guest_tlb tlb;
+	struct l2tlb *l2tlb;
+	struct arena arena; /* scratch of the translation in progress */
+
+	/* Interrupt pins 2..7 as devices drive them (Cause.IP[7:2]); timer is IP7. vCPU thread. */
+	uint32_t irq_lines;
+	bool idle; /* executed WAIT, no interrupt since */
+
+	/* Count/Compare: Count = virtual time * count_hz + count_base (vmm/clock.h). */
+	uint64_t count_hz;
+	uint32_t count_base;
+	bool timer_pending;
+	uint32_t random_state;
+
+	struct vcpu_stats stats;
+};
+
+static inline struct vcpu *vcpu_of(struct guest_state *gs) { return (struct vcpu *)gs; }
+
+#endif
