@@ -8,7 +8,7 @@
  *   guest exception  enum mips_exc (ir/guest_state.h)
  *   internal bug     panic(): prints, then abort().  No guest input, image or option reaches it.
  */
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK        __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 
 /* Report a bug of Disco itself and abort.  Any thread. */

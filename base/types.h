@@ -25,12 +25,21 @@ struct mpa {
 
 #define PAGE_SHIFT 12
 #define PAGE_BYTES 4096u
-#define PAGE_MASK ((uint64_t)PAGE_BYTES - 1)
+#define PAGE_MASK  ((uint64_t)PAGE_BYTES - 1)
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-static inline struct gva gva(uint64_t v) { return (struct gva){v}; }
-static inline struct gpa gpa(uint64_t v) { return (struct gpa){v}; }
-static inline struct mpa mpa(uint64_t v) { return (struct mpa){v}; }
+static inline struct gva gva(uint64_t v)
+{
+	return (struct gva){v};
+}
+static inline struct gpa gpa(uint64_t v)
+{
+	return (struct gpa){v};
+}
+static inline struct mpa mpa(uint64_t v)
+{
+	return (struct mpa){v};
+}
 
 #endif
