@@ -93,6 +93,7 @@ struct guest_state {
 	uint64_t lladdr;     /* physical address of the linked word */
 	uint64_t llval;
 	uint64_t insns[4]; /* --stats: guest instructions executed, by enum tier of jit.h; [0] interpreter */
+	uint64_t probes;   /* --stats: inlined L2TLB probes (LOADs and STOREs executed by tiers 1 and 2) */
 
 	struct l2tlb_entry *l2tlb; /* base of the table in force; pinned too */
 	struct jit_link *link;	   /* EXIT_LINK: the site that wants to be linked */
@@ -103,6 +104,7 @@ struct guest_state {
 	void *ret_ring;
 	uint64_t host_sp;   /* jit/: stack pointer of the entry trampoline */
 	uint64_t scratch[8]; /* jit/: spill slots of stubs */
+	uint32_t fcr0;	     /* FIR; constant, cpu_model.fir (vmm/ sets it at reset) */
 
 	uint64_t cp0[32 * 8]; /* by CP0_INDEX; which are live and writable is cp0.def's business */
 };

@@ -36,7 +36,7 @@ enum ir_effect {
 };
 
 struct ir_op_info {
-	const char *name; /* lower case, as in the text form */
+	const char *name; /* as in ops.def; the text form has it in lower case */
 	uint8_t result, arg[3], imm, effect;
 };
 extern const struct ir_op_info ir_op_info[NUM_IR_OPS];
@@ -147,7 +147,7 @@ void ir_setreg(struct ir_block *b, unsigned reg, ir_ref v);
 /* NULL if well-formed, else what is wrong and where (static or arena storage). Cost O(n). */
 const char *ir_verify(const struct ir_block *b);
 
-/* ---- text.c ---- */
+/* ---- print.c, parse.c ---- */
 void ir_print(FILE *out, const struct ir_block *b);
 /* Parse what ir_print wrote.  NULL with *err set (arena storage, "line N: ...") on bad input of any kind. */
 struct ir_block *ir_parse(struct arena *a, const char *text, const char **err);
