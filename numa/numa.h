@@ -12,9 +12,11 @@
 #include "base/types.h"
 
 #define NUMA_MAX_NODES 64
-#define NUMA_BACKMAPS 4
+#define NUMA_BACKMAPS  4
 
 struct pmap;
+struct l2tlb;
+struct l2tlb_entry;
 struct machine; /* all machine memory of one monitor process */
 
 /* Where a guest-virtual mapping of a machine page sits in some L2TLB, so that it can be shot down exactly. */
@@ -23,24 +25,27 @@ struct backmap {
 };
 
 enum page_flags {
-	PAGE_CODE = 1u << 0,	/* holds translations: no write tags (self-modifying code) */
-	PAGE_SHARED = 1u << 1,	/* more than one pmap entry: copy-on-write */
+	PAGE_CODE = 1u << 0,    /* holds translations: no write tags (self-modifying code) */
+	PAGE_SHARED = 1u << 1,  /* more than one pmap entry: copy-on-write */
 	PAGE_REPLICA = 1u << 2, /* a replica of another page */
 };
 
 /* One row of the memmap. */
 struct machine_page {
-	uint8_t *host;	/* PAGE_BYTES of it, page-aligned, never moves while the page is allocated */
-	uint32_t mpn;	/* machine page number = index in the memmap */
+	uint8_t *host; /* PAGE_BYTES of it, page-aligned, never moves while the page is allocated */
+	uint32_t mpn;  /* machine page number = index in the memmap */
 	uint16_t node;
-	uint16_t flags; /* enum page_flags */
+	uint16_t flags;     /* enum page_flags */
 	struct pmap *owner; /* first VM that maps it ... */
-	uint64_t gpn;	    /* ... and where */
+	uint64_t gpn;       /* ... and where */
 	uint32_t refs;
-	uint8_t n_backmaps;	 /* entries used below */
+	uint8_t n_backmaps;     /* entries used below */
 	bool backmaps_overflow; /* more exist than were recorded: sweep instead */
 	struct backmap backmap[NUMA_BACKMAPS];
-	void *code; /* struct code_page of jit/, or NULL */
+	/* The L2TLB whose entries are recorded above; only compared.  Two of them: see many_mappers. */
+	const struct l2tlb *mapper;
+	bool many_mappers; /* more than one L2TLB has mapped the page since it was allocated */
+	void *code;        /* struct code_page of jit/, or NULL */
 };
 
 struct machine_config {
@@ -48,9 +53,15 @@ struct machine_config {
 	unsigned nodes; /* 1 .. NUMA_MAX_NODES */
 };
 
-/* 0 or -errno (-ENOMEM: the host will not even reserve that much; -EINVAL). Nothing is touched until used. */
+/* Bytes of RAM that this host has: the most that machine_new() reserves. */
+uint64_t machine_host_bytes(void);
+/*
+ * 0 or -errno (-ENOMEM: more than the host has, or it will not even reserve that much; -EINVAL). Nothing is touched
+ * until used.  Every pmap must be freed before the machine.
+ */
 MUST_CHECK int machine_new(struct machine **out, const struct machine_config *cfg);
 void machine_free(struct machine *m);
+/* The row of an allocated machine page; NULL if mpn is free or beyond the memmap. */
 struct machine_page *machine_page_get(struct machine *m, uint32_t mpn);
 /* Pages in use, per node or in total (node < 0). */
 uint64_t machine_pages_used(const struct machine *m, int node);

@@ -22,40 +22,59 @@
 struct l2tlb;
 
 struct l2tlb_stats {
-	uint64_t refills_bank;	/* table misses that a bank answered: guest refill handler not run, entry not in its TLB */
-	uint64_t refills_arch;	/* ... answered by an entry that the architectural TLB still holds */
-	uint64_t refills_guest; /* guest TLB refill exceptions */
+	uint64_t
+	    refills_bank; /* table misses that a bank answered: guest refill handler not run, entry not in its TLB */
+	uint64_t refills_arch;  /* ... answered by an entry that the architectural TLB still holds */
+	uint64_t refills_guest; /* guest TLB refill exceptions; vmm/ counts them */
 	uint64_t bank_swaps, banks_dropped, shootdowns;
+	uint64_t tables_recycled; /* user tables taken from another ASID */
+	uint64_t sweeps;          /* shootdowns that had to look at every entry: backmaps had overflowed */
 };
 
+/*
+ * 0 or -ENOMEM.  The kernel table of ASID 0 is in force at first.  arch must outlive the L2TLB, and is what the guest's
+ * TLB instructions change; each change is followed by l2tlb_on_write().
+ */
 MUST_CHECK int l2tlb_new(struct l2tlb **out, struct guest_tlb *arch);
+/* Before the guest's memory is freed; machine pages may go on holding backmaps into it. */
 void l2tlb_free(struct l2tlb *l);
+/* Reset of the vCPU, after guest_tlb_reset(): banks and tables forget everything. */
+void l2tlb_reset(struct l2tlb *l);
 
 /* The table for this ASID and privilege; makes it if need be. Call on every change of either. Never NULL. */
 struct l2tlb_entry *l2tlb_select(struct l2tlb *l, uint8_t asid, bool user);
 
 /*
  * Authoritative translation of a mapped address: the architectural TLB first, then the bank.
- * Context vCPU thread; slow path.
+ * A kept translation that does not allow the access answers GUEST_TLB_REFILL: the guest must then find the entry in its
+ * own TLB before it sees INVALID, MODIFIED, RI or XI, because its handlers look it up with TLBP.
+ * Context vCPU thread; slow path.  Changes no bank.
+ * Cost O(entries of the architectural TLB).
  */
-enum tlb_result l2tlb_translate(struct l2tlb *l, struct gva va, uint8_t asid, enum tlb_access acc, struct gpa *out, bool *dirty);
+enum tlb_result l2tlb_translate(struct l2tlb *l, struct gva va, uint8_t asid, enum tlb_access acc, struct gpa *out,
+				bool *dirty);
 
 /*
  * Fill the table in force for va's page.  Tags say which accesses hit; write only if the caller allows it (dirty, page
- * not PAGE_CODE ...).  Registers the backmap.  unmapped: KSEG0/KSEG1 or ERL-kuseg.
+ * not PAGE_CODE ...).  Registers the backmap.  Tags that the entry already has for the same page stay.
+ * A mapped address must have been translated just before, by l2tlb_translate(), for the ASID and mode in force;
+ * unmapped ones (KSEG0/KSEG1, ERL-kuseg) just come.
  */
 void l2tlb_fill(struct l2tlb *l, struct gva va, struct machine_page *page, bool read, bool write, bool exec);
 
 /* The guest wrote TLB entry i (old is what it held). Called after the architectural TLB was changed. */
 void l2tlb_on_write(struct l2tlb *l, unsigned i, const struct guest_tlb_entry *old, bool random);
-/* TLBP for va missed in the architectural TLB / TLBR read entry i: drop what the guest has now seen to be gone. */
+/*
+ * TLBP for va missed in the architectural TLB, or a refill exception for va was raised / TLBR read entry i: drop what
+ * the guest has now seen to be gone.
+ */
 void l2tlb_on_probe_miss(struct l2tlb *l, struct gva va, uint8_t asid);
 void l2tlb_on_read(struct l2tlb *l, unsigned i);
 
 /* The monitor takes something away from a machine page. */
 void l2tlb_drop_writes(struct l2tlb *l, struct machine_page *page);
 void l2tlb_drop_page(struct l2tlb *l, struct machine_page *page);
-/* Forget every table entry of every space (not the banks). */
+/* Forget every table entry of every space (not the banks).  Also what a change of Status.ERL calls for. */
 void l2tlb_flush_tables(struct l2tlb *l);
 
 const struct l2tlb_stats *l2tlb_stats(const struct l2tlb *l);

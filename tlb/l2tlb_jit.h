@@ -15,8 +15,8 @@
 #include "base/types.h"
 
 #define L2TLB_ENTRIES_LOG2 10
-#define L2TLB_ENTRIES (1u << L2TLB_ENTRIES_LOG2)
-#define L2TLB_TAG_INVALID ((uint64_t)0x800)
+#define L2TLB_ENTRIES      (1u << L2TLB_ENTRIES_LOG2)
+#define L2TLB_TAG_INVALID  ((uint64_t)0x800)
 
 struct l2tlb_entry {
 	uint64_t read_tag;

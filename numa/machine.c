@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "numa/machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define WORD_BITS 64u
+
+uint64_t machine_host_bytes(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+
+	return pages <= 0 || bytes <= 0 ? 0 : (uint64_t)pages * (uint64_t)bytes;
+}
+
+/* ---- topology ---- */
+
+unsigned machine_node_hops(unsigned n, unsigned a, unsigned b)
+{
+	unsigned width = 1;
+	int dx, dy;
+
+	while (width * width < n)
+		width++;
+	dx = (int)(a % width) - (int)(b % width);
+	dy = (int)(a / width) - (int)(b / width);
+	return (unsigned)(abs(dx) + abs(dy));
+}
+
+/* Insertion sort of all nodes by hops from `from`; the lower number wins a tie. */
+static void sort_nearest(uint8_t *out, unsigned n, unsigned from)
+{
+	for (unsigned i = 0; i < n; i++) {
+		unsigned j = i, hops = machine_node_hops(n, from, i);
+
+		for (; j > 0 && machine_node_hops(n, from, out[j - 1]) > hops; j--)
+			out[j] = out[j - 1];
+		out[j] = (uint8_t)i;
+	}
+}
+
+/* ---- making a machine ---- */
+
+static int node_map(struct node *nd)
+{
+	size_t bytes = (size_t)nd->pages * PAGE_BYTES;
+	void *p;
+
+	nd->fd = memfd_create("disco-node", MFD_CLOEXEC);
+	if (nd->fd < 0)
+		return -errno;
+	if (ftruncate(nd->fd, (off_t)bytes) < 0)
+		return -errno;
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, nd->fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	nd->base = p;
+	/* Hints: a host that refuses them works the same. */
+	(void)madvise(p, bytes, MADV_HUGEPAGE);
+	(void)madvise(p, bytes, MADV_DONTDUMP);
+	return 0;
+}
+
+static int node_init(struct machine *m, unsigned i, uint32_t first_mpn, uint32_t pages)
+{
+	struct node *nd = &m->node[i];
+
+	nd->first_mpn = first_mpn;
+	nd->pages = pages;
+	nd->words = (pages + WORD_BITS - 1) / WORD_BITS;
+	nd->bitmap = calloc(nd->words, sizeof(*nd->bitmap));
+	nd->nearest = malloc(m->n_nodes);
+	if (!nd->bitmap || !nd->nearest)
+		return -ENOMEM;
+	if (pages % WORD_BITS)
+		nd->bitmap[nd->words - 1] = ~0ull << pages % WORD_BITS;
+	sort_nearest(nd->nearest, m->n_nodes, i);
+	return node_map(nd);
+}
+
+static int memmap_init(struct machine *m)
+{
+	void *p;
+
+	m->memmap_bytes = (size_t)m->pages * sizeof(*m->memmap);
+	p = mmap(NULL, m->memmap_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	m->memmap = p;
+	return 0;
+}
+
+int machine_new(struct machine **out, const struct machine_config *cfg)
+{
+	uint64_t pages = cfg->bytes / PAGE_BYTES;
+	uint32_t mpn = 0;
+	struct machine *m;
+	int err;
+
+	*out = NULL;
+	if (!pages || cfg->bytes % PAGE_BYTES || cfg->nodes < 1 || cfg->nodes > NUMA_MAX_NODES || pages < cfg->nodes)
+		return -EINVAL;
+	if (cfg->bytes > machine_host_bytes() || pages > UINT32_MAX)
+		return -ENOMEM;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	m->n_nodes = cfg->nodes;
+	m->pages = (uint32_t)pages;
+	pthread_mutex_init(&m->lock, NULL);
+	for (unsigned i = 0; i < NUMA_MAX_NODES; i++)
+		m->node[i].fd = -1;
+	err = memmap_init(m);
+	for (unsigned i = 0; !err && i < m->n_nodes; i++) {
+		uint32_t n = m->pages / m->n_nodes + (i < m->pages % m->n_nodes);
+
+		err = node_init(m, i, mpn, n);
+		mpn += n;
+	}
+	if (err) {
+		machine_free(m);
+		/* EMFILE is the host's word for a limit; everything else that fails here is a lack of memory. */
+		return err == -EMFILE || err == -ENFILE ? err : -ENOMEM;
+	}
+	*out = m;
+	return 0;
+}
+
+void machine_free(struct machine *m)
+{
+	if (!m)
+		return;
+	ASSERT(m->pmaps == 0);
+	for (unsigned i = 0; i < m->n_nodes; i++) {
+		struct node *nd = &m->node[i];
+
+		if (nd->base)
+			munmap(nd->base, (size_t)nd->pages * PAGE_BYTES);
+		if (nd->fd >= 0)
+			close(nd->fd);
+		free(nd->bitmap);
+		free(nd->nearest);
+	}
+	if (m->memmap)
+		munmap(m->memmap, m->memmap_bytes);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}
+
+/* ---- pages ---- */
+
+/* A free page of a node that has one: its index within the node. */
+static uint32_t node_take(struct node *nd)
+{
+	uint32_t w = nd->cursor, bit;
+
+	while (nd->bitmap[w] == ~0ull)
+		w = w + 1 == nd->words ? 0 : w + 1;
+	bit = (uint32_t)__builtin_ctzll(~nd->bitmap[w]);
+	nd->bitmap[w] |= 1ull << bit;
+	nd->cursor = w;
+	nd->used++;
+	return w * WORD_BITS + bit;
+}
+
+struct machine_page *machine_page_alloc(struct machine *m, unsigned node, struct pmap *owner, uint64_t gpn)
+{
+	struct machine_page *page = NULL;
+
+	if (node >= m->n_nodes)
+		panic("node %u of %u", node, m->n_nodes);
+	pthread_mutex_lock(&m->lock);
+	for (unsigned i = 0; !page && i < m->n_nodes; i++) {
+		unsigned at = m->node[node].nearest[i];
+		struct node *nd = &m->node[at];
+		uint32_t k;
+
+		if (nd->used == nd->pages)
+			continue;
+		k = node_take(nd);
+		page = &m->memmap[nd->first_mpn + k];
+		*page = (struct machine_page){
+		    .host = nd->base + (size_t)k * PAGE_BYTES,
+		    .mpn = nd->first_mpn + k,
+		    .node = (uint16_t)at,
+		    .owner = owner,
+		    .gpn = gpn,
+		    .refs = 1,
+		};
+	}
+	pthread_mutex_unlock(&m->lock);
+	return page;
+}
+
+void machine_pages_free(struct machine *m, uint32_t mpn, uint32_t count)
+{
+	struct node *nd = &m->node[m->memmap[mpn].node];
+	uint32_t k = mpn - nd->first_mpn;
+	off_t at = (off_t)k * PAGE_BYTES, bytes = (off_t)count * PAGE_BYTES;
+
+	ASSERT(k + count <= nd->pages);
+	/* A hole reads as zeroes, which is what the next owner must find. */
+	if (fallocate(nd->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, bytes) < 0)
+		memset(nd->base + at, 0, (size_t)bytes);
+	pthread_mutex_lock(&m->lock);
+	memset(&m->memmap[mpn], 0, count * sizeof(*m->memmap));
+	for (uint32_t i = k; i < k + count; i++)
+		nd->bitmap[i / WORD_BITS] &= ~(1ull << i % WORD_BITS);
+	nd->used -= count;
+	pthread_mutex_unlock(&m->lock);
+}
+
+struct machine_page *machine_page_get(struct machine *m, uint32_t mpn)
+{
+	if (mpn >= m->pages || !m->memmap[mpn].refs)
+		return NULL;
+	return &m->memmap[mpn];
+}
+
+uint64_t machine_pages_used(const struct machine *m, int node)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)&m->lock;
+	uint64_t n = 0;
+
+	pthread_mutex_lock(lock);
+	for (unsigned i = 0; i < m->n_nodes; i++)
+		if (node < 0 || (unsigned)node == i)
+			n += m->node[i].used;
+	pthread_mutex_unlock(lock);
+	return n;
+}
+
+void machine_page_backmap_add(struct machine_page *page, struct l2tlb_entry *e)
+{
+	for (unsigned i = 0; i < page->n_backmaps; i++)
+		if (page->backmap[i].entry == e)
+			return;
+	if (page->n_backmaps == NUMA_BACKMAPS)
+		page->backmaps_overflow = true;
+	else
+		page->backmap[page->n_backmaps++].entry = e;
+}

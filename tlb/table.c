@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "tlb/table.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define ENTRIES_BYTES (sizeof(struct l2tlb_entry) * L2TLB_ENTRIES * TABLES)
+#define NO_PAGE       UINT64_MAX
+#define USEG_END      0x80000000ull
+#define KSEG2         0xc0000000ull
+
+_Static_assert(L2TLB_ENTRIES % 64 == 0, "bitmaps of whole words");
+
+static struct l2tlb_entry *table_entries(const struct l2tlb *l, unsigned t)
+{
+	return l->entries + (size_t)t * L2TLB_ENTRIES;
+}
+
+static unsigned index_of(uint64_t va)
+{
+	return (va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1);
+}
+
+/* The guest page that an entry is for, from whichever tag is valid. */
+static uint64_t entry_page(const struct l2tlb_entry *e)
+{
+	if (e->read_tag != L2TLB_TAG_INVALID)
+		return e->read_tag;
+	if (e->write_tag != L2TLB_TAG_INVALID)
+		return e->write_tag;
+	return e->exec_tag != L2TLB_TAG_INVALID ? e->exec_tag : NO_PAGE;
+}
+
+static bool entry_maps(const struct l2tlb_entry *e, const struct machine_page *page)
+{
+	uint64_t va = entry_page(e);
+
+	return va != NO_PAGE && va + (uint64_t)e->addend == (uint64_t)(uintptr_t)page->host;
+}
+
+static void entry_clear(struct l2tlb_entry *e)
+{
+	e->read_tag = e->write_tag = e->exec_tag = L2TLB_TAG_INVALID;
+	e->addend = 0;
+}
+
+/* ---- tables ---- */
+
+static void table_make(struct l2tlb *l, unsigned t)
+{
+	struct l2tlb_entry *e = table_entries(l, t);
+
+	for (unsigned i = 0; i < L2TLB_ENTRIES; i++)
+		entry_clear(&e[i]);
+	l->table[t].made = true;
+}
+
+int tables_init(struct l2tlb *l)
+{
+	void *p = mmap(NULL, ENTRIES_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	l->entries = p;
+	for (unsigned t = 0; t < TABLES; t++)
+		l->table[t].asid = -1;
+	table_make(l, TABLE_KERNEL);
+	l->current = TABLE_KERNEL;
+	return 0;
+}
+
+void tables_fini(struct l2tlb *l)
+{
+	if (l->entries)
+		munmap(l->entries, ENTRIES_BYTES);
+	l->entries = NULL;
+}
+
+/* Empty the entries whose bit is set, and the bits. Cost O(entries that were filled). */
+static void table_clear(struct l2tlb *l, unsigned t, uint64_t *bits)
+{
+	struct table *tab = &l->table[t];
+
+	for (unsigned w = 0; w < TABLE_WORDS; w++) {
+		uint64_t gone = bits[w];
+
+		for (uint64_t left = gone; left; left &= left - 1)
+			entry_clear(&table_entries(l, t)[w * 64 + (unsigned)__builtin_ctzll(left)]);
+		tab->filled[w] &= ~gone;
+		tab->local[w] &= ~gone;
+	}
+}
+
+void l2tlb_flush_tables(struct l2tlb *l)
+{
+	for (unsigned t = 0; t < TABLES; t++)
+		table_clear(l, t, l->table[t].filled);
+}
+
+/* ---- selecting ---- */
+
+/* A user table that is free, or else the one not used for longest. Never the one in force: it has just been used. */
+static unsigned table_recycle(struct l2tlb *l)
+{
+	unsigned best = TABLE_KERNEL + 1;
+
+	for (unsigned t = TABLE_KERNEL + 1; t < TABLES; t++) {
+		if (l->table[t].asid < 0)
+			return t;
+		if (l->table[t].last_use < l->table[best].last_use)
+			best = t;
+	}
+	l->of_asid[l->table[best].asid] = 0;
+	table_clear(l, best, l->table[best].filled);
+	l->stats.tables_recycled++;
+	return best;
+}
+
+static unsigned user_table(struct l2tlb *l, uint8_t asid)
+{
+	unsigned t = l->of_asid[asid];
+
+	if (!t) {
+		t = table_recycle(l);
+		if (!l->table[t].made)
+			table_make(l, t);
+		l->table[t].asid = asid;
+		l->of_asid[asid] = (uint8_t)t;
+	}
+	l->table[t].last_use = ++l->tick;
+	return t;
+}
+
+struct l2tlb_entry *l2tlb_select(struct l2tlb *l, uint8_t asid, bool user)
+{
+	unsigned t = user ? user_table(l, asid) : TABLE_KERNEL;
+
+	if (!user && l->kernel_asid != asid) {
+		table_clear(l, TABLE_KERNEL, l->table[TABLE_KERNEL].local);
+		l->kernel_asid = asid;
+	}
+	if (t != l->current)
+		l->stats.bank_swaps++;
+	l->current = t;
+	return table_entries(l, t);
+}
+
+/* ---- purging a range ---- */
+
+static void clear_within(struct l2tlb *l, unsigned t, unsigned index, uint64_t va, uint64_t bytes)
+{
+	struct l2tlb_entry *e = &table_entries(l, t)[index];
+	uint64_t page = entry_page(e);
+
+	if (page != NO_PAGE && page - va < bytes) {
+		entry_clear(e);
+		l->table[t].filled[index / 64] &= ~(1ull << index % 64);
+		l->table[t].local[index / 64] &= ~(1ull << index % 64);
+	}
+}
+
+static void table_purge(struct l2tlb *l, unsigned t, uint64_t va, uint64_t bytes)
+{
+	if (bytes >> PAGE_SHIFT < L2TLB_ENTRIES) {
+		for (uint64_t page = va; page < va + bytes; page += PAGE_BYTES)
+			clear_within(l, t, index_of(page), va, bytes);
+		return;
+	}
+	for (unsigned w = 0; w < TABLE_WORDS; w++)
+		for (uint64_t left = l->table[t].filled[w]; left; left &= left - 1)
+			clear_within(l, t, w * 64 + (unsigned)__builtin_ctzll(left), va, bytes);
+}
+
+void tables_purge(struct l2tlb *l, const struct guest_tlb_entry *e)
+{
+	uint64_t bytes = guest_tlb_entry_bytes(e), va = e->vpn2 & ~(bytes - 1);
+
+	/* Flush loops fill the TLB with addresses in KSEG0; what tables hold there has nothing to do with it. */
+	if (va >= USEG_END && va < KSEG2)
+		return;
+	if (e->global || e->asid == l->kernel_asid)
+		table_purge(l, TABLE_KERNEL, va, bytes);
+	if (va >= USEG_END)
+		return;
+	if (!e->global) {
+		if (l->of_asid[e->asid])
+			table_purge(l, l->of_asid[e->asid], va, bytes);
+		return;
+	}
+	for (unsigned t = TABLE_KERNEL + 1; t < TABLES; t++)
+		if (l->table[t].asid >= 0)
+			table_purge(l, t, va, bytes);
+}
+
+/* ---- filling, and the backmaps ---- */
+
+static bool owns(const struct l2tlb *l, const struct l2tlb_entry *e)
+{
+	return (uintptr_t)e - (uintptr_t)l->entries < ENTRIES_BYTES;
+}
+
+/*
+ * Forget backmaps of ours whose entry has been filled with something else since.  Those of another L2TLB stay: it may
+ * be gone, and its entries with it.
+ */
+static void prune_backmaps(const struct l2tlb *l, struct machine_page *page)
+{
+	for (unsigned i = 0; i < page->n_backmaps;) {
+		const struct l2tlb_entry *e = page->backmap[i].entry;
+
+		if (owns(l, e) && !entry_maps(e, page))
+			page->backmap[i] = page->backmap[--page->n_backmaps];
+		else
+			i++;
+	}
+}
+
+static void add_backmap(struct l2tlb *l, struct machine_page *page, struct l2tlb_entry *e)
+{
+	if (page->mapper != l) {
+		page->many_mappers |= page->mapper != NULL;
+		page->mapper = l;
+	}
+	if (page->n_backmaps == NUMA_BACKMAPS)
+		prune_backmaps(l, page);
+	machine_page_backmap_add(page, e);
+}
+
+/* Does a translation of va hold for the current ASID only? Also counts who answered. */
+static bool fill_is_local(struct l2tlb *l, uint64_t va)
+{
+	bool global = false;
+
+	if (va >= USEG_END && va < KSEG2)
+		return false;
+	if (l->last.from != FROM_NONE && l->last.page == va) {
+		l->stats.refills_arch += l->last.from == FROM_ARCH;
+		l->stats.refills_bank += l->last.from == FROM_BANK;
+		global = l->last.global;
+	}
+	l->last.from = FROM_NONE;
+	/* All of kuseg counts as local to its address space: simple, and kernels have no global pages there. */
+	return va < USEG_END || !global;
+}
+
+void l2tlb_fill(struct l2tlb *l, struct gva va, struct machine_page *page, bool read, bool write, bool exec)
+{
+	uint64_t at = va.v & ~PAGE_MASK, bit;
+	unsigned index = index_of(at), t = l->current;
+	struct l2tlb_entry *e = &table_entries(l, t)[index];
+	bool local = fill_is_local(l, at);
+
+	/* Supervisor mode shares the user's table, which must not answer for sseg: such accesses stay slow. */
+	if (t != TABLE_KERNEL && at >= USEG_END)
+		return;
+	if (entry_page(e) != at || !entry_maps(e, page)) {
+		entry_clear(e);
+		e->addend = (int64_t)((uint64_t)(uintptr_t)page->host - at);
+	}
+	if (read)
+		e->read_tag = at;
+	if (write)
+		e->write_tag = at;
+	if (exec)
+		e->exec_tag = at;
+	bit = 1ull << index % 64;
+	l->table[t].filled[index / 64] |= bit;
+	if (local)
+		l->table[t].local[index / 64] |= bit;
+	else
+		l->table[t].local[index / 64] &= ~bit;
+	add_backmap(l, page, e);
+}
+
+/* ---- shootdown ---- */
+
+static void take_away(struct l2tlb_entry *e, bool all)
+{
+	if (all)
+		entry_clear(e);
+	else
+		e->write_tag = L2TLB_TAG_INVALID;
+}
+
+/*
+ * Look at every entry.  If nobody else has entries for the page, what is left can be recorded afresh, and the next
+ * shootdown is cheap again.
+ */
+static void sweep(struct l2tlb *l, struct machine_page *page, bool all)
+{
+	bool alone = page->mapper == l && !page->many_mappers;
+
+	l->stats.sweeps++;
+	if (alone) {
+		page->n_backmaps = 0;
+		page->backmaps_overflow = false;
+	}
+	for (unsigned t = 0; t < TABLES; t++) {
+		for (unsigned w = 0; w < TABLE_WORDS; w++) {
+			for (uint64_t left = l->table[t].filled[w]; left; left &= left - 1) {
+				unsigned index = w * 64 + (unsigned)__builtin_ctzll(left);
+				struct l2tlb_entry *e = &table_entries(l, t)[index];
+
+				if (!entry_maps(e, page))
+					continue;
+				take_away(e, all);
+				if (alone && entry_maps(e, page))
+					machine_page_backmap_add(page, e);
+			}
+		}
+	}
+}
+
+static void shoot_down(struct l2tlb *l, struct machine_page *page, bool all)
+{
+	l->stats.shootdowns++;
+	if (page->backmaps_overflow) {
+		sweep(l, page, all);
+		return;
+	}
+	for (unsigned i = 0; i < page->n_backmaps; i++)
+		if (owns(l, page->backmap[i].entry) && entry_maps(page->backmap[i].entry, page))
+			take_away(page->backmap[i].entry, all);
+	prune_backmaps(l, page);
+}
+
+void l2tlb_drop_writes(struct l2tlb *l, struct machine_page *page)
+{
+	shoot_down(l, page, false);
+}
+
+void l2tlb_drop_page(struct l2tlb *l, struct machine_page *page)
+{
+	shoot_down(l, page, true);
+}
