@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/* Integer loads and stores. */
+#include "frontend/lift.h"
+
+static void load(struct lift *l, enum ir_op op)
+{
+	ir_ref address = lift_address(l);
+
+	/* A load to $0 is performed, and faults, like any other. */
+	lift_set_rt(l, ir_emit(l->b, op, address, IR_NONE, IR_NONE, lift_mem_flags(l)));
+}
+
+static void store(struct lift *l, enum ir_op op)
+{
+	ir_ref address = lift_address(l);
+
+	ir_emit(l->b, op, address, lift_rt(l), IR_NONE, lift_mem_flags(l));
+}
+
+void lift_lb(struct lift *l)
+{
+	load(l, IR_LOAD8S);
+}
+void lift_lbu(struct lift *l)
+{
+	load(l, IR_LOAD8U);
+}
+void lift_lh(struct lift *l)
+{
+	load(l, IR_LOAD16S);
+}
+void lift_lhu(struct lift *l)
+{
+	load(l, IR_LOAD16U);
+}
+void lift_lw(struct lift *l)
+{
+	load(l, IR_LOAD32);
+}
+void lift_sb(struct lift *l)
+{
+	store(l, IR_STORE8);
+}
+void lift_sh(struct lift *l)
+{
+	store(l, IR_STORE16);
+}
+void lift_sw(struct lift *l)
+{
+	store(l, IR_STORE32);
+}
+
+/*
+ * LWL, LWR, SWL, SWR: part of a word, up to the edge of the aligned word that holds the address (MIPS32 volume II,
+ * figures of "LWL").  Little-endian, with byte = address & 3, m the word in memory and r the register:
+ *
+ *        byte     0          1          2          3
+ *   LWL  r =   m0 r2r1r0  m1m0 r1r0  m2m1m0 r0  m3m2m1m0        m << 8 * (3 - byte), r below
+ *   LWR  r =   m3m2m1m0   r3 m3m2m1  r3r2 m3m2  r3r2r1 m3       m >> 8 * byte, r above
+ *
+ * Big-endian has byte ^ 3 in place of byte, and 3 - byte is byte ^ 3, so endianness swaps the two shift counts.
+ */
+struct unaligned {
+	ir_ref word_address; /* rounded down */
+	ir_ref shift_left;   /* of LWL and SWL */
+	ir_ref shift_right;  /* of LWR and SWR */
+};
+
+static struct unaligned unaligned(struct lift *l)
+{
+	ir_ref address = lift_address(l);
+	ir_ref bits = lift_op_imm(l, IR_SHL, address, 3);
+	ir_ref byte8 = lift_op_imm(l, IR_AND, bits, 24);
+	ir_ref flipped8 = lift_op_imm(l, IR_XOR, byte8, 24);
+	bool be = l->mode & MODE_BE;
+
+	return (struct unaligned){
+	    .word_address = lift_op_imm(l, IR_AND, address, ~3u),
+	    .shift_left = be ? byte8 : flipped8,
+	    .shift_right = be ? flipped8 : byte8,
+	};
+}
+
+/* (value shifted) in the bits that all-ones shifted has set, other elsewhere */
+static ir_ref merge(struct ir_block *b, enum ir_op shift, ir_ref value, ir_ref count, ir_ref other)
+{
+	ir_ref put = ir_op2(b, shift, value, count);
+	ir_ref mask = ir_op2(b, shift, ir_const(b, UINT32_MAX), count);
+	ir_ref keep = ir_op2(b, IR_AND, other, ir_op1(b, IR_NOT, mask));
+
+	return ir_op2(b, IR_OR, keep, put);
+}
+
+static ir_ref load_word(struct lift *l, ir_ref address, uint32_t flags)
+{
+	return ir_emit(l->b, IR_LOAD32, address, IR_NONE, IR_NONE, lift_mem_flags(l) | flags);
+}
+
+void lift_lwl(struct lift *l)
+{
+	struct unaligned u = unaligned(l);
+	ir_ref m = load_word(l, u.word_address, 0);
+
+	lift_set_rt(l, merge(l->b, IR_SHL, m, u.shift_left, lift_rt(l)));
+}
+
+void lift_lwr(struct lift *l)
+{
+	struct unaligned u = unaligned(l);
+	ir_ref m = load_word(l, u.word_address, 0);
+
+	lift_set_rt(l, merge(l->b, IR_SHR, m, u.shift_right, lift_rt(l)));
+}
+
+/* The load half must fault as a store does (TLBS, Modified), hence MEM_INTENT. */
+static void store_part(struct lift *l, enum ir_op shift, struct unaligned u, ir_ref count)
+{
+	ir_ref m = load_word(l, u.word_address, MEM_INTENT);
+	ir_ref word = merge(l->b, shift, lift_rt(l), count, m);
+
+	ir_emit(l->b, IR_STORE32, u.word_address, word, IR_NONE, lift_mem_flags(l));
+}
+
+void lift_swl(struct lift *l)
+{
+	struct unaligned u = unaligned(l);
+
+	store_part(l, IR_SHR, u, u.shift_left);
+}
+
+void lift_swr(struct lift *l)
+{
+	struct unaligned u = unaligned(l);
+
+	store_part(l, IR_SHL, u, u.shift_right);
+}
+
+static ir_ref word_meta(struct lift *l)
+{
+	return ir_const(l->b, MEM_META(2, lift_mem_flags(l)));
+}
+
+void lift_ll(struct lift *l)
+{
+	ir_ref address = lift_address(l);
+
+	lift_set_rt(l, ir_call(l->b, HELPER_LL, address, word_meta(l), IR_NONE));
+}
+
+void lift_sc(struct lift *l)
+{
+	ir_ref address = lift_address(l), value = lift_rt(l);
+
+	lift_set_rt(l, ir_call(l->b, HELPER_SC, address, value, word_meta(l)));
+}
