@@ -24,6 +24,7 @@ struct jit_config {
 	uint64_t code_bytes;	     /* limit of code memory; full: everything is dropped */
 	uint32_t hot_threshold;	     /* executions of a block before tier 2 is asked for; 0: default */
 	bool sync_tier2;	     /* compile tier 2 on the vCPU thread, at first execution (--tiers=2) */
+	bool keep_ir;		     /* keep IR for dumps: jit_dump_host interleaves it */
 	helper_fn *const *helpers;   /* [NUM_HELPERS] */
 	struct guest_state *gs;
 };
@@ -42,6 +43,9 @@ struct code_page *jit_code_page(struct jit *j, void **slot, const void *page_key
 
 /* Newest translation (tier 2 before tier 1) or NULL. Cost: one hash probe. */
 struct translation *jit_find(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page);
+
+/* The tier 1 translation only: what finishes a block that tier 2 left with EXIT_SIDE. */
+struct translation *jit_find_tier1(const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page);
 
 /*
  * Compile with tier 1 and install.  page_key is compared by the checked entry against the mapping in force.

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "jit/code_mem.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static size_t round_up(size_t v, size_t to)
+{
+	return (v + to - 1) & ~(to - 1);
+}
+
+/* Both views of the memfd, and the data half behind the executable one. */
+static int map_all(struct code_mem *m, int fd)
+{
+	size_t n = m->code_bytes, all = n + m->data_bytes;
+	void *region = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (region == MAP_FAILED)
+		return -errno;
+	m->rx = region;
+	m->data = m->rx + n;
+	if (mmap(m->rx, n, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+		return -errno;
+	if (mprotect(m->data, m->data_bytes, PROT_READ | PROT_WRITE) != 0)
+		return -errno;
+	void *rw = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (rw == MAP_FAILED)
+		return -errno;
+	m->rw = rw;
+	return 0;
+}
+
+int code_mem_init(struct code_mem *m, uint64_t bytes)
+{
+	*m = (struct code_mem){0};
+	if (bytes == 0)
+		bytes = CODE_MEM_DEFAULT_BYTES;
+	if (bytes < CODE_MEM_MIN_BYTES)
+		bytes = CODE_MEM_MIN_BYTES;
+	if (bytes > CODE_MEM_MAX_BYTES)
+		bytes = CODE_MEM_MAX_BYTES;
+	m->code_bytes = round_up((size_t)bytes, PAGE_BYTES);
+	m->data_bytes = m->code_bytes;
+	int fd = memfd_create("disco-code", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int err = ftruncate(fd, (off_t)m->code_bytes) != 0 ? -errno : map_all(m, fd);
+	close(fd);
+	if (err)
+		code_mem_fini(m);
+	return err;
+}
+
+void code_mem_fini(struct code_mem *m)
+{
+	if (m->rx)
+		munmap(m->rx, m->code_bytes + m->data_bytes);
+	if (m->rw)
+		munmap(m->rw, m->code_bytes);
+	*m = (struct code_mem){0};
+}
+
+struct code_span code_mem_alloc(struct code_mem *m, size_t bytes, size_t align)
+{
+	size_t at = round_up(m->code_used, align);
+	if (at > m->code_bytes || bytes > m->code_bytes - at)
+		return (struct code_span){NULL, NULL};
+	m->code_used = at + bytes;
+	return (struct code_span){m->rw + at, m->rx + at};
+}
+
+void *code_mem_alloc_data(struct code_mem *m, size_t bytes)
+{
+	size_t at = round_up(m->data_used, 16);
+	if (at > m->data_bytes || bytes > m->data_bytes - at)
+		return NULL;
+	m->data_used = at + bytes;
+	return memset(m->data + at, 0, bytes);
+}
+
+struct code_span code_mem_open(const struct code_mem *m, size_t *room)
+{
+	size_t at = round_up(m->code_used, 16);
+	if (at > m->code_bytes)
+		at = m->code_bytes;
+	*room = m->code_bytes - at;
+	return (struct code_span){m->rw + at, m->rx + at};
+}
+
+void code_mem_commit(struct code_mem *m, const struct code_span *s, size_t bytes)
+{
+	size_t end = (size_t)(s->rx - m->rx) + bytes;
+	ASSERT(end <= m->code_bytes && end >= m->code_used);
+	m->code_used = end;
+}
+
+void code_mem_keep(struct code_mem *m)
+{
+	m->code_keep = m->code_used;
+	m->data_keep = m->data_used;
+}
+
+void code_mem_reset(struct code_mem *m)
+{
+	m->code_used = m->code_keep;
+	m->data_used = m->data_keep;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* Host code of a translation for people, guest pc and IR between the lines. */
+#include <capstone/capstone.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "jit/jit_internal.h"
+#include "jit/tier2.h"
+
+static void print_ir(FILE *out, uint32_t at, const struct ir_ins *ins)
+{
+	const struct ir_op_info *op = &ir_op_info[ins->op];
+	bool value = ins->op == IR_CALL ? ir_helper_info[ins->imm].result != IR_TV : op->result != IR_TV;
+	fputs("\t\t\t; ", out);
+	if (value)
+		fprintf(out, "%%%" PRIu32 " = ", at);
+	for (const char *c = op->name; *c; c++)
+		fputc(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c, out);
+	if (ins->op == IR_CALL)
+		fprintf(out, " %s", ir_helper_info[ins->imm].name);
+	else if (op->imm == IMM_REG)
+		fprintf(out, " $%" PRId64, ins->imm);
+	else if (op->imm != IMM_NONE)
+		fprintf(out, " 0x%" PRIx64, (uint64_t)ins->imm);
+	for (unsigned k = 0; k < 3 && ins->arg[k] != IR_NONE; k++)
+		fprintf(out, "%s%%%u", k || op->imm != IMM_NONE ? ", " : " ", ins->arg[k]);
+	fputc('\n', out);
+}
+
+struct dumper {
+	const struct jit *j;
+	const struct translation *t;
+	FILE *out;
+	unsigned insn, ir; /* next of t->insns, t->ir */
+};
+
+/* Guest instructions and IR that start at or before this host offset. */
+static void print_sources(struct dumper *d, uint32_t host)
+{
+	const struct translation *t = d->t;
+	for (; d->insn < t->n_insns && t->insns[d->insn].host <= host; d->insn++) {
+		const struct jit_insn *g = &t->insns[d->insn];
+		uint64_t page = t->mode & MODE_ABS ? t->abs_page : 0;
+		fprintf(d->out, "\t; %s%08" PRIx64 ": %08" PRIx32 "%s\n", page ? "" : "page+", page + g->off, g->word,
+			g->bd ? " (delay slot)" : "");
+	}
+	for (; t->ir && d->ir < t->ir->n_ins && t->ir->host[d->ir] <= host; d->ir++)
+		if (!t->ir->ins[d->ir].dead && t->ir->ins[d->ir].op != IR_INSN)
+			print_ir(d->out, d->ir, &t->ir->ins[d->ir]);
+}
+
+/* What an address means, for jumps and calls out of the translation. */
+static const char *stub_name(const struct jit_stubs *s, uint64_t address)
+{
+	const struct {
+		const void *at;
+		const char *name;
+	} names[] = {
+	    {s->exit, "exit"},
+	    {s->exit_with[EXIT_INDIRECT], "exit(indirect)"},
+	    {s->exit_with[EXIT_PC_SET], "exit(pc_set)"},
+	    {s->indirect, "indirect"},
+	    {s->ret, "return"},
+	    {s->raise, "raise"},
+	    {s->raise_eax, "raise"},
+	    {s->leave, "leave"},
+	    {s->leave_called, "leave"},
+	    {s->entry_failed, "entry failed"},
+	    {s->link_tail, "exit(link)"},
+	    {s->poll_eax, "exit(poll)"},
+	    {s->hot_eax, "exit(hot)"},
+	    {s->budget_eax, "exit(budget)"},
+	    {s->load[0], "load slow path"},
+	    {s->load[1], "load slow path"},
+	    {s->store[0], "store slow path"},
+	    {s->store[1], "store slow path"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if ((uint64_t)(uintptr_t)names[i].at == address)
+			return names[i].name;
+	return NULL;
+}
+
+static const char *describe_target(const struct dumper *d, const cs_insn *in)
+{
+	const struct translation *t = d->t;
+	uint64_t address = strtoull(in->op_str, NULL, 16);
+	const uint8_t *at = (const uint8_t *)(uintptr_t)address;
+	if (at == (const uint8_t *)t->body)
+		return "body";
+	for (unsigned i = 0; i < t->n_links; i++)
+		if (at == t->links[i].stub)
+			return "link stub";
+	return stub_name(&d->j->stubs, address);
+}
+
+static void print_host(struct dumper *d, const cs_insn *in)
+{
+	const char *what = (in->mnemonic[0] == 'j' || in->mnemonic[0] == 'c') ? describe_target(d, in) : NULL;
+	fprintf(d->out, "  %5" PRIx64 "  %-8s %s", in->address - (uint64_t)(uintptr_t)d->t->code, in->mnemonic,
+		in->op_str);
+	fprintf(d->out, what ? "\t; %s\n" : "\n", what);
+}
+
+static void print_links(const struct translation *t, FILE *out)
+{
+	static const char *const kinds[] = {[LINK_NEAR] = "near", [LINK_FAR] = "far", [LINK_RETURN] = "return"};
+	static const char *const bases[] = {[TGT_ABS] = "", [TGT_PAGE] = "page+", [TGT_REGION] = "region|"};
+	for (unsigned i = 0; i < t->n_links; i++) {
+		const struct jit_link *l = &t->links[i];
+		fprintf(out, "  link %u (%s) to %s0x%" PRIx64 ": %s\n", i, kinds[l->kind], bases[l->pc.kind],
+			(uint64_t)l->pc.v & UINT32_MAX, l->to ? "linked" : "not linked");
+	}
+}
+
+void jit_dump_host(const struct jit *j, const struct translation *t, FILE *out)
+{
+	struct dumper d = {.j = j, .t = t, .out = out};
+	csh cs;
+	fprintf(out, "  tier %u, page+0x%03x, mode 0x%x, %u guest instructions, %u host bytes at %p, body +0x%x\n",
+		t->tier, t->off, t->mode, t->n_guest, t->code_bytes, (void *)t->code,
+		(unsigned)((const uint8_t *)t->body - t->code));
+	print_links(t, out);
+	if (cs_open(CS_ARCH_X86, CS_MODE_64, &cs) != CS_ERR_OK) {
+		fputs("  (Capstone has no x86-64)\n", out);
+		return;
+	}
+	const uint8_t *p = t->code;
+	size_t left = t->code_bytes;
+	uint64_t address = (uint64_t)(uintptr_t)p;
+	cs_insn *in = cs_malloc(cs);
+	while (left > 0) {
+		print_sources(&d, (uint32_t)(p - t->code));
+		if (!cs_disasm_iter(cs, &p, &left, &address, in)) { /* constants behind LLVM's code */
+			fprintf(out, "  %5zx  .byte    0x%02x\n", (size_t)(p - t->code), *p);
+			p++, left--, address++;
+			continue;
+		}
+		print_host(&d, in);
+	}
+	cs_free(in, 1);
+	cs_close(&cs);
+}
+
+/* Place w's code in code memory without installing it, show it, and give the room back. */
+static int dump_placed(struct jit *j, const struct tier2 *t2, const struct tier2_work *w, FILE *out)
+{
+	struct code_mem before = j->mem;
+	struct code_page cp = {.jit = j};
+	const struct ir_block *head = w->region.blocks[0];
+	struct code_span span = code_mem_alloc(&j->mem, w->code_bytes, 64);
+	struct translation *t = span.rx ? jit_translation_new(j, &cp, w->n_links, 0, 0) : NULL;
+	int err = t ? 0 : -ENOSPC;
+	if (!err) {
+		t->mode = head->mode;
+		t->abs_page = head->abs_page;
+		t->off = (uint16_t)ir_block_off(head);
+		t->tier = TIER_2;
+		t->n_guest = (uint16_t)w->n_guest;
+		t->code = t->body = span.rx;
+		t->code_bytes = w->code_bytes;
+		for (uint32_t i = 0; i < w->n_links; i++)
+			jit_link_init(&t->links[i], t, w->links[i].target, w->links[i].is_return);
+		err = tier2_work_place(t2, w, span.rw, span.rx, t->links);
+	}
+	if (!err)
+		jit_dump_host(j, t, out);
+	j->mem = before;
+	return err;
+}
+
+int jit_dump_tier2(struct jit *j, struct ir_block *const *blocks, uint32_t n, bool before, bool after, bool host,
+		   FILE *out)
+{
+	struct tier2_config cfg = {
+	    .icount = j->cfg.icount, .count_insns = j->cfg.count_insns, .helpers = j->cfg.helpers, .stubs = &j->stubs};
+	struct jit_region r = {.n_blocks = n};
+	struct tier2 *t2;
+	int err = tier2_new(&t2, &cfg);
+	if (err)
+		return err;
+	r.blocks = arena_new(&r.arena, struct ir_block *, n); /* the work frees its arena: the blocks are not in it */
+	for (uint32_t i = 0; i < n; i++)
+		r.blocks[i] = blocks[i];
+	struct tier2_work *w = tier2_work_new(&r, NULL);
+	err = tier2_dump(t2, w, before, after, out);
+	if (!err && w->refused != TIER2_REFUSED_NONE) {
+		fprintf(out, "  tier 2: %s\n", tier2_refusal_text[w->refused]);
+		err = -EINVAL;
+	}
+	if (!err && host)
+		err = dump_placed(j, t2, w, out);
+	tier2_work_free(w);
+	tier2_free(t2);
+	return err;
+}

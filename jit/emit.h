@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef JIT_EMIT_H
+#define JIT_EMIT_H
+
+/* Pieces of code that the stubs, the links and tier 1 all emit. */
+#include "jit/jit_internal.h"
+#include "jit/x86.h"
+
+/* Scratch registers of tier 1; everything else is pinned, but rsp. */
+#define T1_SCRATCH (1u << RAX | 1u << RCX | 1u << RDX | 1u << R10 | 1u << R11)
+
+/*
+ * The trampoline's frame: rsp + 0 stays free, so that rsp + 8 + 8n is spill slot n.  One slot for every value that a
+ * block can have, so spilling cannot fail; untouched stack costs nothing.
+ */
+#define FRAME_SPILL 8
+#define FRAME_BYTES (16 + 8 * IR_MAX_INS)
+_Static_assert(FRAME_BYTES % 16 == 0, "rsp must be 8 modulo 16 at block entry");
+
+/* Field of guest_state. All 64-bit guest values are zero-extended words, so their low half is all there is to store. */
+#define GS(field) x86_at(R13, (int32_t)offsetof(struct guest_state, field))
+static inline struct x86_mem x86_gs(size_t off)
+{
+	return x86_at(R13, (int32_t)off);
+}
+
+/* Host register that a guest register (GETREG number) is pinned to, or NO_REG. */
+int emit_pin_of(unsigned guest);
+/* Store or reload the pinned registers that a C call clobbers (only_called) or all of them. */
+void emit_store_pins(struct x86 *x, bool only_called);
+void emit_load_pins(struct x86 *x, bool only_called);
+/* dst = address of t; in mapped code from gs->pc_page. */
+void emit_target_pc(struct x86 *x, int dst, struct ir_target t);
+
+/*
+ * Jump to the jump cache's entry for eax = pc; falls through on a miss.  Clobbers rcx, r10.
+ * mode: that of the code (JUMP_MODE), or < 0: in r11d.
+ */
+void emit_jump_cache_probe(struct x86 *x, const struct jit *j, int64_t mode);
+/* Jump through the return ring if its top is (eax, mode); falls through on a miss. Clobbers rcx, rdx. */
+void emit_ring_pop(struct x86 *x, const struct jit *j, int64_t mode);
+
+/* t->entry (falls through to the body), and what it jumps to where the check fails. */
+uint8_t *emit_entry(struct x86 *x, const struct translation *t, uint8_t *fail[2]);
+void emit_entry_fail(struct x86 *x, const struct jit *j, const void *entry, uint8_t *const fail[2]);
+/* The out-of-line stub of a link; sets the link's stub and tail and leaves it unlinked. */
+void emit_link_stub(struct x86 *x, const struct jit *j, struct jit_link *l);
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* The fixed code of one struct jit: in from C, out to C, and what blocks share.  jit_internal.h says what each takes. */
+#include "jit/emit.h"
+#include "jit/tier1.h"
+
+/* Callee-saved in the System V ABI: six, so rsp is 8 modulo 16 after them too. */
+static const int8_t saved[] = {RBX, RBP, R12, R13, R14, R15};
+
+static void emit_enter(struct x86 *x, struct jit_stubs *s)
+{
+	s->enter = (enum exit_reason(*)(struct guest_state *, void *))(uintptr_t)x86_here(x);
+	for (size_t i = 0; i < ARRAY_LEN(saved); i++)
+		x86_push(x, saved[i]);
+	x86_alu_imm(x, true, ALU_SUB, RSP, FRAME_BYTES);
+	x86_mov(x, true, R13, RDI);
+	x86_mov(x, true, RAX, RSI);
+	x86_store(x, true, GS(host_sp), RSP);
+	x86_load(x, true, RBP, GS(l2tlb));
+	emit_load_pins(x, false);
+	x86_jmp_reg(x, RAX);
+}
+
+static void emit_exit(struct x86 *x, struct jit_stubs *s)
+{
+	s->exit = x86_here(x);
+	emit_store_pins(x, false);
+	x86_alu_imm(x, true, ALU_ADD, RSP, FRAME_BYTES);
+	for (size_t i = ARRAY_LEN(saved); i-- > 0;)
+		x86_pop(x, saved[i]);
+	x86_ret(x, 0);
+	for (int r = 0; r < NUM_EXITS; r++) {
+		s->exit_with[r] = x86_here(x);
+		x86_mov_imm(x, RAX, (uint64_t)r);
+		x86_jmp(x, s->exit);
+	}
+}
+
+static void *emit_exit_eax(struct x86 *x, const struct jit_stubs *s, enum exit_reason r)
+{
+	void *at = x86_here(x);
+	x86_store(x, true, GS(pc), RAX);
+	x86_jmp(x, s->exit_with[r]);
+	return at;
+}
+
+static void emit_leave(struct x86 *x, struct jit_stubs *s)
+{
+	s->leave_called = x86_here(x);
+	x86_load(x, true, RSP, GS(host_sp));
+	emit_load_pins(x, true);
+	s->leave = x86_here(x);
+	x86_load(x, false, RAX, GS(leave));
+	x86_store_imm(x, false, GS(leave), EXIT_NONE);
+	x86_jmp(x, s->exit);
+}
+
+static void emit_raise(struct x86 *x, struct jit_stubs *s)
+{
+	s->raise = x86_here(x);
+	x86_load(x, false, RAX, GS(scratch[0]));
+	s->raise_eax = x86_here(x);
+	emit_store_pins(x, true);
+	x86_alu_imm(x, true, ALU_SUB, RSP, 8);
+	x86_mov(x, false, RSI, RAX);
+	x86_mov(x, true, RDI, R13);
+	x86_load(x, true, RAX, GS(helpers));
+	x86_call_mem(x, x86_at(RAX, 8 * HELPER_RAISE));
+	x86_jmp(x, s->leave_called);
+}
+
+/* r11d = JUMP_MODE(gs->mode) */
+static void emit_jump_mode(struct x86 *x)
+{
+	x86_load(x, false, R11, GS(mode));
+	x86_alu_imm(x, false, ALU_AND, R11, ~MODE_ABS);
+}
+
+static void emit_indirect(struct x86 *x, const struct jit *j, struct jit_stubs *s, bool ring)
+{
+	void **at = ring ? &s->ret : &s->indirect;
+	*at = x86_here(x);
+	x86_load(x, false, RAX, GS(pc));
+	x86_alu_mem_imm(x, false, ALU_CMP, GS(poll), 0);
+	x86_jcc(x, CC_NE, s->poll_eax);
+	if (ring) {
+		emit_jump_mode(x);
+		emit_ring_pop(x, j, -1);
+	} else {
+		s->indirect_eax = x86_here(x);
+		emit_jump_mode(x);
+	}
+	emit_jump_cache_probe(x, j, -1);
+	x86_store(x, true, GS(pc), RAX);
+	x86_jmp(x, s->exit_with[EXIT_INDIRECT]);
+}
+
+/* The page is mapped elsewhere now: another translation may be known for this pc, but not the one that just failed. */
+static void emit_entry_failed(struct x86 *x, const struct jit *j, struct jit_stubs *s)
+{
+	s->entry_failed = x86_here(x);
+	x86_mov(x, false, RCX, RAX);
+	x86_alu_imm(x, false, ALU_AND, RCX, (JUMP_CACHE_ENTRIES - 1) << 2);
+	x86_lea(x, true, R10, x86_rip(j->jump_cache));
+	x86_lea(x, true, RCX, x86_at_index(R10, RCX, 2, 0));
+	x86_alu_store(x, true, ALU_CMP, x86_at(RCX, offsetof(struct jump_cache_entry, entry)), RDX);
+	uint8_t *same = x86_jcc_forward(x, CC_E);
+	x86_jmp(x, s->indirect_eax);
+	x86_bind(x, same);
+	x86_store(x, true, GS(pc), RAX);
+	x86_jmp(x, s->exit_with[EXIT_INDIRECT]);
+}
+
+static void emit_link_tail(struct x86 *x, struct jit_stubs *s)
+{
+	s->link_tail = x86_here(x);
+	x86_store(x, true, GS(pc), RAX);
+	x86_store(x, true, GS(link), RDX);
+	x86_jmp(x, s->exit_with[EXIT_LINK]);
+}
+
+bool jit_stubs_emit(struct jit *j)
+{
+	size_t room;
+	struct code_span span = code_mem_open(&j->mem, &room);
+	struct x86 x = {.p = span.rw, .start = span.rw, .end = span.rw + room, .to_rx = span.rx - span.rw};
+	struct jit_stubs *s = &j->stubs;
+	/* clang's -fsanitize=function reads 8 bytes before a function that it calls */
+	for (int i = 0; i < 16; i++)
+		x86_u8(&x, 0xcc);
+	emit_enter(&x, s);
+	emit_exit(&x, s);
+	emit_leave(&x, s);
+	emit_raise(&x, s);
+	s->poll_eax = emit_exit_eax(&x, s, EXIT_POLL);
+	s->hot_eax = emit_exit_eax(&x, s, EXIT_HOT);
+	s->budget_eax = emit_exit_eax(&x, s, EXIT_BUDGET);
+	emit_indirect(&x, j, s, false);
+	emit_indirect(&x, j, s, true);
+	emit_entry_failed(&x, j, s);
+	emit_link_tail(&x, s);
+	for (int abs = 0; abs < 2; abs++) {
+		s->load[abs] = tier1_emit_mem_stub(&x, s, false, abs);
+		s->store[abs] = tier1_emit_mem_stub(&x, s, true, abs);
+	}
+	if (x.overflow)
+		return false;
+	code_mem_commit(&j->mem, &span, (size_t)(x.p - x.start));
+	return true;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* Tier 1, a block: what its values are used for, its head, the loop over its ops; then it is installed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "jit/tier1.h"
+#include "jit/tier1_api.h"
+
+typedef void emit_fn(struct tier1 *s, const struct ir_ins *ins);
+static emit_fn *const emit_of[NUM_IR_OPS] = {
+#define OP(name, ...) [IR_##name] = t1_emit_##name,
+#include "ir/ops.def"
+#undef OP
+};
+
+struct tier1 *tier1_new(void)
+{
+	return calloc(1, sizeof(struct tier1));
+}
+void tier1_free(struct tier1 *s)
+{
+	free(s);
+}
+
+static void note_use(struct tier1 *s, ir_ref v, uint32_t user)
+{
+	if (v == IR_NONE)
+		return;
+	s->v[v].uses++;
+	if (s->v[v].last < user)
+		s->v[v].last = (uint16_t)user;
+}
+
+static bool term_uses_cond(const struct ir_block *b)
+{
+	return b->term.kind == TERM_BRANCH || b->term.kind == TERM_INDIRECT;
+}
+
+/* Can the only user of compare `op` do it itself? An overflow check needs a register more than SELECT can spare. */
+static bool may_fuse(const struct ir_block *b, ir_ref v, enum ir_op op, uint32_t user)
+{
+	bool overflow = op == IR_ADDOV || op == IR_SUBOV;
+	if (!overflow && op != IR_EQ && op != IR_NE && op != IR_LTS && op != IR_LTU)
+		return false;
+	if (user == b->n_ins)
+		return b->term.kind == TERM_BRANCH;
+	const struct ir_ins *u = &b->ins[user];
+	if (u->op == IR_RAISEIF || u->op == IR_EXITIF)
+		return true;
+	return !overflow && (u->op == IR_SELECT || u->op == IR_SELECT64) && u->arg[0] == v;
+}
+
+static void find_uses(struct tier1 *s)
+{
+	const struct ir_block *b = s->b;
+	memset(s->v, 0, b->n_ins * sizeof(*s->v));
+	s->n_mem = s->n_mem_done = 0;
+	for (uint32_t i = 0; i < b->n_ins; i++) {
+		s->v[i].last = (uint16_t)i;
+		s->n_mem += !b->ins[i].dead && ir_op_info[b->ins[i].op].effect == EFF_M;
+		for (unsigned k = 0; k < 3 && !b->ins[i].dead; k++)
+			note_use(s, b->ins[i].arg[k], i);
+	}
+	if (term_uses_cond(b))
+		note_use(s, b->term.cond, b->n_ins);
+	for (uint32_t i = 0; i < b->n_ins; i++) {
+		struct t1_value *v = &s->v[i];
+		if (b->ins[i].dead || v->uses != 1 || !may_fuse(b, (ir_ref)i, b->ins[i].op, v->last))
+			continue;
+		v->loc = T1_FUSED;
+		for (unsigned k = 0; k < 2; k++)
+			if (s->v[b->ins[i].arg[k]].last < v->last)
+				s->v[b->ins[i].arg[k]].last = v->last;
+	}
+}
+
+/* The pinned register that value i goes into, if its SETREG comes before anything that could look. */
+static int find_hint(const struct tier1 *s, uint32_t i)
+{
+	const struct ir_block *b = s->b;
+	for (uint32_t k = i + 1; k < b->n_ins; k++) {
+		const struct ir_ins *ins = &b->ins[k];
+		if (ins->dead || ins->op == IR_INSN || ins->op == IR_CONST || ins->op == IR_CONST64)
+			continue;
+		return ins->op == IR_SETREG && ins->arg[0] == i ? s->pin[ins->imm] : NO_REG;
+	}
+	return NO_REG;
+}
+
+static int guest_of_pin(const struct tier1 *s, int host)
+{
+	for (int g = 1; g < NUM_REGS; g++)
+		if (s->pin[g] == host)
+			return g;
+	panic("host register %d holds no guest register", host);
+}
+
+static void emit_ins(struct tier1 *s, const struct ir_ins *ins)
+{
+	const struct ir_op_info *op = &ir_op_info[ins->op];
+	bool pure = op->effect == EFF_P || op->effect == EFF_R;
+	if (ins->dead || s->v[s->i].loc == T1_FUSED)
+		return;
+	if (!pure || s->v[s->i].uses) {
+		s->hint = s->v[s->i].uses ? find_hint(s, s->i) : NO_REG;
+		if (s->hint != NO_REG)
+			t1_break_aliases(s, (unsigned)guest_of_pin(s, s->hint));
+		emit_of[ins->op](s, ins);
+		s->n_mem_done += op->effect == EFF_M;
+	}
+	t1_end_ins(s);
+}
+
+static void emit_head(struct tier1 *s)
+{
+	const struct jit_config *cfg = &s->j->cfg;
+	struct x86 *x = &s->x;
+	int32_t n = (int32_t)s->b->n_guest;
+	if (cfg->tier2 && !cfg->sync_tier2) {
+		x86_alu_mem_imm(x, false, ALU_SUB, x86_rip(&s->t->hot), 1);
+		t1_late_new(s, LATE_HOT, x86_jcc_forward(x, CC_E));
+	}
+	if (cfg->icount) {
+		x86_alu_mem_imm(x, true, ALU_SUB, GS(icount_left), n);
+		t1_late_new(s, LATE_BUDGET, x86_jcc_forward(x, CC_L));
+	}
+	if (!cfg->count_insns)
+		return;
+	x86_alu_mem_imm(x, true, ALU_ADD, GS(insns[TIER_1]), n);
+	if (s->n_mem)
+		x86_alu_mem_imm(x, true, ALU_ADD, GS(probes), (int32_t)s->n_mem);
+}
+
+static void emit_links(struct tier1 *s)
+{
+	const struct ir_block *b = s->b;
+	struct translation *t = s->t;
+	unsigned n = 0, n_targets = t1_n_targets(b);
+	for (unsigned i = 0; i < n_targets; i++)
+		jit_link_init(&t->links[n++], t, b->term.target[i], false);
+	for (unsigned i = 0; i < b->n_exits; i++)
+		jit_link_init(&t->links[n++], t, b->exits[i], false);
+	if (n < t->n_links)
+		jit_link_init(&t->links[n++], t, b->term.link, true);
+	for (unsigned i = 0; i < n; i++)
+		emit_link_stub(&s->x, s->j, &t->links[i]);
+}
+
+static void emit_block(struct tier1 *s)
+{
+	uint8_t *fail[2];
+	t1_alloc_init(s);
+	find_uses(s);
+	s->insn = 0;
+	s->n_late = 0;
+	s->n_map = 0;
+	s->t->entry = emit_entry(&s->x, s->t, fail);
+	s->t->body = x86_here(&s->x);
+	emit_head(s);
+	for (s->i = 0; s->i < s->b->n_ins; s->i++) {
+		s->host[s->i] = (uint32_t)(s->x.p - s->x.start);
+		emit_ins(s, &s->b->ins[s->i]);
+	}
+	s->hint = NO_REG;
+	t1_emit_term(s);
+	t1_emit_late(s);
+	emit_entry_fail(&s->x, s->j, s->t->entry, fail);
+	emit_links(s);
+}
+
+/* Everything known about the translation before its code. NULL if data memory is full. */
+static struct translation *describe(struct jit *j, struct code_page *cp, const struct ir_block *b)
+{
+	unsigned n_map = 0;
+	for (uint32_t i = 0; i < b->n_ins; i++)
+		n_map += !b->ins[i].dead && b->ins[i].op == IR_INSN;
+	struct translation *t = jit_translation_new(j, cp, t1_n_links(b), 1, n_map);
+	if (!t)
+		return NULL;
+	const struct ir_guest_insn *last = &b->guest[b->n_guest - 1];
+	t->mode = b->mode;
+	t->abs_page = b->abs_page;
+	t->off = (uint16_t)ir_block_off(b);
+	t->tier = TIER_1;
+	t->straddles = last->off >= (int32_t)PAGE_BYTES;
+	t->hot = (int32_t)j->cfg.hot_threshold;
+	t->n_guest = (uint16_t)b->n_guest;
+	t->ranges[0] = (struct jit_range){t->off, (uint16_t)(last->off + 4 - t->off)};
+	return t;
+}
+
+static void keep_ir(struct tier1 *s)
+{
+	uint32_t n = s->b->n_ins;
+	struct jit_kept_ir *k = calloc(1, sizeof(*k));
+	if (!k)
+		return; /* a dump without IR */
+	k->n_ins = n;
+	k->ins = malloc((n + 1) * sizeof(*k->ins));
+	k->host = malloc((n + 1) * sizeof(*k->host));
+	if (!k->ins || !k->host) {
+		free(k->ins);
+		free(k->host);
+		free(k);
+		return;
+	}
+	memcpy(k->ins, s->b->ins, n * sizeof(*k->ins));
+	memcpy(k->host, s->host, n * sizeof(*k->host));
+	s->t->ir = k;
+}
+
+struct translation *tier1_compile(struct jit *j, struct code_page *cp, const struct ir_block *b)
+{
+	struct tier1 *s = j->tier1;
+	size_t room;
+	struct code_span span = code_mem_open(&j->mem, &room);
+	if (room < PAGE_BYTES)
+		return NULL;
+	s->j = j;
+	s->b = b;
+	s->t = describe(j, cp, b);
+	if (!s->t)
+		return NULL;
+	s->x = (struct x86){.p = span.rw, .start = span.rw, .end = span.rw + room, .to_rx = span.rx - span.rw};
+	emit_block(s);
+	if (s->x.overflow)
+		return NULL;
+	s->t->code = span.rx;
+	s->t->code_bytes = (uint32_t)(s->x.p - s->x.start);
+	code_mem_commit(&j->mem, &span, s->t->code_bytes);
+	if (j->cfg.keep_ir)
+		keep_ir(s);
+	return s->t;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef JIT_TIER1_H
+#define JIT_TIER1_H
+
+/*
+ * Tier 1: one pass over the IR of a block, with a local register allocator.
+ *
+ *	tier1.c		the block: uses, fused compares, head, markers; installs
+ *	tier1_alloc.c	where values are
+ *	tier1_op.c	pure ops and guest state
+ *	tier1_mem.c	LOADs and STOREs: the inlined L2TLB probe and its slow path
+ *	tier1_call.c	helpers, RAISEIF
+ *	tier1_term.c	terminators, EXITIF, what is out of line
+ *
+ * Guest registers are canonical (SETREG done) at every op that can be left from: a value may be computed straight into
+ * a pinned register only if the SETREG follows it with nothing but markers and constants between.
+ */
+#include "jit/emit.h"
+
+enum t1_loc {
+	T1_NONE,  /* not computed yet, or dead */
+	T1_CONST, /* the immediate of its CONST or CONST64 */
+	T1_PIN,   /* equal to a pinned guest register, in `reg` */
+	T1_REG,   /* in scratch register `reg` */
+	T1_SLOT,  /* in spill slot `slot` */
+	T1_HOME,  /* equal to gs->reg[guest] */
+	T1_FUSED, /* a compare that its only user does */
+};
+
+struct t1_value {
+	uint8_t loc; /* enum t1_loc */
+	int8_t reg;
+	uint8_t guest;   /* T1_PIN, T1_HOME, or home_valid: the guest register */
+	bool home_valid; /* T1_REG: gs->reg[guest] holds it too, so that eviction costs nothing */
+	bool listed;     /* in alias[guest] */
+	uint16_t slot;
+	uint16_t uses, last; /* last: index of the last user; n_ins: the terminator */
+	ir_ref next_alias;
+};
+
+enum t1_late_kind { LATE_LOAD, LATE_STORE, LATE_RAISE, LATE_EXIT, LATE_POLL, LATE_HOT, LATE_BUDGET };
+
+/* A piece of code to emit behind the block. */
+struct t1_late {
+	uint8_t kind;
+	int8_t addr, value, dst; /* host registers; value NO_REG: imm */
+	bool wide;               /* LATE_LOAD of 64 bits */
+	uint16_t insn;           /* guest instruction */
+	uint16_t mem_left;       /* LOADs and STOREs behind it */
+	uint32_t imm;            /* store's constant; exception; index of exits[] */
+	uint32_t meta;           /* MEM_META without the size's shift: see mem_desc() */
+	uint8_t *from;           /* jcc's displacement */
+	uint8_t *back;           /* where to go on; executable address */
+	struct ir_target target; /* LATE_POLL */
+};
+
+#define T1_FREE  0xffffu
+#define T1_TEMP  0xfffeu
+#define T1_LATES (IR_MAX_INS + 8)
+
+struct tier1 {
+	struct jit *j;
+	const struct ir_block *b;
+	struct translation *t;
+	struct x86 x;
+	uint32_t i;          /* IR instruction being emitted */
+	uint32_t insn;       /* guest instruction it belongs to */
+	uint32_t n_mem;      /* LOADs and STOREs of the block */
+	uint32_t n_mem_done; /* of them, before i */
+	int hint;            /* pinned register that the SETREG behind this instruction wants its value in, or NO_REG */
+	uint16_t n_map;      /* entries of t->insns made */
+
+	uint16_t owner[16]; /* scratch register -> value, T1_FREE or T1_TEMP (of this instruction) */
+	uint32_t locked;    /* registers that this instruction reads */
+	uint16_t n_slots, n_free_slots;
+	ir_ref alias[NUM_REGS]; /* values that are equal to the guest register, through next_alias */
+	int8_t pin[NUM_REGS];   /* host register or NO_REG */
+
+	uint32_t n_late;
+	struct t1_value v[IR_MAX_INS];
+	uint16_t free_slots[IR_MAX_INS];
+	struct t1_late late[T1_LATES];
+	uint32_t host[IR_MAX_INS]; /* host offset of each IR instruction, for dumps */
+};
+
+/* ---- tier1_alloc.c ---- */
+void t1_alloc_init(struct tier1 *s);
+/* A scratch register for this instruction. */
+int t1_scratch(struct tier1 *s);
+/* The same, a certain one; what was there is moved away. Before any t1_use of a constant. */
+void t1_claim(struct tier1 *s, int reg);
+/* A register that holds v; valid until the end of this instruction. */
+int t1_use(struct tier1 *s, ir_ref v);
+void t1_load_into(struct tier1 *s, int reg, ir_ref v);
+bool t1_is_const(const struct tier1 *s, ir_ref v);
+uint64_t t1_const(const struct tier1 *s, ir_ref v);
+/* v is in memory and dies here: use it from there. */
+bool t1_in_memory(const struct tier1 *s, ir_ref v, struct x86_mem *m);
+/*
+ * Where the result goes: the hinted pin, else register ra of operand a if a dies here, else a new one.  a may be IR_NONE.
+ */
+int t1_dst(struct tier1 *s, ir_ref a, int ra);
+/* The result of this instruction is in reg, which came from t1_dst, t1_scratch or t1_claim. */
+void t1_bind(struct tier1 *s, int reg);
+/* A guest register is about to change: values that are equal to it and live on move elsewhere. */
+void t1_break_aliases(struct tier1 *s, unsigned guest);
+void t1_add_alias(struct tier1 *s, ir_ref v, unsigned guest);
+void t1_release(struct tier1 *s, ir_ref v);
+/* Put everything that lives beyond this instruction out of the scratch registers. */
+void t1_spill_all(struct tier1 *s);
+void t1_end_ins(struct tier1 *s);
+
+/* ---- tier1_op.c ---- */
+/* Set the flags so that the returned condition is "v != 0". */
+enum x86_cc t1_emit_cond(struct tier1 *s, ir_ref v);
+
+/* ---- tier1_mem.c ---- */
+void *tier1_emit_mem_stub(struct x86 *x, const struct jit_stubs *stubs, bool store, bool abs);
+void t1_late_load(struct tier1 *s, const struct t1_late *l);
+void t1_late_store(struct tier1 *s, const struct t1_late *l);
+
+/* ---- tier1_term.c ---- */
+struct t1_late *t1_late_new(struct tier1 *s, enum t1_late_kind kind, uint8_t *from);
+/* dst = guest pc of guest instruction insn */
+void t1_emit_insn_pc(struct tier1 *s, int dst, uint32_t insn);
+void t1_emit_term(struct tier1 *s);
+void t1_emit_late(struct tier1 *s);
+/* Links: the terminator's targets first, then exits[], then the return address. */
+unsigned t1_n_targets(const struct ir_block *b);
+unsigned t1_n_links(const struct ir_block *b);
+
+/* ---- one function for each op ---- */
+#define OP(name, ...) void t1_emit_##name(struct tier1 *s, const struct ir_ins *ins);
+#include "ir/ops.def"
+#undef OP
+
+#endif

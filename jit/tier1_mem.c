@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LOADs and STOREs.  The probe of tlb/l2tlb_jit.h is inlined:
+ *
+ *	mov  idx, addr; shr idx, 7; and idx, 0x7fe0	entry * 32
+ *	mov  key, addr; and key, ~0xfff | (bytes - 1)
+ *	cmp  key, [l2tlb + idx + tag]; jne slow
+ *	mov  idx, [l2tlb + idx + addend]
+ *	mov  dst, [idx + addr]
+ *
+ * The slow path is out of line: it pushes what the stub (tier1_emit_mem_stub) needs and calls it.  The stub keeps all
+ * registers, and does not come back if the helper says leave.
+ */
+#include "jit/tier1.h"
+
+/* All of a site but its address and pc in one immediate. Bits: size 1:0, flags 4:2, SITE 12:5, offset in page 25:13. */
+#define DESC_FLAGS 2
+#define DESC_SITE  5
+#define DESC_OFF   13
+_Static_assert(MEM_SIGN < 8, "flags have 3 bits");
+_Static_assert(SITE(1, IR_MAX_GUEST + 1) < 256, "SITE has 8 bits");
+
+/* Stack of the stub, in words above its return address: [pc of MODE_ABS,] desc, [value,] address. */
+#define SAVED_WORDS 5
+static const int8_t saved[SAVED_WORDS] = {RAX, RCX, RDX, R10, R11};
+
+/* gs->pc, gs->site, and the helper's meta in eax. */
+static void emit_unpack(struct x86 *x, int32_t desc_at, bool abs)
+{
+	x86_load(x, false, RAX, x86_at(RSP, desc_at));
+	if (abs) {
+		x86_load(x, false, RCX, x86_at(RSP, desc_at - 8));
+	} else {
+		x86_mov(x, false, RCX, RAX);
+		x86_shift_imm(x, false, SH_SHR, RCX, DESC_OFF);
+		x86_alu_load(x, false, ALU_ADD, RCX, GS(pc_page));
+	}
+	x86_store(x, true, GS(pc), RCX);
+	x86_mov(x, false, RCX, RAX);
+	x86_shift_imm(x, false, SH_SHR, RCX, DESC_SITE);
+	x86_alu_imm(x, false, ALU_AND, RCX, 255);
+	x86_store(x, false, GS(site), RCX);
+	x86_mov(x, false, RCX, RAX);
+	x86_alu_imm(x, false, ALU_AND, RCX, 3);
+	x86_shift_imm(x, false, SH_SHL, RCX, 8);
+	x86_shift_imm(x, false, SH_SHR, RAX, DESC_FLAGS);
+	x86_alu_imm(x, false, ALU_AND, RAX, 7);
+	x86_alu(x, false, ALU_OR, RAX, RCX);
+}
+
+void *tier1_emit_mem_stub(struct x86 *x, const struct jit_stubs *stubs, bool store, bool abs)
+{
+	void *at = x86_here(x);
+	int words = 2 + store + abs; /* pushed by the site */
+	/* 8 (block) + site's words + return address + saved, to a multiple of 16 */
+	int pad = (8 + 8 * (words + 1 + SAVED_WORDS)) % 16;
+	for (int i = 0; i < SAVED_WORDS; i++)
+		x86_push(x, saved[i]);
+	emit_store_pins(x, true);
+	int32_t desc_at = 8 * (SAVED_WORDS + 1 + abs);
+	x86_load(x, false, RSI, x86_at(RSP, desc_at + 8 + 8 * store));
+	emit_unpack(x, desc_at, abs);
+	if (store) {
+		x86_load(x, true, RDX, x86_at(RSP, desc_at + 8));
+		x86_mov(x, false, RCX, RAX);
+	} else {
+		x86_mov(x, false, RDX, RAX);
+	}
+	x86_mov(x, true, RDI, R13);
+	x86_load(x, true, RAX, GS(helpers));
+	if (pad)
+		x86_alu_imm(x, true, ALU_SUB, RSP, pad);
+	x86_call_mem(x, x86_at(RAX, 8 * (store ? HELPER_MEM_STORE : HELPER_MEM_LOAD)));
+	x86_alu_mem_imm(x, false, ALU_CMP, GS(leave), EXIT_NONE);
+	x86_jcc(x, CC_NE, stubs->leave_called);
+	if (pad)
+		x86_alu_imm(x, true, ALU_ADD, RSP, pad);
+	if (!store)
+		x86_store(x, true, GS(scratch[0]), RAX);
+	emit_load_pins(x, true);
+	x86_load(x, true, RBP, GS(l2tlb));
+	for (int i = SAVED_WORDS; i-- > 0;)
+		x86_pop(x, saved[i]);
+	x86_ret(x, 8u * (unsigned)words);
+	return at;
+}
+
+/* Push what a late piece's stub needs after the address and the value, and call it. */
+static void emit_slow_call(struct tier1 *s, const struct t1_late *l, void *const stub[2])
+{
+	const struct ir_guest_insn *g = &s->b->guest[l->insn];
+	bool abs = s->b->mode & MODE_ABS;
+	x86_push_imm(&s->x, l->meta | SITE(g->bd, s->b->n_guest - l->insn) << DESC_SITE | (uint32_t)g->off << DESC_OFF);
+	if (abs)
+		x86_push_imm(&s->x, (uint32_t)ir_insn_pc(s->b, l->insn, 0));
+	x86_call(&s->x, stub[abs]);
+}
+
+void t1_late_load(struct tier1 *s, const struct t1_late *l)
+{
+	x86_push(&s->x, l->addr);
+	emit_slow_call(s, l, s->j->stubs.load);
+	x86_load(&s->x, l->wide, l->dst, GS(scratch[0]));
+	x86_jmp(&s->x, l->back);
+}
+
+void t1_late_store(struct tier1 *s, const struct t1_late *l)
+{
+	x86_push(&s->x, l->addr);
+	if (l->value != NO_REG) {
+		x86_push(&s->x, l->value);
+	} else {
+		x86_push_imm(&s->x, l->imm);
+		if ((int32_t)l->imm < 0)
+			x86_store_imm(&s->x, false, x86_at(RSP, 4), 0); /* it was sign-extended */
+	}
+	emit_slow_call(s, l, s->j->stubs.store);
+	x86_jmp(&s->x, l->back);
+}
+
+/* The probe; on a hit idx is host address minus gva. Gives the slow path's late piece. */
+static struct t1_late *emit_probe(struct tier1 *s, enum t1_late_kind kind, unsigned log2, int addr, int idx, int key,
+				  size_t tag)
+{
+	struct x86 *x = &s->x;
+	x86_mov(x, false, idx, addr);
+	x86_shift_imm(x, false, SH_SHR, idx, PAGE_SHIFT - 5);
+	x86_alu_imm(x, false, ALU_AND, idx, (L2TLB_ENTRIES - 1) << 5);
+	x86_mov(x, false, key, addr);
+	x86_alu_imm(x, false, ALU_AND, key, (int32_t)(~(uint32_t)PAGE_MASK | ((1u << log2) - 1)));
+	x86_alu_load(x, true, ALU_CMP, key, x86_at_index(RBP, idx, 0, (int32_t)tag));
+	struct t1_late *l = t1_late_new(s, kind, x86_jcc_forward(x, CC_NE));
+	l->addr = (int8_t)addr;
+	x86_load(x, true, idx, x86_at_index(RBP, idx, 0, offsetof(struct l2tlb_entry, addend)));
+	return l;
+}
+
+static void emit_load_hit(struct x86 *x, unsigned log2, bool sign, bool be, int d, struct x86_mem m)
+{
+	if (log2 >= 2) {
+		x86_load(x, log2 == 3, d, m);
+		if (be)
+			x86_bswap(x, log2 == 3, d);
+	} else if (log2 == 1 && be) {
+		x86_ext_load(x, false, 2, d, m);
+		x86_rol16_8(x, d);
+		if (sign)
+			x86_ext(x, true, 2, d, d);
+	} else {
+		x86_ext_load(x, sign, 1u << log2, d, m);
+	}
+}
+
+static void emit_load(struct tier1 *s, const struct ir_ins *ins, unsigned log2, bool sign)
+{
+	int addr = t1_use(s, ins->arg[0]), idx = t1_scratch(s), key = t1_scratch(s);
+	size_t tag =
+	    ins->imm & MEM_INTENT ? offsetof(struct l2tlb_entry, write_tag) : offsetof(struct l2tlb_entry, read_tag);
+	struct t1_late *l = emit_probe(s, LATE_LOAD, log2, addr, idx, key, tag);
+	int d = s->hint != NO_REG ? s->hint : key;
+	emit_load_hit(&s->x, log2, sign, ins->imm & MEM_BE, d, x86_at_index(idx, addr, 0, 0));
+	l->dst = (int8_t)d;
+	l->wide = log2 == 3;
+	l->meta = log2 | ((uint32_t)ins->imm | (sign ? MEM_SIGN : 0u)) << DESC_FLAGS;
+	l->back = x86_here(&s->x);
+	t1_bind(s, d);
+}
+void t1_emit_LOAD8S(struct tier1 *s, const struct ir_ins *ins)
+{
+	emit_load(s, ins, 0, true);
+}
+void t1_emit_LOAD8U(struct tier1 *s, const struct ir_ins *ins)
+{
+	emit_load(s, ins, 0, false);
+}
+void t1_emit_LOAD16S(struct tier1 *s, const struct ir_ins *ins)
+{
+	emit_load(s, ins, 1, true);
+}
+void t1_emit_LOAD16U(struct tier1 *s, const struct ir_ins *ins)
+{
+	emit_load(s, ins, 1, false);
+}
+void t1_emit_LOAD32(struct tier1 *s, const struct ir_ins *ins)
+{
+	emit_load(s, ins, 2, false);
+}
+void t1_emit_LOAD64(struct tier1 *s, const struct ir_ins *ins)
+{
+	emit_load(s, ins, 3, false);
+}
+
+static void emit_store_hit(struct x86 *x, unsigned log2, struct x86_mem m, int v)
+{
+	if (log2 == 0)
+		x86_store8(x, m, v);
+	else if (log2 == 1)
+		x86_store16(x, m, v);
+	else
+		x86_store(x, log2 == 3, m, v);
+}
+
+static void emit_store_const(struct x86 *x, unsigned log2, bool be, struct x86_mem m, uint32_t v)
+{
+	if (log2 == 0)
+		x86_store_imm8(x, m, v);
+	else if (log2 == 1)
+		x86_store_imm16(x, m, be ? __builtin_bswap16((uint16_t)v) : v);
+	else
+		x86_store_imm(x, false, m, be ? __builtin_bswap32(v) : v);
+}
+
+static void emit_store(struct tier1 *s, const struct ir_ins *ins, unsigned log2)
+{
+	ir_ref v = ins->arg[1];
+	bool imm = log2 < 3 && t1_is_const(s, v), be = log2 > 0 && ins->imm & MEM_BE;
+	int addr = t1_use(s, ins->arg[0]), value = imm ? NO_REG : t1_use(s, v);
+	int idx = t1_scratch(s), key = t1_scratch(s);
+	struct t1_late *l = emit_probe(s, LATE_STORE, log2, addr, idx, key, offsetof(struct l2tlb_entry, write_tag));
+	struct x86_mem m = x86_at_index(idx, addr, 0, 0);
+	l->value = (int8_t)value;
+	if (imm) {
+		l->imm = (uint32_t)t1_const(s, v);
+		emit_store_const(&s->x, log2, be, m, l->imm);
+	} else if (be) {
+		x86_mov(&s->x, true, key, value);
+		if (log2 == 1)
+			x86_rol16_8(&s->x, key);
+		else
+			x86_bswap(&s->x, log2 == 3, key);
+		emit_store_hit(&s->x, log2, m, key);
+	} else {
+		emit_store_hit(&s->x, log2, m, value);
+	}
+	l->meta = log2 | (uint32_t)ins->imm << DESC_FLAGS;
+	l->back = x86_here(&s->x);
+}
+void t1_emit_STORE8(struct tier1 *s, const struct ir_ins *ins)
+{
+	emit_store(s, ins, 0);
+}
+void t1_emit_STORE16(struct tier1 *s, const struct ir_ins *ins)
+{
+	emit_store(s, ins, 1);
+}
+void t1_emit_STORE32(struct tier1 *s, const struct ir_ins *ins)
+{
+	emit_store(s, ins, 2);
+}
+void t1_emit_STORE64(struct tier1 *s, const struct ir_ins *ins)
+{
+	emit_store(s, ins, 3);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef JIT_TIER2_H
+#define JIT_TIER2_H
+
+/*
+ * Tier 2: regions of IR blocks through LLVM, in the background.  This header knows neither LLVM nor code memory: a
+ * finished region is a piece of relocatable code that the vCPU thread places itself, so code memory has one writer.
+ * Boundaries of the generated code are those of jit_internal.h; the piece is the `body` of a translation.
+ */
+#include "jit/jit.h"
+
+struct jit_stubs; /* jit_internal.h */
+struct tier2;
+
+enum tier2_refusal {
+#define REFUSAL(name, text) TIER2_REFUSED_##name,
+#include "jit/tier2_refusal.def"
+#undef REFUSAL
+	NUM_TIER2_REFUSALS
+};
+extern const char *const tier2_refusal_text[NUM_TIER2_REFUSALS];
+
+struct tier2_config {
+	bool icount, count_insns;
+	bool background;                /* start the worker thread */
+	helper_fn *const *helpers;      /* [NUM_HELPERS]; final before the first request */
+	const struct jit_stubs *stubs;  /* likewise */
+	void (*on_finished)(void *ctx); /* worker thread: something can be taken (set gs->poll); may be NULL */
+	void *ctx;
+};
+
+/* A direct way out of the region, or the return address of a call in it: what jit_link_init() takes. */
+struct tier2_link {
+	struct ir_target target;
+	bool is_return;
+};
+
+struct tier2_work {
+	struct jit_region region; /* arena and blocks; owned by the work from tier2_request on */
+	void *cookie;             /* the caller's: what to install to */
+
+	/* Filled in when finished. */
+	enum tier2_refusal refused;
+	uint32_t code_bytes; /* what tier2_work_place() needs */
+	uint32_t n_links;
+	struct tier2_link *links; /* [n_links], all distinct */
+	uint32_t n_guest;         /* guest instructions in the region */
+	uint64_t ns;              /* time in LLVM; a batch's time is divided among its members */
+	struct tier2_image *image;
+	struct tier2_work *next;
+};
+
+struct tier2_stats {
+	uint64_t requested, regions, batches, host_bytes, guest_insns, ns;
+	uint64_t refused[NUM_TIER2_REFUSALS];
+};
+
+/* 0 or -errno. Any thread; the worker is started here if cfg->background. */
+MUST_CHECK int tier2_new(struct tier2 **out, const struct tier2_config *cfg);
+/* Cancels what is pending, joins the worker (at most one batch's compile time), frees everything not taken. */
+void tier2_free(struct tier2 *t);
+
+#define TIER2_MAX_BLOCKS 64 /* per region; more are refused */
+
+/* An empty work for a region (taken over from *r). Never NULL. */
+struct tier2_work *tier2_work_new(struct jit_region *r, void *cookie);
+
+/*
+ * Queue work for the background thread.  vCPU thread; takes w over.  False if the queue is full, or a region with the
+ * same key (code page, offset of the head, mode, abs_page) is pending: w is freed (its cookie stays the caller's).
+ */
+MUST_CHECK bool tier2_request(struct tier2 *t, struct tier2_work *w);
+/* The oldest finished work (compiled or refused), or NULL. vCPU thread. Free it with tier2_work_free(). */
+struct tier2_work *tier2_take_finished(struct tier2 *t);
+/* Anything to take? One relaxed load. */
+bool tier2_has_finished(const struct tier2 *t);
+/* Wait until nothing is queued or being compiled (tests, orderly measurements). */
+void tier2_drain(struct tier2 *t);
+/* Compile on this thread; w->refused says how it went. w stays the caller's. */
+void tier2_compile_sync(struct tier2 *t, struct tier2_work *w);
+
+/*
+ * Copy the code to rw (the writable alias of rx) and relocate it for rx.  rx is 64-byte aligned, with w->code_bytes
+ * there; the body is rx itself.  links[n_links] are the struct jit_links made for w->links, in that order: the code
+ * names them rip-relative.  -ERANGE if a relocation does not reach (nothing may run then).
+ */
+struct jit_link;
+MUST_CHECK int tier2_work_place(const struct tier2 *t, const struct tier2_work *w, void *rw, const void *rx,
+				const struct jit_link *links);
+void tier2_work_free(struct tier2_work *w);
+
+/* A snapshot. Any thread. */
+struct tier2_stats tier2_stats(struct tier2 *t);
+
+/* Compile on this thread and write the module's text before and after optimisation to out.  Host code is the caller's
+ * to show (place it, then disassemble).  0 or -errno; w->refused as from tier2_compile_sync(). */
+MUST_CHECK int tier2_dump(struct tier2 *t, struct tier2_work *w, bool before, bool after, FILE *out);
+
+#endif
