@@ -7,15 +7,21 @@
 
 struct pmap;
 
-/* One line for the user: "disco: FILE: what is wrong".  Filled whenever a loader function fails. */
+/* Where the YAMON argument block is, and so no segment of an image. */
+#define LOADER_ARGS_GPA   0x2000u
+#define LOADER_ARGS_BYTES 0x2000u
+/* argv[0] is cut to this, with its terminator. */
+#define LOADER_NAME_BYTES 256
+
+/* One line for the user: "FILE: what is wrong" ("--append: ..." for an option).  Filled whenever a loader function fails. */
 struct loader_error {
 	char text[512];
 };
 
 struct loaded_image {
-	uint64_t entry;	      /* gva, zero-extended */
+	uint64_t entry; /* gva, zero-extended */
 	bool big_endian;
-	uint64_t low_gpa;     /* lowest and one past the highest physical byte loaded */
+	uint64_t low_gpa; /* lowest and one past the highest physical byte loaded */
 	uint64_t high_gpa;
 };
 
@@ -26,15 +32,30 @@ struct loaded_image {
  */
 MUST_CHECK int loader_load_elf(struct pmap *ram, const char *path, struct loaded_image *out, struct loader_error *err);
 /* Same from memory (the fuzz target's entry point). name is used in messages. */
-MUST_CHECK int loader_load_elf_mem(struct pmap *ram, const char *name, const void *data, size_t bytes, struct loaded_image *out, struct loader_error *err);
+MUST_CHECK int loader_load_elf_mem(struct pmap *ram, const char *name, const void *data, size_t bytes,
+				   struct loaded_image *out, struct loader_error *err);
 
 /* Load a raw file at the highest 64 KiB-aligned address that keeps it inside the first 256 MiB of RAM, above `floor`. */
-MUST_CHECK int loader_load_initrd(struct pmap *ram, const char *path, uint64_t floor, uint64_t *gpa_out, uint64_t *bytes_out, struct loader_error *err);
+MUST_CHECK int loader_load_initrd(struct pmap *ram, const char *path, uint64_t floor, uint64_t *gpa_out,
+				  uint64_t *bytes_out, struct loader_error *err);
 
 /*
- * The YAMON argument block (argc, argv, envp, memsize) as the Linux Malta port reads it: registers a0..a3 of the boot CPU are
- * returned in regs[4]. Also the boot stub of the board (GT-64120 remapped to 0x1be00000).
+ * The YAMON argument block (argc, argv, envp, memsize) as the Linux Malta port reads it, at LOADER_ARGS_GPA: registers a0..a3
+ * of the boot CPU are returned in regs[4].  The command line is "rd_start=... rd_size=... append", the first two with an
+ * initrd (initrd_bytes > 0) only.  Returns 0, -E2BIG (append does not fit in the kernel's 4095 bytes), -EFAULT, -ENOMEM.
  */
-MUST_CHECK int loader_put_yamon(struct pmap *ram, const char *kernel_name, const char *append, uint64_t initrd_gpa, uint64_t initrd_bytes, uint64_t ram_bytes, bool big_endian, uint32_t regs[4], struct loader_error *err);
+MUST_CHECK int loader_put_yamon(struct pmap *ram, const char *kernel_name, const char *append, uint64_t initrd_gpa,
+				uint64_t initrd_bytes, uint64_t ram_bytes, bool big_endian, uint32_t regs[4],
+				struct loader_error *err);
+
+/*
+ * What YAMON has written to the GT-64120 before it starts a program: 32-bit writes in this order through board_write()
+ * after a reset, before the first instruction, so that the registers are at 0x1be00000 and the PCI windows where the Malta
+ * has them.  Values are the little-endian register's; on a big-endian board, byte-swap them (the guest would, too).
+ */
+struct loader_poke {
+	uint32_t pa, value;
+};
+const struct loader_poke *loader_yamon_pokes(size_t *n);
 
 #endif

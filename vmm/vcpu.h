@@ -40,9 +40,16 @@ struct vcpu {
 	bool timer_pending;
 	uint32_t random_state;
 
+	uint64_t insns_refunded;             /* counted at a block head, not executed because of an exception */
+	struct page_cache_entry *page_cache; /* host page -> machine page, of recent fetches (mem.c) */
+	struct interp_cache *interp;         /* lifted blocks, --tiers=interp (interp_cache.c) */
+
 	struct vcpu_stats stats;
 };
 
-static inline struct vcpu *vcpu_of(struct guest_state *gs) { return (struct vcpu *)gs; }
+static inline struct vcpu *vcpu_of(struct guest_state *gs)
+{
+	return (struct vcpu *)gs;
+}
 
 #endif

@@ -9,6 +9,7 @@
 #include "vmm/board/device.h"
 
 struct board;
+struct pci_bus;
 
 struct board_config {
 	uint64_t ram_bytes;
@@ -35,6 +36,11 @@ void board_write(struct board *b, struct gpa pa, uint64_t value, unsigned bytes,
 
 /* Hand console input to ttyS0; returns how many bytes it had room for (the caller keeps the rest). */
 size_t board_console_rx(struct board *b, const uint8_t *data, size_t n);
+/*
+ * Bus 0, for devices that are added after board_new() and before the guest runs (pci_bus_add() in vmm/board/pci.h).
+ * Slots 18..21 are the Malta's connectors: only those, 11 and 12 have interrupt wiring that Linux knows.
+ */
+struct pci_bus *board_pci(struct board *b);
 /* Room in ttyS0's receive FIFO, bytes. */
 size_t board_console_room(const struct board *b);
 

@@ -41,4 +41,28 @@ struct clock_ops {
 	void *opaque;
 };
 
+static inline uint64_t device_now_ns(const struct clock_ops *c)
+{
+	return c->now_ns(c->opaque);
+}
+static inline void device_alarm(const struct clock_ops *c, uint64_t at_ns, void (*fn)(void *arg), void *arg)
+{
+	c->alarm(c->opaque, at_ns, fn, arg);
+}
+
+#define DEVICE_NO_ALARM UINT64_MAX
+
+/* v * num / den without overflow of the product; the quotient saturates. */
+static inline uint64_t device_scale(uint64_t v, uint64_t num, uint64_t den)
+{
+	unsigned __int128 q = (unsigned __int128)v * num / den;
+	return q > UINT64_MAX ? UINT64_MAX : (uint64_t)q;
+}
+/* The same, rounded up: the first moment at which device_scale() of the inverse ratio reaches v. */
+static inline uint64_t device_scale_up(uint64_t v, uint64_t num, uint64_t den)
+{
+	unsigned __int128 q = ((unsigned __int128)v * num + den - 1) / den;
+	return q > UINT64_MAX ? UINT64_MAX : (uint64_t)q;
+}
+
 #endif

@@ -1,0 +1,63 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Who includes whom (design: the folders are read left to right). Each folder may include itself, what its row allows,
+# and system headers; LLVM stays inside jit/, Capstone inside frontend/ and jit/; nobody includes tests/ or bench/.
+# usage: tests/check_order.sh [DIRECTORY]
+set -eu
+cd "${1:-$(dirname "$0")/..}"
+
+declare -A allowed=(
+	[base]=''
+	[ir]='base'
+	[frontend]='ir base'
+	[numa]='base'
+	[tlb]='numa base'
+	[jit]='ir base tlb/l2tlb_jit.h'
+	[pv-drivers]='numa base'
+	[vmm]='base ir frontend numa tlb jit pv-drivers'
+	[tests]='base ir frontend numa tlb jit pv-drivers vmm'
+	[bench]='base ir frontend numa tlb jit pv-drivers vmm'
+)
+failed=0
+checked=0
+
+complain() {
+	echo "$1" >&2
+	failed=1
+}
+
+# may FOLDER PATH: is PATH (of an #include "PATH") allowed in a file of FOLDER?
+may() {
+	local a
+	[ "${2%%/*}" = "$1" ] && return 0
+	for a in ${allowed[$1]}; do
+		[ "$a" = "$2" ] || [ "$a" = "${2%%/*}" ] && return 0
+	done
+	return 1
+}
+
+for folder in "${!allowed[@]}"; do
+	[ -d "$folder" ] || continue
+	while IFS=: read -r file line text; do
+		checked=$((checked + 1))
+		path=$(sed -E 's/^[^"<]*["<]([^">]*)[">].*/\1/' <<<"$text")
+		where=$file:$line
+		if [[ $text == *'"'* ]]; then
+			[[ $path == */* ]] || complain "$where: \"$path\": write \"folder/file.h\", from the root of the tree"
+			[ -e "$path" ] || complain "$where: \"$path\": no such file"
+			may "$folder" "$path" || complain "$where: $folder/ may not include \"$path\""
+		fi
+		case $path in
+		llvm/* | llvm-c/* | clang-c/*)
+			[ "$folder" = jit ] || complain "$where: LLVM's headers stay inside jit/"
+			;;
+		capstone/*)
+			[ "$folder" = frontend ] || [ "$folder" = jit ] || [ "$folder" = tests ] ||
+				complain "$where: Capstone's headers stay inside frontend/ and jit/"
+			;;
+		esac
+	done < <(find "$folder" -name '*.[ch]' -o -name '*.def' | sort | xargs -r grep -HnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*["<]' || true)
+done
+[ "$checked" -gt 0 ] || complain "no #include found in $PWD: is this the tree?"
+[ $failed -eq 0 ] && echo "include order: $checked includes, all allowed"
+exit $failed

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line: what is accepted gives the documented values, what is refused names the option. */
+#include "frontend/cp0.h"
+#include "ir/mode.h"
+#include "numa/numa.h"
+#include "vmm/options.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_ARGS 24
+
+/* getopt_long permutes nothing here, but takes char **. */
+struct args {
+	char *argv[MAX_ARGS];
+	int argc;
+	char text[2048];
+};
+
+/* Split at spaces; "%s" stands for a file that exists. */
+static void split(struct args *a, const char *line)
+{
+	char *p;
+
+	snprintf(a->text, sizeof(a->text), "%s", line);
+	a->argc = 0;
+	for (p = strtok(a->text, " "); p && a->argc < MAX_ARGS - 1; p = strtok(NULL, " "))
+		a->argv[a->argc++] = strcmp(p, "@") == 0 ? (char *)"/proc/self/exe" : p;
+	a->argv[a->argc] = NULL;
+}
+
+static int run(const char *line, struct run_options *out, struct options_error *err)
+{
+	static struct args a; /* options point into it */
+
+	split(&a, line);
+	return options_parse_run(a.argc, a.argv, out, err);
+}
+
+static int dump(const char *line, struct dump_options *out, struct options_error *err)
+{
+	static struct args a;
+
+	split(&a, line);
+	return options_parse_dump(a.argc, a.argv, out, err);
+}
+
+Test(options, sizes)
+{
+	static const struct {
+		const char *text;
+		int result;
+		uint64_t bytes;
+	} t[] = {
+	    {"256M", 0, 256ull << 20},
+	    {"256", 0, 256ull << 20},
+	    {"1g", 0, 1ull << 30},
+	    {"524288K", 0, 512ull << 20},
+	    {"0", 0, 0},
+	    {"", -EINVAL, 0},
+	    {"M", -EINVAL, 0},
+	    {"-1", -EINVAL, 0},
+	    {" 1", -EINVAL, 0},
+	    {"+1", -EINVAL, 0},
+	    {"1MB", -EINVAL, 0},
+	    {"1.5G", -EINVAL, 0},
+	    {"0x10", -EINVAL, 0},
+	    {"1T", -EINVAL, 0},
+	    {"99999999999999999999", -ERANGE, 0},
+	    {"17179869184G", -ERANGE, 0},
+	    {"17179869183G", 0, 17179869183ull << 30},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		uint64_t bytes = 0;
+
+		cr_assert_eq(options_parse_size(t[i].text, &bytes), t[i].result, "%s", t[i].text);
+		cr_assert_eq(bytes, t[i].bytes, "%s", t[i].text);
+	}
+}
+
+Test(options, run_defaults)
+{
+	struct options_error err;
+	struct run_options o;
+
+	cr_assert_eq(run("run --kernel @", &o, &err), 0, "%s", err.text);
+	cr_assert_str_eq(o.kernel, "/proc/self/exe");
+	cr_assert_null(o.initrd);
+	cr_assert_str_eq(o.append, "");
+	cr_assert_eq(o.mem_bytes, 256ull << 20);
+	cr_assert_str_eq(o.cpu->name, CPU_DEFAULT);
+	cr_assert(o.tier1 && o.tier2 && !o.icount && !o.stats && !o.no_reboot && !o.dump);
+	cr_assert_eq(o.dump_mode, -1);
+	cr_assert_eq(o.dump_pc_low, 0);
+	cr_assert_eq(o.dump_pc_high, UINT32_MAX);
+}
+
+Test(options, run_all)
+{
+	struct options_error err;
+	struct run_options o;
+
+	cr_assert_eq(run("run --kernel=@x --kernel @ --initrd @ --append a=b --mem 64M --cpu 24Kf --icount --tiers 1 "
+			 "--stats=f.json --dump gh --dump-filter pc=80001000-80001fff,mode=user --jit-mem 32 "
+			 "--no-reboot",
+			 &o, &err),
+		     0, "%s", err.text);
+	cr_assert_str_eq(o.initrd, "/proc/self/exe");
+	cr_assert_str_eq(o.append, "a=b");
+	cr_assert_eq(o.mem_bytes, 64ull << 20);
+	cr_assert_str_eq(o.cpu->name, "24Kf");
+	cr_assert(o.icount && o.tier1 && !o.tier2 && o.stats && o.no_reboot);
+	cr_assert_str_eq(o.stats_file, "f.json");
+	cr_assert_str_eq(o.dump, "gh");
+	cr_assert_eq(o.dump_pc_low, 0x80001000);
+	cr_assert_eq(o.dump_pc_high, 0x80001fff);
+	cr_assert_eq(o.dump_mode, MODE_USER);
+	cr_assert_eq(o.jit_bytes, 32ull << 20);
+	cr_assert_eq(run("run --kernel @ --stats --tiers interp --dump-filter mode=kernel,pc=0x10 --dump i", &o, &err),
+		     0);
+	cr_assert(o.stats && !o.stats_file && !o.tier1 && !o.tier2);
+	cr_assert(o.dump_pc_low == 0x10 && o.dump_pc_high == 0x10 && o.dump_mode == MODE_KERNEL);
+	cr_assert_eq(run("run --kernel @ --tiers 2", &o, &err), 0);
+	cr_assert(!o.tier1 && o.tier2);
+}
+
+Test(options, run_refused)
+{
+	/* Each with the words that the one line must have. */
+	static const struct {
+		const char *line, *says;
+	} t[] = {
+	    {"run", "--kernel"},
+	    {"run --kernel", "--kernel: needs a value"},
+	    {"run --kernel /nonexistent/k", "--kernel /nonexistent/k: No such file"},
+	    {"run --kernel /", "--kernel /: is a directory"},
+	    {"run --kernel @ --initrd /nonexistent/i", "--initrd /nonexistent/i: No such file"},
+	    {"run --kernel @ --mem 0", "--mem 0"},
+	    {"run --kernel @ --mem 100000K", "multiple of 64K"},
+	    {"run --kernel @ --mem 257M", "at most 256M"},
+	    {"run --kernel @ --mem 99999999999G", "--mem"},
+	    {"run --kernel @ --mem lots", "--mem lots: not a size"},
+	    {"run --kernel @ --cpu R9999", "--cpu R9999"},
+	    {"run --kernel @ --tiers 3", "--tiers 3"},
+	    {"run --kernel @ --tiers 21", "--tiers 21"},
+	    {"run --kernel @ --stats=", "--stats="},
+	    {"run --kernel @ --dump z", "'z'"},
+	    {"run --kernel @ --dump r", "'r'"},
+	    {"run --kernel @ --tiers 1 --dump L", "need tier 2"},
+	    {"run --kernel @ --dump=", "--dump"},
+	    {"run --kernel @ --tiers interp --dump h", "--dump h"},
+	    {"run --kernel @ --dump-filter pc=0", "needs --dump"},
+	    {"run --kernel @ --dump g --dump-filter pc=", "pc="},
+	    {"run --kernel @ --dump g --dump-filter pc=2-1", "ends before"},
+	    {"run --kernel @ --dump g --dump-filter pc=1-", "pc=1-"},
+	    {"run --kernel @ --dump g --dump-filter pc=123456789", "pc=123456789"},
+	    {"run --kernel @ --dump g --dump-filter mode=", "mode="},
+	    {"run --kernel @ --dump g --dump-filter ,", "--dump-filter"},
+	    {"run --kernel @ --jit-mem 0", "--jit-mem 0"},
+	    {"run --kernel @ --jit-mem 2G", "--jit-mem 2G"},
+	    {"run --kernel @ --icount=5", "--icount=5: takes no value"},
+	    {"run --kernel @ --no-such", "--no-such: no such option"},
+	    {"run --kernel @ -k", "-k: no such option"},
+	    {"run --kernel @ extra", "'extra'"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct options_error err = {{0}};
+		struct run_options o;
+
+		cr_expect_eq(run(t[i].line, &o, &err), -EINVAL, "%s", t[i].line);
+		cr_expect(strstr(err.text, t[i].says), "%s: '%s' lacks '%s'", t[i].line, err.text, t[i].says);
+		cr_expect_null(strchr(err.text, '\n'), "%s: more than one line", t[i].line);
+	}
+}
+
+Test(options, help)
+{
+	struct options_error err;
+	struct run_options o;
+	struct dump_options d;
+
+	cr_assert_eq(run("run --help", &o, &err), OPTIONS_HELP);
+	cr_assert_eq(run("run -h --kernel /nonexistent", &o, &err), OPTIONS_HELP);
+	cr_assert_eq(run("run --cpu help", &o, &err), OPTIONS_CPU_LIST);
+	cr_assert_eq(dump("dump --help", &d, &err), OPTIONS_HELP);
+	cr_assert_eq(dump("dump --cpu help", &d, &err), OPTIONS_CPU_LIST);
+}
+
+Test(options, dump_words)
+{
+	struct options_error err;
+	struct dump_options d;
+
+	cr_assert_eq(dump("dump --words 24020001,0x03e00008 --be 00000000", &d, &err), 0, "%s", err.text);
+	cr_assert_eq(d.n_words, 3);
+	cr_assert(d.words[0] == 0x24020001 && d.words[1] == 0x03e00008 && d.words[2] == 0);
+	cr_assert(d.big_endian && !d.user && d.tier == 1 && d.n_addrs == 0);
+	cr_assert_str_eq(d.stages, DUMP_LETTERS_TIER1);
+	cr_assert_eq(dump("dump --words 1 2 --stage g 3 --at 80100000", &d, &err), 0, "%s", err.text);
+	cr_assert(d.n_words == 3 && d.words[1] == 2 && d.words[2] == 3 && d.addrs[0] == 0x80100000);
+	cr_assert_str_eq(d.stages, "g");
+	cr_assert_eq(dump("dump --kernel @ --at 80100000,80100010 --tier 2 --mode user --stage lLh", &d, &err), 0, "%s",
+		     err.text);
+	cr_assert(d.n_addrs == 2 && d.addrs[1] == 0x80100010 && d.user && d.tier == 2);
+	cr_assert_str_eq(d.stages, "lLh");
+}
+
+Test(options, dump_refused)
+{
+	static const struct {
+		const char *line, *says;
+	} t[] = {
+	    {"dump", "--kernel or --words"},
+	    {"dump --kernel @", "--at"},
+	    {"dump --kernel @ --at 80000000 --words 0", "--words"},
+	    {"dump --kernel @ --at 80000000 --be", "--be"},
+	    {"dump --kernel @ --at 80000002", "multiple of 4"},
+	    {"dump --kernel @ --at main", "--at main"},
+	    {"dump --words 0 --at 0,4", "--at"},
+	    {"dump --words 123456789", "123456789"},
+	    {"dump --words 0,,1", "--words"},
+	    {"dump --words 0 xyz", "xyz"},
+	    {"dump 24020001", "'24020001'"},
+	    {"dump --words 0 --stage q", "'q'"},
+	    {"dump --words 0 --stage L", "need --tier 2"},
+	    {"dump --words 0 --tier 3", "--tier 3"},
+	    {"dump --words 0 --mode super", "--mode super"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct options_error err = {{0}};
+		struct dump_options d;
+
+		cr_expect_eq(dump(t[i].line, &d, &err), -EINVAL, "%s", t[i].line);
+		cr_expect(strstr(err.text, t[i].says), "%s: '%s' lacks '%s'", t[i].line, err.text, t[i].says);
+	}
+}
+
+/* More words and addresses than there is room for. */
+Test(options, dump_bounds)
+{
+	static char words[(DUMP_MAX_WORDS + 1) * 2], addrs[(DUMP_MAX_ADDRS + 1) * 2];
+	char *argv[] = {"dump", "--words", words, NULL},
+	     *argv2[] = {"dump", "--kernel", "/proc/self/exe", "--at", addrs, NULL};
+	struct options_error err;
+	struct dump_options d;
+
+	for (unsigned i = 0; i < DUMP_MAX_WORDS; i++)
+		memcpy(words + 2 * i, "0,", 2);
+	words[2 * DUMP_MAX_WORDS - 1] = 0;
+	cr_assert_eq(options_parse_dump(3, argv, &d, &err), 0);
+	cr_assert_eq(d.n_words, DUMP_MAX_WORDS);
+	memcpy(words + 2 * DUMP_MAX_WORDS - 1, ",0", 3);
+	cr_assert_eq(options_parse_dump(3, argv, &d, &err), -EINVAL);
+	for (unsigned i = 0; i <= DUMP_MAX_ADDRS; i++)
+		memcpy(addrs + 2 * i, "0,", 2);
+	addrs[2 * DUMP_MAX_ADDRS + 1] = 0;
+	cr_assert_eq(options_parse_dump(5, argv2, &d, &err), -EINVAL);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMM_CONSOLE_H
+#define VMM_CONSOLE_H
+
+/*
+ * The guest's console on the user's: a terminal in raw mode, where Ctrl-A is the monitor's key, or pipes and files,
+ * where every byte is the guest's.
+ *
+ * The terminal is given back as it was by console_close(), at exit(), by panic(), by fatal signals, and while SIGTSTP
+ * stops the process.  For that a signal handler must find it: the one piece of global state is in console.c, and only
+ * one console that is a terminal can be open at a time.
+ */
+#include "base/panic.h"
+#include "base/types.h"
+
+struct console;
+
+/* Besides a count: the user quit (Ctrl-A x). */
+#define CONSOLE_QUIT (-1)
+
+/*
+ * in_fd, out_fd  stay the caller's; in_fd -1 is a console without input
+ *
+ * Returns  0, -ENOMEM, -EBUSY (a terminal is open already), -errno of the terminal.
+ * Context  opened and closed on one thread (panic()'s hook is that thread's); one thread may write and another read.
+ */
+MUST_CHECK int console_open(struct console **out, int in_fd, int out_fd);
+/* Flush, restore the terminal, free. NULL is fine. */
+void console_close(struct console *c);
+
+/*
+ * Guest output.  Kept until a line ends, 4096 bytes are there, or the oldest of it is 5 ms old when more comes; so call
+ * console_flush() whenever the guest goes idle, and now and then (a prompt has no line end).  Cost: a copy and, for
+ * the age, a clock read; a system call per line.  Output that the host refuses (disk full, reader gone) is dropped.
+ */
+void console_write(struct console *c, const uint8_t *data, size_t n);
+void console_flush(struct console *c);
+
+/* To poll for input; -1 when there will be no more (end of file). */
+int console_fd(const struct console *c);
+/*
+ * Input for the guest, without waiting: 0 when there is none now, or none any more (then console_fd() is -1), or
+ * CONSOLE_QUIT (input before it in the same read is dropped: the machine is going away).  n > 0.
+ * On a terminal Ctrl-A h shows the keys, Ctrl-A Ctrl-A (or Ctrl-A a) sends Ctrl-A; Ctrl-A and anything else is eaten.
+ */
+long console_read(struct console *c, uint8_t *buf, size_t n);
+
+#endif

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/options.h"
+
+#include "frontend/cp0.h"
+#include "ir/mode.h"
+#include "numa/numa.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Fill err and return -EINVAL, so that callers can end with "return bad(...)". */
+static int bad(struct options_error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static int bad(struct options_error *err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	va_end(ap);
+	return -EINVAL;
+}
+
+int options_parse_size(const char *text, uint64_t *bytes)
+{
+	unsigned shift = 20;
+	uint64_t n;
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return -EINVAL;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (errno)
+		return -ERANGE;
+	if (*end) {
+		switch (toupper((unsigned char)*end)) {
+		case 'K':
+			shift = 10;
+			break;
+		case 'M':
+			break;
+		case 'G':
+			shift = 30;
+			break;
+		default:
+			return -EINVAL;
+		}
+		if (end[1])
+			return -EINVAL;
+	}
+	if (n > UINT64_MAX >> shift)
+		return -ERANGE;
+	*bytes = n << shift;
+	return 0;
+}
+
+/* Hexadecimal with or without 0x, at most 32 bits, of exactly the bytes [text, text + len). */
+static bool parse_hex32(const char *text, size_t len, uint32_t *out)
+{
+	uint32_t v = 0;
+
+	if (len > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
+		text += 2;
+		len -= 2;
+	}
+	if (len == 0 || len > 8)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		char c = (char)tolower((unsigned char)text[i]);
+
+		if (!isxdigit((unsigned char)c))
+			return false;
+		v = v << 4 | (uint32_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	*out = v;
+	return true;
+}
+
+static int parse_mem(const char *text, uint64_t *out, struct options_error *err)
+{
+	uint64_t bytes;
+	int r = options_parse_size(text, &bytes);
+
+	if (r == -ERANGE)
+		return bad(err, "--mem %s: more than 64 bits can count", text);
+	if (r)
+		return bad(err, "--mem %s: not a size; write 256M, 262144K", text);
+	if (bytes == 0)
+		return bad(err, "--mem %s: a machine needs some memory", text);
+	if (bytes % MEM_UNIT_BYTES)
+		return bad(err, "--mem %s: not a multiple of %lluK", text, MEM_UNIT_BYTES >> 10);
+	if (bytes > MEM_MAX_BYTES)
+		return bad(err, "--mem %s: at most %lluM; the board has no memory above its I/O window at 0x10000000",
+			   text, MEM_MAX_BYTES >> 20);
+	if (bytes > machine_host_bytes())
+		return bad(err, "--mem %s: this host has only %lluM", text,
+			   (unsigned long long)(machine_host_bytes() >> 20));
+	*out = bytes;
+	return 0;
+}
+
+static int parse_jit_mem(const char *text, uint64_t *out, struct options_error *err)
+{
+	uint64_t bytes;
+	int r = options_parse_size(text, &bytes);
+
+	if (r == -EINVAL)
+		return bad(err, "--jit-mem %s: not a size; write 64M", text);
+	if (r || bytes < JIT_MEM_MIN_BYTES || bytes > JIT_MEM_MAX_BYTES)
+		return bad(err, "--jit-mem %s: must be from %lluM to %lluM", text, JIT_MEM_MIN_BYTES >> 20,
+			   JIT_MEM_MAX_BYTES >> 20);
+	*out = bytes;
+	return 0;
+}
+
+static int parse_tiers(const char *text, struct run_options *out, struct options_error *err)
+{
+	if (strcmp(text, "interp") != 0 && strcmp(text, "1") != 0 && strcmp(text, "2") != 0 && strcmp(text, "12") != 0)
+		return bad(err, "--tiers %s: must be 1, 2, 12 or interp", text);
+	out->tier1 = strchr(text, '1') != NULL;
+	out->tier2 = strchr(text, '2') != NULL;
+	return 0;
+}
+
+static int parse_letters(const char *option, const char *text, const char *allowed, const char **out,
+			 struct options_error *err)
+{
+	if (!*text)
+		return bad(err, "%s: needs at least one letter of %s", option, allowed);
+	for (const char *p = text; *p; p++)
+		if (!strchr(allowed, *p))
+			return bad(err, "%s %s: nothing has the letter '%c'; they are %s", option, text, *p, allowed);
+	*out = text;
+	return 0;
+}
+
+/* One "key=value" of a filter, of the bytes [text, text + len). */
+static int parse_filter_term(const char *text, size_t len, struct run_options *f, struct options_error *err)
+{
+	const char *eq = memchr(text, '=', len), *value = eq ? eq + 1 : NULL;
+	size_t value_len = eq ? len - (size_t)(value - text) : 0;
+
+	if (eq && eq - text == 2 && strncmp(text, "pc", 2) == 0) {
+		const char *dash = memchr(value, '-', value_len);
+		size_t low_len = dash ? (size_t)(dash - value) : value_len;
+		uint32_t low, high;
+
+		if (!parse_hex32(value, low_len, &low))
+			return bad(err, "--dump-filter %.*s: not pc=HEX or pc=HEX-HEX", (int)len, text);
+		high = low;
+		if (dash && !parse_hex32(dash + 1, value_len - low_len - 1, &high))
+			return bad(err, "--dump-filter %.*s: not pc=HEX or pc=HEX-HEX", (int)len, text);
+		if (high < low)
+			return bad(err, "--dump-filter %.*s: the range ends before it begins", (int)len, text);
+		f->dump_pc_low = low;
+		f->dump_pc_high = high;
+		return 0;
+	}
+	if (len == 9 && strncmp(text, "mode=user", len) == 0)
+		f->dump_mode = MODE_USER;
+	else if (len == 11 && strncmp(text, "mode=kernel", len) == 0)
+		f->dump_mode = MODE_KERNEL;
+	else
+		return bad(err, "--dump-filter %.*s: must be pc=HEX[-HEX], mode=user or mode=kernel", (int)len, text);
+	return 0;
+}
+
+static int parse_filter(const char *text, struct run_options *f, struct options_error *err)
+{
+	for (const char *p = text;;) {
+		size_t len = strcspn(p, ",");
+		int r = parse_filter_term(p, len, f, err);
+
+		if (r)
+			return r;
+		if (!p[len])
+			return 0;
+		p += len + 1;
+	}
+}
+
+/* A file that will be read later: say now, with the option's name, if it cannot be. */
+static int check_file(const char *option, const char *path, struct options_error *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return bad(err, "%s %s: %s", option, path, strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return bad(err, "%s %s: is a directory", option, path);
+	if (access(path, R_OK) != 0)
+		return bad(err, "%s %s: %s", option, path, strerror(errno));
+	return 0;
+}
+
+static int parse_cpu(const char *name, const struct cpu_model **out, struct options_error *err)
+{
+	if (strcmp(name, "help") == 0)
+		return OPTIONS_CPU_LIST;
+	*out = cpu_model_find(name);
+	if (!*out)
+		return bad(err, "--cpu %s: no such model; --cpu help lists them", name);
+	return 0;
+}
+
+/* getopt_long returned ':' or '?'. */
+static int bad_option(int c, int argc, char **argv, struct options_error *err)
+{
+	const char *what = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+
+	if (c == ':')
+		return bad(err, "%s: needs a value", what);
+	if (optopt && optopt < 256)
+		return bad(err, "-%c: no such option; see 'disco help %s'", optopt, argv[0]);
+	if (optopt)
+		return bad(err, "%s: takes no value", what);
+	/* A unique prefix is accepted, so this one is unknown or matches several. */
+	return bad(err, "%s: no such option; see 'disco help %s'", what, argv[0]);
+}
+
+enum option_code {
+	O_KERNEL = 256,
+	O_INITRD,
+	O_APPEND,
+	O_MEM,
+	O_CPU,
+	O_ICOUNT,
+	O_TIERS,
+	O_STATS,
+	O_DUMP,
+	O_DUMP_FILTER,
+	O_JIT_MEM,
+	O_NO_REBOOT,
+	O_AT,
+	O_WORDS,
+	O_STAGE,
+	O_BE,
+	O_MODE,
+	O_TIER,
+};
+
+static const struct option run_table[] = {
+    {"kernel", required_argument, NULL, O_KERNEL},
+    {"initrd", required_argument, NULL, O_INITRD},
+    {"append", required_argument, NULL, O_APPEND},
+    {"mem", required_argument, NULL, O_MEM},
+    {"cpu", required_argument, NULL, O_CPU},
+    {"icount", no_argument, NULL, O_ICOUNT},
+    {"tiers", required_argument, NULL, O_TIERS},
+    {"stats", optional_argument, NULL, O_STATS},
+    {"dump", required_argument, NULL, O_DUMP},
+    {"dump-filter", required_argument, NULL, O_DUMP_FILTER},
+    {"jit-mem", required_argument, NULL, O_JIT_MEM},
+    {"no-reboot", no_argument, NULL, O_NO_REBOOT},
+    {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+static int run_option(int c, struct run_options *out, struct options_error *err)
+{
+	switch (c) {
+	case O_KERNEL:
+		out->kernel = optarg;
+		return 0;
+	case O_INITRD:
+		out->initrd = optarg;
+		return 0;
+	case O_APPEND:
+		out->append = optarg;
+		return 0;
+	case O_MEM:
+		return parse_mem(optarg, &out->mem_bytes, err);
+	case O_CPU:
+		return parse_cpu(optarg, &out->cpu, err);
+	case O_ICOUNT:
+		out->icount = true;
+		return 0;
+	case O_TIERS:
+		return parse_tiers(optarg, out, err);
+	case O_STATS:
+		out->stats = true;
+		out->stats_file = optarg;
+		return optarg && !*optarg ? bad(err, "--stats=: the file's name is empty") : 0;
+	case O_DUMP:
+		return parse_letters("--dump", optarg, DUMP_LETTERS_TIER2, &out->dump, err);
+	case O_DUMP_FILTER:
+		return parse_filter(optarg, out, err);
+	case O_JIT_MEM:
+		return parse_jit_mem(optarg, &out->jit_bytes, err);
+	case O_NO_REBOOT:
+		out->no_reboot = true;
+		return 0;
+	default:
+		return OPTIONS_HELP;
+	}
+}
+
+/* What only the whole command line shows. */
+static int run_check(const struct run_options *out, bool have_filter, struct options_error *err)
+{
+	int r;
+
+	if (!out->kernel)
+		return bad(err, "--kernel: missing; run needs a kernel to boot, see 'disco help run'");
+	if (have_filter && !out->dump)
+		return bad(err, "--dump-filter: needs --dump");
+	if (out->dump && !out->tier1 && !out->tier2 && strchr(out->dump, 'h'))
+		return bad(err, "--dump %s: h is host code, and --tiers interp makes none", out->dump);
+	if (out->dump && !out->tier2 && strpbrk(out->dump, "lL"))
+		return bad(err, "--dump %s: l and L need tier 2, which --tiers left out", out->dump);
+	r = check_file("--kernel", out->kernel, err);
+	if (!r && out->initrd)
+		r = check_file("--initrd", out->initrd, err);
+	return r;
+}
+
+int options_parse_run(int argc, char **argv, struct run_options *out, struct options_error *err)
+{
+	bool have_filter = false;
+	int c, r;
+
+	*out = (struct run_options){
+	    .append = "",
+	    .mem_bytes = MEM_DEFAULT_BYTES,
+	    .cpu = cpu_model_find(CPU_DEFAULT),
+	    .tier1 = true,
+	    .tier2 = true,
+	    .jit_bytes = JIT_MEM_DEFAULT_BYTES,
+	    .dump_pc_high = UINT32_MAX,
+	    .dump_mode = -1,
+	};
+	optind = 0; /* GNU: start afresh; tests parse more than once */
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":h", run_table, NULL)) != -1) {
+		if (c == '?' || c == ':')
+			return bad_option(c, argc, argv, err);
+		have_filter |= c == O_DUMP_FILTER;
+		r = run_option(c, out, err);
+		if (r)
+			return r;
+	}
+	if (optind < argc)
+		return bad(err, "'%s': not an option; the kernel's arguments go into --append", argv[optind]);
+	return run_check(out, have_filter, err);
+}
+
+static const struct option dump_table[] = {
+    {"kernel", required_argument, NULL, O_KERNEL},
+    {"at", required_argument, NULL, O_AT},
+    {"words", required_argument, NULL, O_WORDS},
+    {"stage", required_argument, NULL, O_STAGE},
+    {"be", no_argument, NULL, O_BE},
+    {"mode", required_argument, NULL, O_MODE},
+    {"tier", required_argument, NULL, O_TIER},
+    {"cpu", required_argument, NULL, O_CPU},
+    {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+/* A comma-separated list of hexadecimal numbers, appended to list. */
+static int parse_hex_list(const char *option, const char *text, uint32_t *list, unsigned *n, unsigned max,
+			  struct options_error *err)
+{
+	for (const char *p = text;;) {
+		size_t len = strcspn(p, ",");
+
+		if (*n == max)
+			return bad(err, "%s: more than %u of them", option, max);
+		if (!parse_hex32(p, len, &list[*n]))
+			return bad(err, "%s %.*s: not a 32-bit hexadecimal number", option, (int)len, p);
+		++*n;
+		if (!p[len])
+			return 0;
+		p += len + 1;
+	}
+}
+
+static int parse_mode(const char *text, bool *user, struct options_error *err)
+{
+	*user = strcmp(text, "user") == 0;
+	if (!*user && strcmp(text, "kernel") != 0)
+		return bad(err, "--mode %s: must be user or kernel", text);
+	return 0;
+}
+
+static int dump_option(int c, struct dump_options *out, struct options_error *err)
+{
+	switch (c) {
+	case O_KERNEL:
+		out->kernel = optarg;
+		return 0;
+	case O_AT:
+		return parse_hex_list("--at", optarg, out->addrs, &out->n_addrs, DUMP_MAX_ADDRS, err);
+	case O_WORDS:
+		return parse_hex_list("--words", optarg, out->words, &out->n_words, DUMP_MAX_WORDS, err);
+	case O_STAGE:
+		return parse_letters("--stage", optarg, DUMP_LETTERS_TIER2, &out->stages, err);
+	case O_BE:
+		out->big_endian = true;
+		return 0;
+	case O_MODE:
+		return parse_mode(optarg, &out->user, err);
+	case O_TIER:
+		if (strcmp(optarg, "1") != 0 && strcmp(optarg, "2") != 0)
+			return bad(err, "--tier %s: must be 1 or 2", optarg);
+		out->tier = (unsigned)(optarg[0] - '0');
+		return 0;
+	case O_CPU:
+		return parse_cpu(optarg, &out->cpu, err);
+	default:
+		return OPTIONS_HELP;
+	}
+}
+
+static int dump_check(struct dump_options *out, struct options_error *err)
+{
+	if (!out->kernel && !out->n_words)
+		return bad(err, "--kernel or --words: one is needed; see 'disco help dump'");
+	if (out->kernel && out->n_words)
+		return bad(err, "--words: not together with --kernel");
+	if (out->kernel && !out->n_addrs)
+		return bad(err, "--at: missing; which addresses of %s?", out->kernel);
+	if (out->kernel && out->big_endian)
+		return bad(err, "--be: only for --words; %s says its own byte order", out->kernel);
+	if (out->n_words && out->n_addrs > 1)
+		return bad(err, "--at: --words are at one address");
+	for (unsigned i = 0; i < out->n_addrs; i++)
+		if (out->addrs[i] % 4)
+			return bad(err, "--at %x: not a multiple of 4", out->addrs[i]);
+	if (!out->stages)
+		out->stages = out->tier == 2 ? DUMP_LETTERS_TIER2 : DUMP_LETTERS_TIER1;
+	if (out->tier != 2 && strpbrk(out->stages, "lL"))
+		return bad(err, "--stage %s: l and L need --tier 2", out->stages);
+	return out->kernel ? check_file("--kernel", out->kernel, err) : 0;
+}
+
+int options_parse_dump(int argc, char **argv, struct dump_options *out, struct options_error *err)
+{
+	int c, r;
+
+	*out = (struct dump_options){.tier = 1, .cpu = cpu_model_find(CPU_DEFAULT)};
+	optind = 0;
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":h", dump_table, NULL)) != -1) {
+		if (c == '?' || c == ':')
+			return bad_option(c, argc, argv, err);
+		r = dump_option(c, out, err);
+		if (r)
+			return r;
+	}
+	/* "--words 24020001 03e00008": the words after the first are plain arguments. */
+	for (; optind < argc; optind++) {
+		if (!out->n_words)
+			return bad(err, "'%s': not an option; see 'disco help dump'", argv[optind]);
+		r = parse_hex_list("--words", argv[optind], out->words, &out->n_words, DUMP_MAX_WORDS, err);
+		if (r)
+			return r;
+	}
+	return dump_check(out, err);
+}

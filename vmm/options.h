@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMM_OPTIONS_H
+#define VMM_OPTIONS_H
+
+/*
+ * The command line as data.  Parsing touches nothing but the file names it checks: the commands (vmm/commands.h) act
+ * on the structs.  Strings point into argv and live as long as it does.
+ */
+#include "base/panic.h"
+#include "base/types.h"
+
+struct cpu_model;
+
+/* Guest memory: whole 64 KiB (the kernels' largest base page), and what the board decodes below its I/O window. */
+#define MEM_UNIT_BYTES    (64ull << 10)
+#define MEM_MAX_BYTES     (256ull << 20)
+#define MEM_DEFAULT_BYTES (256ull << 20)
+
+/* Code memory of the translator: a direct jump reaches 2 GiB. */
+#define JIT_MEM_MIN_BYTES     (1ull << 20)
+#define JIT_MEM_MAX_BYTES     (1ull << 30)
+#define JIT_MEM_DEFAULT_BYTES (64ull << 20)
+
+/*
+ * Letters of --dump and --stage: g guest disassembly, i IR as lifted, o IR after the passes, x where the block goes and why it
+ * ended, h host disassembly; with tier 2 also l and L, LLVM IR before and after optimisation.
+ */
+#define DUMP_LETTERS_TIER1 "gioxh"
+#define DUMP_LETTERS_TIER2 "gioxlLh"
+
+struct run_options {
+	const char *kernel;
+	const char *initrd; /* or NULL */
+	const char *append; /* never NULL */
+	uint64_t mem_bytes;
+	const struct cpu_model *cpu;
+	bool icount;
+	bool tier1, tier2; /* neither: --tiers=interp */
+	bool stats;
+	const char *stats_file; /* or NULL: text on standard error */
+	const char *dump;       /* letters, valid ones, or NULL */
+	/* --dump-filter: inclusive, zero-extended gva; -1 any mode, else MODE_KERNEL or MODE_USER (ir/mode.h) */
+	uint64_t dump_pc_low, dump_pc_high;
+	int dump_mode;
+	uint64_t jit_bytes;
+	bool no_reboot;
+};
+
+#define DUMP_MAX_ADDRS 64
+#define DUMP_MAX_WORDS 1024
+
+struct dump_options {
+	const char *kernel; /* or NULL: words */
+	unsigned n_addrs;   /* with words: 0 or 1, the address of the first */
+	uint32_t addrs[DUMP_MAX_ADDRS];
+	unsigned n_words;
+	uint32_t words[DUMP_MAX_WORDS];
+	const char *stages; /* letters, valid ones for the tier */
+	bool big_endian;    /* of words; an image says it itself */
+	bool user;          /* translate for user mode */
+	unsigned tier;      /* 1 or 2 */
+	const struct cpu_model *cpu;
+};
+
+/* One line for the user, without "disco: ": names the option or file and what is wrong with it. */
+struct options_error {
+	char text[512];
+};
+
+/* Besides 0 and -EINVAL: print something and end with status 0. */
+enum { OPTIONS_HELP = 1, OPTIONS_CPU_LIST = 2 };
+
+/*
+ * Parse the arguments of a command; argv[0] is the command's own name.
+ *
+ * Returns  0 and a complete *out, OPTIONS_HELP, OPTIONS_CPU_LIST, or -EINVAL with err filled.
+ * Context  one thread at a time (getopt_long).
+ */
+MUST_CHECK int options_parse_run(int argc, char **argv, struct run_options *out, struct options_error *err);
+MUST_CHECK int options_parse_dump(int argc, char **argv, struct dump_options *out, struct options_error *err);
+
+/*
+ * A size: decimal digits and an optional unit K, M or G (powers of 1024, either case); M without one, as in QEMU.
+ * Returns 0, -EINVAL (not a size) or -ERANGE (does not fit in 64 bits).
+ */
+MUST_CHECK int options_parse_size(const char *text, uint64_t *bytes);
+
+#endif

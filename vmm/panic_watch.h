@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMM_PANIC_WATCH_H
+#define VMM_PANIC_WATCH_H
+
+/*
+ * Finds out from the console that a Linux guest panicked: a stock kernel tells nobody else.  The machine ends when the
+ * kernel has said all ("end Kernel panic"); with panic=SECONDS it resets after that, which comes too late to matter.
+ */
+#include "base/types.h"
+
+struct panic_watch {
+	unsigned at_start, at_end; /* characters of the two phrases matched so far */
+	bool seen;                 /* "Kernel panic - not syncing" was printed */
+	bool done;                 /* and the line that ends the report */
+};
+
+/* True once: when the report has ended. */
+bool panic_watch_feed(struct panic_watch *w, const uint8_t *data, size_t n);
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+#include <elf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "frontend/cp0.h"
+#include "vmm/commands.h"
+#include "vmm/console.h"
+#include "vmm/dump.h"
+#include "vmm/loader.h"
+#include "vmm/options.h"
+#include "vmm/panic_watch.h"
+#include "vmm/stats.h"
+
+/* `disco run`: one machine from power-on to its end. */
+
+struct run {
+	const struct run_options *opt;
+	struct console *console;
+	struct panic_watch panic;
+	struct vm *vm;
+};
+
+static void on_tx(void *opaque, const uint8_t *data, size_t n)
+{
+	struct run *r = opaque;
+
+	console_write(r->console, data, n);
+	if (panic_watch_feed(&r->panic, data, n))
+		vm_end(r->vm, VM_PANIC);
+}
+
+static size_t on_rx(void *opaque, uint8_t *data, size_t n, int *end)
+{
+	struct run *r = opaque;
+	long got = console_read(r->console, data, n);
+
+	*end = got == CONSOLE_QUIT ? 2 : console_fd(r->console) < 0;
+	return got > 0 ? (size_t)got : 0;
+}
+
+static void on_idle(void *opaque)
+{
+	console_flush(((struct run *)opaque)->console);
+}
+
+static void on_panic(void *opaque)
+{
+	console_close(((struct run *)opaque)->console);
+}
+
+/* What the boot firmware did to the board before it starts a program. */
+static void poke_board(struct vm *vm)
+{
+	size_t n;
+	const struct loader_poke *p = loader_yamon_pokes(&n);
+	bool claimed;
+
+	for (size_t i = 0; i < n; i++)
+		board_write(vm->board, gpa(p[i].pa),
+			    vm->cfg.big_endian ? __builtin_bswap32(p[i].value) : p[i].value, 4, &claimed);
+}
+
+/* Kernel, initrd and argument block into RAM; the boot CPU as YAMON would leave it. */
+static int load(struct run *r)
+{
+	const struct run_options *opt = r->opt;
+	struct vm *vm = r->vm;
+	struct guest_state *gs = &vm->vcpu->gs;
+	uint64_t initrd_gpa = 0, initrd_bytes = 0;
+	struct loaded_image image;
+	struct loader_error err = {{0}};
+	uint32_t regs[4];
+	int e = loader_load_elf(vm->ram, opt->kernel, &image, &err);
+
+	if (!e && opt->initrd)
+		e = loader_load_initrd(vm->ram, opt->initrd, image.high_gpa, &initrd_gpa, &initrd_bytes, &err);
+	if (!e)
+		e = loader_put_yamon(vm->ram, opt->kernel, opt->append, initrd_gpa, initrd_bytes, opt->mem_bytes,
+				     image.big_endian, regs, &err);
+	if (e) {
+		fprintf(stderr, "disco run: %s\n", err.text);
+		return STATUS_USAGE;
+	}
+	poke_board(vm);
+	for (unsigned i = 0; i < 4; i++)
+		gs->reg[4 + i] = regs[i];
+	gs->reg[29] = regs[1]; /* below the argument block, as YAMON's own stack */
+	gs->pc = image.entry;
+	/* YAMON hands over in kernel mode, exceptions still at the boot vectors, FPU on */
+	gs->cp0[CP0_Status] = ST_BEV | ST_CU1 | ST_CU0;
+	return STATUS_OK;
+}
+
+/* EI_DATA of the image; what is wrong with a file that is not one, the loader will say. */
+static bool image_big_endian(const char *path)
+{
+	unsigned char ident[EI_NIDENT] = {0};
+	FILE *f = fopen(path, "rb");
+	size_t n = f ? fread(ident, 1, sizeof(ident), f) : 0;
+
+	if (f)
+		fclose(f);
+	return n == sizeof(ident) && ident[EI_DATA] == ELFDATA2MSB;
+}
+
+static int write_stats(struct run *r)
+{
+	FILE *f;
+	int failed;
+
+	if (!r->opt->stats)
+		return STATUS_OK;
+	if (!r->opt->stats_file) {
+		stats_print(r->vm, stderr);
+		return STATUS_OK;
+	}
+	f = fopen(r->opt->stats_file, "w");
+	if (!f) {
+		fprintf(stderr, "disco run: --stats=%s: %s\n", r->opt->stats_file, strerror(errno));
+		return STATUS_FAILED;
+	}
+	stats_print_json(r->vm, f);
+	failed = ferror(f);
+	if (fclose(f) || failed) {
+		fprintf(stderr, "disco run: --stats=%s: %s\n", r->opt->stats_file, strerror(errno));
+		return STATUS_FAILED;
+	}
+	return STATUS_OK;
+}
+
+static int status_of(const struct run *r, enum vm_end why)
+{
+	if (r->panic.seen) {
+		fprintf(stderr, "disco run: the guest panicked\n");
+		return STATUS_FAILED;
+	}
+	if (why == VM_NO_MEMORY) {
+		fprintf(stderr, "disco run: the host has no memory left for the guest\n");
+		return STATUS_FAILED;
+	}
+	return STATUS_OK;
+}
+
+static int open_vm(struct run *r, bool big_endian)
+{
+	const struct run_options *opt = r->opt;
+	struct vm_config cfg = {
+	    .ram_bytes = opt->mem_bytes,
+	    .cpu = opt->cpu,
+	    .big_endian = big_endian,
+	    .icount = opt->icount,
+	    .count_insns = opt->stats,
+	    .tier1 = opt->tier1,
+	    .tier2 = opt->tier2,
+	    .code_bytes = opt->jit_bytes,
+	    .input_fd = console_fd(r->console),
+	    .console_tx = on_tx,
+	    .console_rx = on_rx,
+	    .idle = on_idle,
+	    .opaque = r,
+	    /* repeatable runs see the same calendar: 2000-01-01 */
+	    .rtc_base_s = opt->icount ? 946684800 : (int64_t)time(NULL),
+	};
+	struct dump_filter filter = {opt->dump_pc_low, opt->dump_pc_high, opt->dump_mode};
+	int err = vm_new(&r->vm, &cfg);
+
+	if (!err && opt->dump) {
+		r->vm->dump = vm_dump_new(opt->dump, &filter, stderr);
+		err = r->vm->dump ? 0 : -ENOMEM;
+	}
+	if (!err)
+		return STATUS_OK;
+	fprintf(stderr, "disco run: cannot make the machine: %s\n", strerror(-err));
+	return STATUS_FAILED;
+}
+
+static void close_vm(struct run *r)
+{
+	if (!r->vm)
+		return;
+	vm_dump_free(r->vm->dump);
+	vm_free(r->vm);
+	r->vm = NULL;
+}
+
+/* One boot. *again: the guest asked for a reset. */
+static int boot(struct run *r, bool big_endian, bool *again)
+{
+	enum vm_end why;
+	int status = open_vm(r, big_endian), stats;
+
+	*again = false;
+	if (!status)
+		status = load(r);
+	if (status) {
+		close_vm(r);
+		return status;
+	}
+	why = vm_run(r->vm);
+	console_flush(r->console);
+	*again = why == VM_RESET && !r->panic.seen && !r->opt->no_reboot;
+	if (!*again) {
+		console_close(r->console); /* from here on the terminal is the user's again */
+		r->console = NULL;
+		status = status_of(r, why);
+		if (r->opt->icount)
+			fprintf(stderr, "disco run: %" PRIu64 " instructions, state %016" PRIx64 "\n",
+				clock_insns(r->vm->clock), vm_state_hash(r->vm));
+		stats = write_stats(r);
+		status = status ? status : stats;
+	}
+	close_vm(r);
+	return status;
+}
+
+int run_machine(const struct run_options *opt)
+{
+	struct run r = {.opt = opt};
+	bool big_endian = image_big_endian(opt->kernel), again = true;
+	int status = STATUS_OK, err;
+
+	err = console_open(&r.console, STDIN_FILENO, STDOUT_FILENO);
+	if (err) {
+		fprintf(stderr, "disco run: the terminal: %s\n", strerror(-err));
+		return STATUS_FAILED;
+	}
+	panic_set_hook(on_panic, &r);
+	while (!status && again)
+		status = boot(&r, big_endian, &again);
+	panic_set_hook(NULL, NULL);
+	console_close(r.console);
+	return status;
+}

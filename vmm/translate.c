@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+#include <time.h>
+
+#include "vmm/dump.h"
+#include "vmm/vm.h"
+
+/*
+ * The first walk, on one page:
+ *
+ *   guest pc -> machine page (mem.c) -> translation known?  -> host code
+ *                                       | no
+ *                                       words -> IR (frontend/) -> passes (ir/) -> host code (jit/)
+ */
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static uint32_t guest_word(const struct vcpu *v, const struct machine_page *page, uint32_t off)
+{
+	uint32_t w = *(const uint32_t *)(page->host + off);
+
+	return v->gs.mode & MODE_BE ? __builtin_bswap32(w) : w;
+}
+
+/* The slot of a branch in the last word of a page is an instruction of the next page, with its own faults. */
+static bool fetch_slot(struct vcpu *v, uint32_t *slot)
+{
+	struct guest_state *gs = &v->gs;
+	struct machine_page *page;
+	uint64_t pc = gs->pc;
+
+	gs->pc = (uint32_t)(pc + 4);
+	gs->site = SITE_BD;
+	page = mem_fetch(v, gva(gs->pc));
+	gs->site = 0;
+	if (!page)
+		return false;
+	gs->pc = pc;
+	*slot = guest_word(v, page, 0);
+	return true;
+}
+
+/* Words to optimised IR, in arena `a`. NULL: an exception was raised. *straddles: its slot is in another page. */
+struct ir_block *translate_page(struct vcpu *v, struct machine_page *page, uint64_t pc, uint32_t max_guest,
+				struct arena *a, bool *straddles)
+{
+	uint32_t words[IR_MAX_GUEST + 1], off = (uint32_t)(pc & PAGE_MASK), n = 0, slot;
+	struct lift_request rq = {
+	    .mode = v->gs.mode,
+	    .abs_page = v->gs.mode & MODE_ABS ? pc & ~PAGE_MASK : 0,
+	    .off = off,
+	    .words = words,
+	    .max_guest = max_guest,
+	};
+	uint64_t t0 = now_ns(), t1;
+	struct ir_block *b;
+
+	while (n < ARRAY_LEN(words) && off + 4 * n < PAGE_BYTES) {
+		words[n] = guest_word(v, page, off + 4 * n);
+		n++;
+	}
+	rq.n_words = n;
+	*straddles = false;
+	if (frontend_lift(v->frontend, a, &rq, &b) == LIFT_NEEDS_SLOT) {
+		*straddles = true;
+		if (!fetch_slot(v, &slot))
+			return NULL;
+		rq.slot = &slot;
+		if (frontend_lift(v->frontend, a, &rq, &b) != LIFT_OK)
+			panic("block at %#llx still wants its delay slot", (unsigned long long)pc);
+	}
+	t1 = now_ns();
+	vm_dump_lifted(v->vm, b, pc);
+	ir_run_passes(b, NULL);
+	v->stats.ns_lift += t1 - t0;
+	v->stats.ns_passes += now_ns() - t1;
+	return b;
+}
+
+struct ir_block *translate_lift(struct vcpu *v, uint32_t max_guest)
+{
+	struct machine_page *page = mem_fetch(v, gva(v->gs.pc));
+	bool straddles;
+
+	if (!page)
+		return NULL;
+	arena_reset(&v->arena);
+	return translate_page(v, page, v->gs.pc, max_guest, &v->arena, &straddles);
+}
+
+struct translation *translate(struct vcpu *v, struct ir_block **lifted)
+{
+	struct guest_state *gs = &v->gs;
+	uint64_t abs_page = gs->mode & MODE_ABS ? gs->pc_page : 0;
+	struct machine_page *page = mem_fetch(v, gva(gs->pc));
+	struct translation *t;
+	struct code_page *cp;
+	bool straddles;
+
+	*lifted = NULL;
+	if (!page)
+		return NULL;
+	cp = jit_code_page(v->jit, &page->code, page->host);
+	t = jit_find(v->jit, cp, (uint32_t)(gs->pc & PAGE_MASK), gs->mode, abs_page);
+	if (t)
+		return t;
+	arena_reset(&v->arena);
+	*lifted = translate_page(v, page, gs->pc, 0, &v->arena, &straddles);
+	if (!*lifted || straddles) /* its key would have to name two pages: interpreted, one in a thousand blocks */
+		return NULL;
+	mem_protect_code(v, page);
+	if (v->vm->cfg.tier1)
+		t = jit_compile_tier1(v->jit, cp, *lifted);
+	else
+		t = region_compile_now(v, cp, *lifted);
+	vm_dump_translation(v->vm, t, *lifted, gs->pc);
+	return t;
+}
