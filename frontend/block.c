@@ -48,6 +48,12 @@ static void lift_no_row(struct lift *l)
 	lift_raise(l, EXC_RI);
 }
 
+/* Volume III, "Status.CU1". */
+static bool cp1_usable(const struct insn *row, uint32_t mode)
+{
+	return !(row->flags & INSN_CP1) || mode & MODE_CU1;
+}
+
 static void lift_word(struct lift *l)
 {
 	unsigned flags = l->row ? l->row->flags : 0;
@@ -56,7 +62,7 @@ static void lift_word(struct lift *l)
 		lift_no_row(l);
 	else if (flags & INSN_PRIV && !cp0_usable(l->mode))
 		lift_cp_unusable(l, 0);
-	else if (flags & INSN_CP1 && !(l->mode & MODE_CU1))
+	else if (!cp1_usable(l->row, l->mode))
 		lift_cp_unusable(l, 1);
 	else if (flags & INSN_BRANCH && l->bd)
 		lift_raise(l, EXC_RI);
@@ -64,8 +70,11 @@ static void lift_word(struct lift *l)
 		l->row->lift(l);
 }
 
-/* Append the next guest instruction: its entry, its marker, its IR. */
-static void append(struct lift *l, struct frontend *f, uint32_t word, bool bd)
+/*
+ * Append the next guest instruction: its entry, its marker, its IR.  slot: the word of its delay slot if that is in the
+ * next page, which may be mapped elsewhere, or written, without this page's knowing: it is checked at every execution.
+ */
+static void append(struct lift *l, struct frontend *f, uint32_t word, const uint32_t *slot, bool bd)
 {
 	struct ir_block *b = l->b;
 
@@ -76,6 +85,8 @@ static void append(struct lift *l, struct frontend *f, uint32_t word, bool bd)
 	l->row = frontend_decode(f, word);
 	b->guest[b->n_guest++] = (struct ir_guest_insn){.word = word, .off = l->off, .bd = bd};
 	ir_emit(b, IR_INSN, IR_NONE, IR_NONE, IR_NONE, l->index);
+	if (slot && l->row && l->row->flags & INSN_BRANCH)
+		ir_call(b, HELPER_SLOT_CHECK, ir_const(b, *slot), IR_NONE, IR_NONE);
 	lift_word(l);
 }
 
@@ -128,15 +139,16 @@ enum lift_status frontend_lift(struct frontend *f, struct arena *a, const struct
 		const struct insn *row = frontend_decode(f, rq->words[i]);
 		bool last = i + 1 == rq->n_words;
 
-		if (row && row->flags & INSN_BRANCH && last) {
+		/* BC1 without CU1 faults before its slot matters */
+		if (row && row->flags & INSN_BRANCH && last && cp1_usable(row, l.mode)) {
 			if (i > 0)
 				break;
 			if (!rq->slot)
 				return LIFT_NEEDS_SLOT;
 		}
-		append(&l, f, rq->words[i], false);
+		append(&l, f, rq->words[i], last && rq->slot ? rq->slot : NULL, false);
 		if (l.branch) {
-			append(&l, f, last ? *rq->slot : rq->words[i + 1], true);
+			append(&l, f, last ? *rq->slot : rq->words[i + 1], NULL, true);
 			if (l.leave)
 				leave_by_branch(&l);
 			l.ended = true;

@@ -101,8 +101,6 @@ void jit_install(struct jit *j, struct translation *t)
 	struct code_page *cp = t->cp;
 	j->stats.host_bytes[t->tier] += t->code_bytes;
 	j->stats.guest_insns_translated[t->tier] += t->n_guest;
-	if (t->straddles)
-		return;
 	struct translation *old = jit_find(j, cp, t->off, t->mode, t->abs_page);
 	struct translation **head = &cp->bucket[t->off >> CODE_GRANULE_SHIFT];
 	t->next_in_page = *head;

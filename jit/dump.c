@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "jit/jit_internal.h"
 #include "jit/tier2.h"
@@ -53,13 +54,17 @@ static void print_sources(struct dumper *d, uint32_t host)
 /* What an address means, for jumps and calls out of the translation. */
 static const char *stub_name(const struct jit_stubs *s, uint64_t address)
 {
+	static const char *const exits[NUM_EXITS] = {
+	    [EXIT_NONE] = "exit(none)",     [EXIT_LINK] = "exit(link)",     [EXIT_INDIRECT] = "exit(indirect)",
+	    [EXIT_POLL] = "exit(poll)",     [EXIT_BUDGET] = "exit(budget)", [EXIT_EXCEPTION] = "exit(exception)",
+	    [EXIT_PC_SET] = "exit(pc_set)", [EXIT_HOT] = "exit(hot)",       [EXIT_SIDE] = "exit(side)",
+	    [EXIT_SMC] = "exit(smc)",
+	};
 	const struct {
 		const void *at;
 		const char *name;
 	} names[] = {
 	    {s->exit, "exit"},
-	    {s->exit_with[EXIT_INDIRECT], "exit(indirect)"},
-	    {s->exit_with[EXIT_PC_SET], "exit(pc_set)"},
 	    {s->indirect, "indirect"},
 	    {s->ret, "return"},
 	    {s->raise, "raise"},
@@ -79,12 +84,18 @@ static const char *stub_name(const struct jit_stubs *s, uint64_t address)
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if ((uint64_t)(uintptr_t)names[i].at == address)
 			return names[i].name;
+	for (unsigned r = 0; r < NUM_EXITS; r++)
+		if ((uint64_t)(uintptr_t)s->exit_with[r] == address)
+			return exits[r];
 	return NULL;
 }
 
 static const char *describe_target(const struct dumper *d, const cs_insn *in)
 {
 	const struct translation *t = d->t;
+	bool jumps = in->mnemonic[0] == 'j' || strcmp(in->mnemonic, "call") == 0;
+	if (!jumps || strncmp(in->op_str, "0x", 2) != 0)
+		return NULL;
 	uint64_t address = strtoull(in->op_str, NULL, 16);
 	const uint8_t *at = (const uint8_t *)(uintptr_t)address;
 	if (at == (const uint8_t *)t->body)
@@ -97,7 +108,7 @@ static const char *describe_target(const struct dumper *d, const cs_insn *in)
 
 static void print_host(struct dumper *d, const cs_insn *in)
 {
-	const char *what = (in->mnemonic[0] == 'j' || in->mnemonic[0] == 'c') ? describe_target(d, in) : NULL;
+	const char *what = describe_target(d, in);
 	fprintf(d->out, "  %5" PRIx64 "  %-8s %s", in->address - (uint64_t)(uintptr_t)d->t->code, in->mnemonic,
 		in->op_str);
 	fprintf(d->out, what ? "\t; %s\n" : "\n", what);

@@ -65,13 +65,22 @@ static void cmp_mode(struct x86 *x, struct x86_mem m, int64_t mode)
 		x86_alu_mem_imm(x, false, ALU_CMP, m, (int32_t)mode);
 }
 
-void emit_jump_cache_probe(struct x86 *x, const struct jit *j, int64_t mode)
+/* As jump_cache_index(). */
+void emit_jump_cache_slot(struct x86 *x, const struct jit *j)
 {
 	_Static_assert(sizeof(struct jump_cache_entry) == 16, "scaled by 4 below");
 	x86_mov(x, false, RCX, RAX);
+	x86_shift_imm(x, false, SH_SHR, RCX, 4);
+	x86_alu_imm(x, false, ALU_AND, RCX, 0xf000);
+	x86_alu(x, false, ALU_XOR, RCX, RAX);
 	x86_alu_imm(x, false, ALU_AND, RCX, (JUMP_CACHE_ENTRIES - 1) << 2);
 	x86_lea(x, true, R10, x86_rip(j->jump_cache));
 	x86_lea(x, true, RCX, x86_at_index(R10, RCX, 2, 0));
+}
+
+void emit_jump_cache_probe(struct x86 *x, const struct jit *j, int64_t mode)
+{
+	emit_jump_cache_slot(x, j);
 	x86_alu_store(x, false, ALU_CMP, x86_at(RCX, 0), RAX);
 	uint8_t *miss_pc = x86_jcc_short(x, CC_NE);
 	cmp_mode(x, x86_at(RCX, 4), mode);

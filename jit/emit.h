@@ -32,6 +32,8 @@ void emit_load_pins(struct x86 *x, bool only_called);
 /* dst = address of t; in mapped code from gs->pc_page. */
 void emit_target_pc(struct x86 *x, int dst, struct ir_target t);
 
+/* rcx = address of the jump cache's entry for eax = pc. Clobbers r10. */
+void emit_jump_cache_slot(struct x86 *x, const struct jit *j);
 /*
  * Jump to the jump cache's entry for eax = pc; falls through on a miss.  Clobbers rcx, r10.
  * mode: that of the code (JUMP_MODE), or < 0: in r11d.

@@ -169,7 +169,6 @@ static bool place_region(struct jit *j, const struct tier2_work *w)
 		const struct ir_guest_insn *last = &blocks[i]->guest[blocks[i]->n_guest - 1];
 		uint32_t off = ir_block_off(blocks[i]);
 		t->ranges[i] = (struct jit_range){(uint16_t)off, (uint16_t)((uint32_t)last->off + 4 - off)};
-		t->straddles |= last->off >= (int32_t)PAGE_BYTES;
 	}
 	for (uint32_t i = 0; i < w->n_links; i++)
 		jit_link_init(&t->links[i], t, w->links[i].target, w->links[i].is_return);
@@ -242,11 +241,20 @@ void jit_install_finished(struct jit *j)
 }
 
 /* Not now: ask again after as many executions. */
-static void rearm(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
+static void rearm(struct jit *j, const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
 {
 	struct translation *t = jit_find_tier1(cp, off, mode, abs_page);
 	if (t)
 		t->hot = (int32_t)j->cfg.hot_threshold;
+}
+
+bool jit_tier2_ready(struct jit *j, const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
+{
+	bool ready = j->tier2 && tier2_has_room(j->tier2);
+
+	if (!ready)
+		rearm(j, cp, off, mode, abs_page);
+	return ready;
 }
 
 static bool request_sync(struct jit *j, struct tier2_work *w, struct jit_request *q)

@@ -54,6 +54,12 @@ struct translation *jit_find_tier1(const struct code_page *cp, uint32_t off, uin
 struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const struct ir_block *b);
 
 /*
+ * May the block that left with EXIT_HOT be asked for now?  No while as much is queued as keeps the compiler busy: it then
+ * asks again after as many executions, and so the hottest blocks, which ask most often, get the free places.
+ */
+bool jit_tier2_ready(struct jit *j, const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page);
+
+/*
  * Ask for tier 2: blocks[0] is the head, the others are reachable from it by direct links inside the same page (or the
  * same MODE_ABS page).  The IR is consumed (owned by `arena`, which the JIT frees).  Compiled in the background, unless
  * cfg.sync_tier2.  Returns false if the queue is full or an equal request is pending; the arena is freed then too.

@@ -21,7 +21,7 @@ void jit_link_init(struct jit_link *l, struct translation *owner, struct ir_targ
 static bool may_connect(const struct jit_link *l, const struct translation *to)
 {
 	const struct translation *from = l->owner;
-	if (from->dead || to->dead || to->straddles || from->mode != to->mode)
+	if (from->dead || to->dead || from->mode != to->mode)
 		return false;
 	if (((uint64_t)l->pc.v & PAGE_MASK) != to->off)
 		return false;
@@ -111,10 +111,10 @@ void jit_link(struct jit *j, struct translation *to)
 
 void jit_cache_jump(struct jit *j, uint64_t pc, struct translation *to)
 {
-	if (to->dead || to->straddles || (pc & PAGE_MASK) != to->off || pc > UINT32_MAX)
+	if (to->dead || (pc & PAGE_MASK) != to->off || pc > UINT32_MAX)
 		return;
 	if (is_abs(to) && pc != to->abs_page + to->off)
 		return;
-	j->jump_cache->e[pc >> 2 & (JUMP_CACHE_ENTRIES - 1)] =
+	j->jump_cache->e[jump_cache_index(pc)] =
 	    (struct jump_cache_entry){JUMP_KEY(pc, to->mode), to->entry};
 }

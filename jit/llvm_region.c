@@ -15,15 +15,6 @@ static uint64_t pinned_set(void)
 	return set;
 }
 
-/*
- * The last delay slot is in the next page.  Such a block is only right while both pages are mapped as they were, which
- * its checked entry looks at: no edge inside a region may go to it.
- */
-static bool straddles(const struct ir_block *b)
-{
-	return b->guest[b->n_guest - 1].off >= (int32_t)PAGE_BYTES;
-}
-
 /* Index of the block that a target names, or EDGE_OUT. */
 static int8_t edge_to(const struct region *r, struct ir_target t)
 {
@@ -37,7 +28,7 @@ static int8_t edge_to(const struct region *r, struct ir_target t)
 	if ((t.kind == TGT_ABS) != ((head->mode & MODE_ABS) != 0) || off < 0 || off >= (int64_t)PAGE_BYTES)
 		return EDGE_OUT;
 	for (uint32_t i = 0; i < r->n; i++)
-		if (ir_block_off(r->blocks[i]) == (uint32_t)off && !straddles(r->blocks[i]))
+		if (ir_block_off(r->blocks[i]) == (uint32_t)off)
 			return (int8_t)i;
 	return EDGE_OUT;
 }

@@ -98,10 +98,7 @@ static void emit_indirect(struct x86 *x, const struct jit *j, struct jit_stubs *
 static void emit_entry_failed(struct x86 *x, const struct jit *j, struct jit_stubs *s)
 {
 	s->entry_failed = x86_here(x);
-	x86_mov(x, false, RCX, RAX);
-	x86_alu_imm(x, false, ALU_AND, RCX, (JUMP_CACHE_ENTRIES - 1) << 2);
-	x86_lea(x, true, R10, x86_rip(j->jump_cache));
-	x86_lea(x, true, RCX, x86_at_index(R10, RCX, 2, 0));
+	emit_jump_cache_slot(x, j);
 	x86_alu_store(x, true, ALU_CMP, x86_at(RCX, offsetof(struct jump_cache_entry, entry)), RDX);
 	uint8_t *same = x86_jcc_forward(x, CC_E);
 	x86_jmp(x, s->indirect_eax);

@@ -182,7 +182,6 @@ static struct translation *describe(struct jit *j, struct code_page *cp, const s
 	t->abs_page = b->abs_page;
 	t->off = (uint16_t)ir_block_off(b);
 	t->tier = TIER_1;
-	t->straddles = last->off >= (int32_t)PAGE_BYTES;
 	t->hot = (int32_t)j->cfg.hot_threshold;
 	t->n_guest = (uint16_t)b->n_guest;
 	t->ranges[0] = (struct jit_range){t->off, (uint16_t)(last->off + 4 - t->off)};

@@ -45,7 +45,7 @@ struct tier2_work {
 	uint32_t n_links;
 	struct tier2_link *links; /* [n_links], all distinct */
 	uint32_t n_guest;         /* guest instructions in the region */
-	uint64_t ns;              /* time in LLVM; a batch's time is divided among its members */
+	uint64_t ns;              /* CPU time in LLVM; a batch's time is divided among its members */
 	struct tier2_image *image;
 	struct tier2_work *next;
 };
@@ -70,6 +70,8 @@ struct tier2_work *tier2_work_new(struct jit_region *r, void *cookie);
  * same key (code page, offset of the head, mode, abs_page) is pending: w is freed (its cookie stays the caller's).
  */
 MUST_CHECK bool tier2_request(struct tier2 *t, struct tier2_work *w);
+/* Less is queued than the next batch takes: asking for more is worth while. vCPU thread. */
+bool tier2_has_room(struct tier2 *t);
 /* The oldest finished work (compiled or refused), or NULL. vCPU thread. Free it with tier2_work_free(). */
 struct tier2_work *tier2_take_finished(struct tier2 *t);
 /* Anything to take? One relaxed load. */

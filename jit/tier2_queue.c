@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +142,19 @@ static void *work_loop(void *arg)
 	return NULL;
 }
 
+/* Signals (the vCPU's timers, the terminal's) are not the worker's. 0 or -errno. */
+static int start_worker(struct tier2 *t)
+{
+	sigset_t all, old;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&t->worker, NULL, work_loop, t);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return -err;
+}
+
 int tier2_new(struct tier2 **out, const struct tier2_config *cfg)
 {
 	struct tier2 *t = calloc(1, sizeof(*t));
@@ -155,11 +169,11 @@ int tier2_new(struct tier2 **out, const struct tier2_config *cfg)
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->wanted, NULL);
 	pthread_cond_init(&t->idle, NULL);
-	err = cfg->background ? pthread_create(&t->worker, NULL, work_loop, t) : 0;
+	err = cfg->background ? start_worker(t) : 0;
 	if (err) {
 		t->cfg.background = false;
 		tier2_free(t);
-		return -err;
+		return err;
 	}
 	*out = t;
 	return 0;
@@ -227,6 +241,16 @@ bool tier2_request(struct tier2 *t, struct tier2_work *w)
 	if (!ok)
 		tier2_work_free(w);
 	return ok;
+}
+
+bool tier2_has_room(struct tier2 *t)
+{
+	bool room;
+
+	pthread_mutex_lock(&t->lock);
+	room = t->n_pending < TIER2_BATCH;
+	pthread_mutex_unlock(&t->lock);
+	return room;
 }
 
 struct tier2_work *tier2_take_finished(struct tier2 *t)

@@ -14,7 +14,7 @@
  */
 #include "base/types.h"
 
-#define L2TLB_ENTRIES_LOG2 10
+#define L2TLB_ENTRIES_LOG2 12
 #define L2TLB_ENTRIES      (1u << L2TLB_ENTRIES_LOG2)
 #define L2TLB_TAG_INVALID  ((uint64_t)0x800)
 

@@ -168,7 +168,8 @@ HELPER_FN(cp0_write)
 		break;
 	default:
 		mask = model_mask(v, index, row->write_mask);
-		gs->cp0[index] = (gs->cp0[index] & ~(uint64_t)mask) | (value & mask);
+		/* a bit that the model, or PageGrain now, does not have becomes 0 */
+		gs->cp0[index] = (gs->cp0[index] & ~(uint64_t)row->write_mask) | (value & mask);
 		break;
 	}
 	/* What follows in this block was lifted for the old mode; a delay slot's block ends by itself: leave then. */

@@ -27,7 +27,7 @@ static uint32_t interrupt_offset(const struct vcpu *v)
 }
 
 /* Put back what a block's head counted but an instruction that did not complete keeps from being executed. */
-static void refund_insns(struct vcpu *v)
+void exception_refund(struct vcpu *v)
 {
 	uint32_t left = SITE_LEFT(v->gs.site);
 
@@ -61,7 +61,7 @@ static void enter(struct vcpu *v, uint32_t code, uint32_t offset)
 
 void exception_raise(struct vcpu *v, uint32_t code)
 {
-	refund_insns(v);
+	exception_refund(v);
 	enter(v, code, 0x180);
 }
 
@@ -70,7 +70,7 @@ void exception_raise_address(struct vcpu *v, uint32_t code, struct gva va, bool 
 	struct guest_state *gs = &v->gs;
 	uint32_t exc = code & 0x1f, offset = 0x180;
 
-	refund_insns(v);
+	exception_refund(v);
 	gs->cp0[CP0_BadVAddr] = (uint32_t)va.v;
 	if (exc != EXC_ADEL && exc != EXC_ADES) {
 		gs->cp0[CP0_Context] = (gs->cp0[CP0_Context] & 0xff800000u) | ((uint32_t)va.v >> 13) << 4;

@@ -17,6 +17,7 @@ helper_fn *const vmm_helpers[NUM_HELPERS] = {
     [HELPER_WAIT] = cp0_wait,
     [HELPER_CACHE] = mem_cache,
     [HELPER_RAISE] = exception_helper,
+    [HELPER_SLOT_CHECK] = slot_check,
     [HELPER_MEM_LOAD] = mem_load,
     [HELPER_MEM_STORE] = mem_store,
     [HELPER_LL] = mem_ll,

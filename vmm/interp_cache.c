@@ -164,7 +164,6 @@ const struct ir_block *interp_cache_get(struct interp_cache *c, struct vcpu *v)
 	uint32_t off = (uint32_t)(gs->pc & PAGE_MASK);
 	uint64_t abs_page = gs->mode & MODE_ABS ? gs->pc_page : 0;
 	struct lifted *l;
-	bool straddles;
 
 	if (!page)
 		return NULL;
@@ -180,7 +179,7 @@ const struct ir_block *interp_cache_get(struct interp_cache *c, struct vcpu *v)
 	if (!l)
 		panic("out of host memory");
 	*l = (struct lifted){.page = page, .off = off, .mode = gs->mode, .abs_page = abs_page};
-	l->b = translate_page(v, page, gs->pc, 0, &l->arena, &straddles);
+	l->b = translate_page(v, page, gs->pc, 0, &l->arena);
 	l->bytes = 4 * l->b->n_guest;
 	mem_protect_code(v, page);
 	insert(c, l);

@@ -4,12 +4,19 @@
 #include <string.h>
 
 #include "frontend/cp0.h"
+#include "frontend/insn.h"
 #include "vmm/vm.h"
 
 /*
  * The second walk below the inlined probe: guest virtual -> physical (segments, TLB) -> machine page -> refill; or a
  * device.  Source: MIPS32 PRA volume III, chapter 4 "Virtual memory".
  */
+
+/* Physical addresses from here on are not the GT-64120's: where there is no memory either, the access ends in a bus error. */
+#define BUS_ERROR_BASE 0x20000000u
+
+/* MIPS32 volume I, table "MIPS32 encoding of the opcode field". */
+enum { OP_LWL = 0x22, OP_LWR = 0x26, OP_SWL = 0x2a, OP_SWR = 0x2e };
 
 bool mem_unmapped(const struct vcpu *v, struct gva va)
 {
@@ -45,36 +52,6 @@ static enum tlb_result translate_va(struct vcpu *v, struct gva va, enum tlb_acce
 	return l2tlb_translate(v->l2tlb, va, (uint8_t)v->gs.cp0[CP0_EntryHi], acc, pa, dirty);
 }
 
-static void raise_fault(struct vcpu *v, enum tlb_result why, enum tlb_access acc, struct gva va)
-{
-	uint32_t tlb = acc == TLB_WRITE ? EXC_TLBS : EXC_TLBL;
-	bool iec = v->gs.cp0[CP0_PageGrain] & PG_IEC;
-
-	switch (why) {
-	case GUEST_ADDRESS_ERROR:
-		exception_raise_address(v, acc == TLB_WRITE ? EXC_ADES : EXC_ADEL, va, false);
-		return;
-	case GUEST_TLB_REFILL:
-		l2tlb_stats_mut(v->l2tlb)->refills_guest++;
-		/* the guest now knows that nothing answers here (tlb/README.md, rule 4) */
-		l2tlb_on_probe_miss(v->l2tlb, va, (uint8_t)v->gs.cp0[CP0_EntryHi]);
-		exception_raise_address(v, tlb, va, true);
-		return;
-	case GUEST_TLB_MODIFIED:
-		exception_raise_address(v, EXC_MOD, va, false);
-		return;
-	case GUEST_TLB_RI:
-		exception_raise_address(v, iec ? EXC_TLBRI : EXC_TLBL, va, false);
-		return;
-	case GUEST_TLB_XI:
-		exception_raise_address(v, iec ? EXC_TLBXI : EXC_TLBL, va, false);
-		return;
-	default:
-		exception_raise_address(v, tlb, va, false);
-		return;
-	}
-}
-
 /* The machine page of an address in RAM. NULL: not RAM, or machine memory is exhausted (the VM then ends). */
 static struct machine_page *ram_page(struct vcpu *v, struct gpa pa)
 {
@@ -99,6 +76,62 @@ static uint64_t load_host(const uint8_t *p, uint32_t meta)
 	if (meta & MEM_BE)
 		x = __builtin_bswap64(x) >> (64 - 8 * n);
 	return x;
+}
+
+/*
+ * LWL, LWR, SWL and SWR are lifted as accesses of the whole word, but BadVAddr is the address that they name (volume II,
+ * "LWL"; tests/guest/exceptions.c).  Their operands are as before the instruction, which has not completed.
+ */
+static struct gva fault_address(struct vcpu *v, enum tlb_access acc, struct gva va)
+{
+	struct machine_page *page;
+	struct gpa pa;
+	uint32_t word, own, opcode;
+	bool dirty;
+
+	if (acc == TLB_EXEC || va.v & 3 || translate_va(v, gva(v->gs.pc), TLB_EXEC, &pa, &dirty) != GUEST_OK)
+		return va;
+	page = ram_page(v, pa);
+	if (!page)
+		return va;
+	word = (uint32_t)load_host(page->host + (pa.v & PAGE_MASK & ~3ull),
+				   MEM_META(2, v->gs.mode & MODE_BE ? MEM_BE : 0));
+	opcode = insn_opcode(word);
+	if (opcode != OP_LWL && opcode != OP_LWR && opcode != OP_SWL && opcode != OP_SWR)
+		return va;
+	own = (uint32_t)v->gs.reg[insn_rs(word)] + (uint32_t)insn_simm(word);
+	return (own & ~3u) == (uint32_t)va.v ? gva(own) : va;
+}
+
+static void raise_fault(struct vcpu *v, enum tlb_result why, enum tlb_access acc, struct gva at)
+{
+	uint32_t tlb = acc == TLB_WRITE ? EXC_TLBS : EXC_TLBL;
+	bool iec = v->gs.cp0[CP0_PageGrain] & PG_IEC;
+	struct gva va = fault_address(v, acc, at);
+
+	switch (why) {
+	case GUEST_ADDRESS_ERROR:
+		exception_raise_address(v, acc == TLB_WRITE ? EXC_ADES : EXC_ADEL, va, false);
+		return;
+	case GUEST_TLB_REFILL:
+		l2tlb_stats_mut(v->l2tlb)->refills_guest++;
+		/* the guest now knows that nothing answers here (tlb/README.md, rule 4) */
+		l2tlb_on_probe_miss(v->l2tlb, va, (uint8_t)v->gs.cp0[CP0_EntryHi]);
+		exception_raise_address(v, tlb, va, true);
+		return;
+	case GUEST_TLB_MODIFIED:
+		exception_raise_address(v, EXC_MOD, va, false);
+		return;
+	case GUEST_TLB_RI:
+		exception_raise_address(v, iec ? EXC_TLBRI : EXC_TLBL, va, false);
+		return;
+	case GUEST_TLB_XI:
+		exception_raise_address(v, iec ? EXC_TLBXI : EXC_TLBL, va, false);
+		return;
+	default:
+		exception_raise_address(v, tlb, va, false);
+		return;
+	}
 }
 
 static void store_host(uint8_t *p, uint64_t x, uint32_t meta)
@@ -142,18 +175,19 @@ static uint64_t device_read(struct vcpu *v, struct gpa pa, uint32_t meta, bool *
 	return meta & MEM_BE ? first << 32 | second : second << 32 | first;
 }
 
-static void device_write(struct vcpu *v, struct gpa pa, uint64_t x, uint32_t meta)
+static void device_write(struct vcpu *v, struct gpa pa, uint64_t x, uint32_t meta, bool *claimed)
 {
 	struct board *b = v->vm->board;
-	bool claimed;
+	bool c2;
 
 	v->stats.mmio_writes++;
 	if (META_SIZE(meta) < 8) {
-		board_write(b, pa, x, META_SIZE(meta), &claimed);
+		board_write(b, pa, x, META_SIZE(meta), claimed);
 		return;
 	}
-	board_write(b, pa, meta & MEM_BE ? x >> 32 : x & 0xffffffffu, 4, &claimed);
-	board_write(b, gpa(pa.v + 4), meta & MEM_BE ? x & 0xffffffffu : x >> 32, 4, &claimed);
+	board_write(b, pa, meta & MEM_BE ? x >> 32 : x & 0xffffffffu, 4, claimed);
+	board_write(b, gpa(pa.v + 4), meta & MEM_BE ? x & 0xffffffffu : x >> 32, 4, &c2);
+	*claimed |= c2;
 }
 
 HELPER_FN(mem_load)
@@ -166,6 +200,7 @@ HELPER_FN(mem_load)
 	struct machine_page *page;
 	enum tlb_result r;
 	struct gpa pa;
+	uint64_t x;
 	bool dirty, claimed = true;
 
 	if (host)
@@ -181,7 +216,12 @@ HELPER_FN(mem_load)
 		l2tlb_fill(v->l2tlb, va, page, acc == TLB_READ, dirty && !(page->flags & PAGE_CODE), false);
 		return extend(load_host(page->host + (pa.v & PAGE_MASK), meta), meta);
 	}
-	return extend(device_read(v, pa, meta, &claimed), meta);
+	x = device_read(v, pa, meta, &claimed);
+	if (!claimed && pa.v >= BUS_ERROR_BASE) {
+		exception_raise(v, EXC_DBE);
+		return 0;
+	}
+	return extend(x, meta);
 }
 
 /* A store reached a page that holds translations. True if some of them covered it. */
@@ -236,7 +276,7 @@ HELPER_FN(mem_store)
 	struct machine_page *page;
 	enum tlb_result r;
 	struct gpa pa;
-	bool dirty;
+	bool dirty, claimed = true;
 
 	if (host) {
 		store_host(host, b, meta);
@@ -254,8 +294,10 @@ HELPER_FN(mem_store)
 			leave_after(gs);
 		return 0;
 	}
-	device_write(v, pa, b, meta);
-	if (v->vm->cfg.icount) /* a device may have moved the next deadline: meet it to the instruction */
+	device_write(v, pa, b, meta, &claimed);
+	if (!claimed && pa.v >= BUS_ERROR_BASE)
+		exception_raise(v, EXC_DBE);
+	else if (v->vm->cfg.icount) /* a device may have moved the next deadline: meet it to the instruction */
 		leave_after(gs);
 	return 0;
 }

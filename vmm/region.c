@@ -56,12 +56,11 @@ static void add_block(struct region_builder *rb, uint32_t off)
 {
 	struct vcpu *v = rb->v;
 	struct ir_block *b;
-	bool straddles;
 
-	if (off == PAGE_BYTES - 4) /* may need a slot from the next page */
+	if (off == PAGE_BYTES - 4) /* may need its slot from the next page, whose fetch may raise an exception */
 		return;
-	b = translate_page(v, rb->page, rb->page_va + off, 0, &rb->r.arena, &straddles);
-	if (!b || straddles)
+	b = translate_page(v, rb->page, rb->page_va + off, 0, &rb->r.arena);
+	if (!b)
 		return;
 	rb->r.blocks[rb->r.n_blocks++] = b;
 	rb->n_insns += b->n_guest;
@@ -77,6 +76,8 @@ void region_request(struct vcpu *v)
 	if (!rb.page)
 		return;
 	rb.r.cp = jit_code_page(v->jit, &rb.page->code, rb.page->host);
+	if (!jit_tier2_ready(v->jit, rb.r.cp, (uint32_t)(pc & PAGE_MASK), v->gs.mode, abs_page))
+		return;
 	rb.r.blocks = arena_new(&rb.r.arena, struct ir_block *, REGION_MAX_BLOCKS);
 	add_block(&rb, (uint32_t)(pc & PAGE_MASK));
 	for (uint32_t i = 0; i < rb.n_pending && rb.r.n_blocks < REGION_MAX_BLOCKS && rb.n_insns < REGION_MAX_INSNS;

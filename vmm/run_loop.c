@@ -59,29 +59,14 @@ static void connect(struct vcpu *v, enum exit_reason last, struct translation *t
 static enum exit_reason run_translated(struct vcpu *v, enum exit_reason last)
 {
 	struct ir_block *lifted;
-	struct translation *t = translate(v, &lifted);
+	struct translation *t = translate(v, &lifted, last == EXIT_SIDE);
 
+	if (!t && lifted && v->vm->cfg.icount && v->gs.icount_left < lifted->n_guest)
+		return EXIT_BUDGET;
 	if (!t)
 		return lifted ? interpret(v, lifted) : EXIT_EXCEPTION;
 	connect(v, last, t);
 	return jit_run(v->jit, t);
-}
-
-/* Tier 2 stopped before an instruction that needs the slow path: a tier 1 block, or the interpreter, does it. */
-static enum exit_reason run_after_side_exit(struct vcpu *v)
-{
-	struct guest_state *gs = &v->gs;
-	struct machine_page *page = mem_fetch(v, gva(gs->pc));
-	struct translation *t = NULL;
-
-	if (!page)
-		return EXIT_EXCEPTION;
-	if (page->code)
-		t = jit_find_tier1(page->code, (uint32_t)(gs->pc & PAGE_MASK), gs->mode,
-				   gs->mode & MODE_ABS ? gs->pc_page : 0);
-	if (t)
-		return jit_run(v->jit, t);
-	return v->vm->cfg.icount ? EXIT_BUDGET : interpret_here(v, 0);
 }
 
 static void console_input(struct vm *vm)
@@ -145,8 +130,6 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 		return run_interpreter(v);
 	if (last == EXIT_HOT)
 		region_request(v);
-	if (last == EXIT_SIDE)
-		return run_after_side_exit(v);
 	return run_translated(v, last);
 }
 

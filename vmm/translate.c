@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <time.h>
 
+#include "frontend/insn.h"
 #include "vmm/dump.h"
 #include "vmm/vm.h"
 
@@ -27,8 +28,35 @@ static uint32_t guest_word(const struct vcpu *v, const struct machine_page *page
 	return v->gs.mode & MODE_BE ? __builtin_bswap32(w) : w;
 }
 
+/*
+ * A branch whose slot cannot be fetched has been executed all the same: the handler finds the link in its register
+ * (volume II, "JAL"; tests/guest/exceptions.c).
+ */
+static void write_link(struct vcpu *v, uint32_t branch, uint64_t pc)
+{
+	const struct insn *row = frontend_decode(v->frontend, branch);
+	unsigned reg;
+
+	switch (insn_id(row)) {
+	case INSN_ID_JAL:
+	case INSN_ID_BLTZAL:
+	case INSN_ID_BGEZAL:
+	case INSN_ID_BLTZALL:
+	case INSN_ID_BGEZALL:
+		reg = 31;
+		break;
+	case INSN_ID_JALR:
+		reg = insn_rd(branch);
+		break;
+	default:
+		return;
+	}
+	if (reg)
+		v->gs.reg[reg] = (uint32_t)(pc + 8);
+}
+
 /* The slot of a branch in the last word of a page is an instruction of the next page, with its own faults. */
-static bool fetch_slot(struct vcpu *v, uint32_t *slot)
+static bool fetch_slot(struct vcpu *v, uint32_t branch, uint32_t *slot)
 {
 	struct guest_state *gs = &v->gs;
 	struct machine_page *page;
@@ -38,16 +66,44 @@ static bool fetch_slot(struct vcpu *v, uint32_t *slot)
 	gs->site = SITE_BD;
 	page = mem_fetch(v, gva(gs->pc));
 	gs->site = 0;
-	if (!page)
+	if (!page) {
+		write_link(v, branch, pc);
 		return false;
+	}
 	gs->pc = pc;
 	*slot = guest_word(v, page, 0);
 	return true;
 }
 
-/* Words to optimised IR, in arena `a`. NULL: an exception was raised. *straddles: its slot is in another page. */
+/* What lifted code calls before a branch whose slot is in the next page. */
+HELPER_FN(slot_check)
+{
+	struct vcpu *v = vcpu_of(gs);
+	uint64_t pc = gs->pc;
+	uint32_t site = gs->site;
+	struct machine_page *page;
+
+	gs->pc = (uint32_t)(pc + 4);
+	gs->site |= SITE_BD;
+	page = mem_fetch(v, gva(gs->pc));
+	if (!page)
+		return 0;
+	gs->pc = pc;
+	gs->site = site;
+	if (guest_word(v, page, 0) == (uint32_t)a)
+		return 0;
+	/* not the slot that this block was made with: make it again */
+	page = mem_fetch(v, gva(pc));
+	if (page)
+		vcpu_invalidate_code(v, page, (uint32_t)(pc & PAGE_MASK), 4);
+	exception_refund(v);
+	gs->leave = EXIT_SIDE;
+	return 0;
+}
+
+/* Words to optimised IR, in arena `a`. NULL: an exception was raised. */
 struct ir_block *translate_page(struct vcpu *v, struct machine_page *page, uint64_t pc, uint32_t max_guest,
-				struct arena *a, bool *straddles)
+				struct arena *a)
 {
 	uint32_t words[IR_MAX_GUEST + 1], off = (uint32_t)(pc & PAGE_MASK), n = 0, slot;
 	struct lift_request rq = {
@@ -65,10 +121,8 @@ struct ir_block *translate_page(struct vcpu *v, struct machine_page *page, uint6
 		n++;
 	}
 	rq.n_words = n;
-	*straddles = false;
 	if (frontend_lift(v->frontend, a, &rq, &b) == LIFT_NEEDS_SLOT) {
-		*straddles = true;
-		if (!fetch_slot(v, &slot))
+		if (!fetch_slot(v, words[n - 1], &slot))
 			return NULL;
 		rq.slot = &slot;
 		if (frontend_lift(v->frontend, a, &rq, &b) != LIFT_OK)
@@ -85,39 +139,46 @@ struct ir_block *translate_page(struct vcpu *v, struct machine_page *page, uint6
 struct ir_block *translate_lift(struct vcpu *v, uint32_t max_guest)
 {
 	struct machine_page *page = mem_fetch(v, gva(v->gs.pc));
-	bool straddles;
 
 	if (!page)
 		return NULL;
 	arena_reset(&v->arena);
-	return translate_page(v, page, v->gs.pc, max_guest, &v->arena, &straddles);
+	return translate_page(v, page, v->gs.pc, max_guest, &v->arena);
 }
 
-struct translation *translate(struct vcpu *v, struct ir_block **lifted)
+static struct translation *compile(struct vcpu *v, struct machine_page *page, struct code_page *cp, bool tier1,
+				   struct ir_block **lifted)
+{
+	struct translation *t;
+
+	arena_reset(&v->arena);
+	*lifted = translate_page(v, page, v->gs.pc, 0, &v->arena);
+	if (!*lifted)
+		return NULL;
+	mem_protect_code(v, page);
+	t = tier1 ? jit_compile_tier1(v->jit, cp, *lifted) : region_compile_now(v, cp, *lifted);
+	vm_dump_translation(v->vm, t, *lifted, v->gs.pc);
+	return t;
+}
+
+struct translation *translate(struct vcpu *v, struct ir_block **lifted, bool after_side_exit)
 {
 	struct guest_state *gs = &v->gs;
 	uint64_t abs_page = gs->mode & MODE_ABS ? gs->pc_page : 0;
 	struct machine_page *page = mem_fetch(v, gva(gs->pc));
+	uint32_t off = (uint32_t)(gs->pc & PAGE_MASK);
 	struct translation *t;
 	struct code_page *cp;
-	bool straddles;
 
 	*lifted = NULL;
 	if (!page)
 		return NULL;
-	cp = jit_code_page(v->jit, &page->code, page->host);
-	t = jit_find(v->jit, cp, (uint32_t)(gs->pc & PAGE_MASK), gs->mode, abs_page);
-	if (t)
-		return t;
-	arena_reset(&v->arena);
-	*lifted = translate_page(v, page, gs->pc, 0, &v->arena, &straddles);
-	if (!*lifted || straddles) /* its key would have to name two pages: interpreted, one in a thousand blocks */
+	if (after_side_exit && !v->vm->cfg.tier1) {
+		*lifted = translate_lift(v, 0);
 		return NULL;
-	mem_protect_code(v, page);
-	if (v->vm->cfg.tier1)
-		t = jit_compile_tier1(v->jit, cp, *lifted);
-	else
-		t = region_compile_now(v, cp, *lifted);
-	vm_dump_translation(v->vm, t, *lifted, gs->pc);
-	return t;
+	}
+	cp = jit_code_page(v->jit, &page->code, page->host);
+	t = after_side_exit ? jit_find_tier1(cp, off, gs->mode, abs_page)
+			    : jit_find(v->jit, cp, off, gs->mode, abs_page);
+	return t ? t : compile(v, page, cp, v->vm->cfg.tier1, lifted);
 }

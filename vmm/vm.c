@@ -4,8 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <xxhash.h>
+
 #include "frontend/cp0.h"
-#include "xxhash.h"
 
 #define LOW_RAM_BYTES ((uint64_t)256 << 20)
 #define HIGH_RAM_BASE ((uint64_t)512 << 20)

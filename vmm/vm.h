@@ -83,6 +83,8 @@ void vcpu_set_irq(void *vcpu, unsigned pin, bool level);
 void exception_raise(struct vcpu *v, uint32_t code);
 /* Same for an address or TLB exception: BadVAddr, Context and EntryHi too. refill: use the refill vector. */
 void exception_raise_address(struct vcpu *v, uint32_t code, struct gva va, bool refill);
+/* Give back the instructions that the block's head counted from the one at gs->site on. */
+void exception_refund(struct vcpu *v);
 /* Deliver an interrupt if one is pending and enabled. Outside translated code. True if delivered. */
 bool exception_check_interrupts(struct vcpu *v);
 bool exception_interrupt_pending(const struct vcpu *v);
@@ -120,21 +122,23 @@ HELPER_FN(cp0_tlbp);
 HELPER_FN(cp0_eret);
 HELPER_FN(cp0_wait);
 HELPER_FN(exception_helper);
+HELPER_FN(slot_check);
 /* Called at reset and when Count, Compare or Cause.DC change. */
 void cp0_timer_update(struct vcpu *v);
 uint32_t cp0_count(struct vcpu *v);
 
 /* ---- translate.c: the first walk ---- */
 /*
- * The translation for gs->pc, made if need be.  NULL: an exception was raised instead, or the block must be
- * interpreted this once (*lifted is then the block, else NULL): a branch whose delay slot is in another mapped page.
+ * The translation for gs->pc, made if need be.  NULL: an exception was raised instead, or the block is to be interpreted
+ * this once (*lifted is then the block, else NULL).
+ * after_side_exit: tier 2 stopped before gs->pc, whose instruction needs a slow path: tier 1 only.
  */
-struct translation *translate(struct vcpu *v, struct ir_block **lifted);
+struct translation *translate(struct vcpu *v, struct ir_block **lifted, bool after_side_exit);
 /* Lift the block at gs->pc, at most max_guest instructions (0: no limit); NULL: exception. Lives until the next call. */
 struct ir_block *translate_lift(struct vcpu *v, uint32_t max_guest);
 /* Lift and optimise the block at pc of a page, in arena a. NULL: the fetch of its delay slot raised an exception. */
 struct ir_block *translate_page(struct vcpu *v, struct machine_page *page, uint64_t pc, uint32_t max_guest,
-				struct arena *a, bool *straddles);
+				struct arena *a);
 
 /* ---- region.c ---- */
 /* Ask for tier 2 of the block at gs->pc and what it reaches. */

@@ -2,7 +2,7 @@
 /* The board as a whole: address map, big-endian lanes, the console, and anything a hostile guest may do. */
 #include <criterion/criterion.h>
 
-#include "board_fake.h"
+#include "tests/unit/board_fake.h"
 #include "vmm/board/bus.h"
 
 struct log {

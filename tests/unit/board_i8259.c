@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 
-#include "board_fake.h"
+#include "tests/unit/board_fake.h"
 #include "vmm/board/i8259.h"
 
 struct rig {

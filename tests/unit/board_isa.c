@@ -2,7 +2,7 @@
 /* The keyboard controller and the DMA register files. */
 #include <criterion/criterion.h>
 
-#include "board_fake.h"
+#include "tests/unit/board_fake.h"
 #include "vmm/board/i8042.h"
 #include "vmm/board/i8257.h"
 

@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <time.h>
 
-#include "board_fake.h"
+#include "tests/unit/board_fake.h"
 #include "vmm/board/mc146818.h"
 
 enum { S = 1000000000 };

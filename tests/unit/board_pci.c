@@ -2,7 +2,7 @@
 /* The GT-64120, the PCI bus and the PIIX4 as a guest sees them, through board_read() and board_write(). */
 #include <criterion/criterion.h>
 
-#include "board_fake.h"
+#include "tests/unit/board_fake.h"
 #include "vmm/board/pci.h"
 
 enum { INTRCAUSE = 0xc18, MASTER_ABORT = 1 << 18, CPU_OUT = 1 << 3 };
@@ -76,6 +76,11 @@ Test(board_pci, scan_finds_what_is_there)
 	cr_assert(fake_config_read(&f, 0, 0, 4) >> 16 & PCI_STATUS_MASTER_ABORT, "the bridge's own status");
 	fake_config_write(&f, 0, 0, 4, PCI_STATUS_MASTER_ABORT << 16);
 	cr_assert_not(fake_config_read(&f, 0, 0, 4) >> 16 & PCI_STATUS_MASTER_ABORT);
+	fake_config_write(&f, 0, 0, 0x18, 0xffffffff);
+	cr_assert_eq(fake_config_read(&f, 0, 0, 0x18), 0xfe000000, "CS[2:0]: 32 MiB");
+	fake_gt_put(&f, false, 0xc10, 0x00fff000);
+	fake_config_write(&f, 0, 0, 0x18, 0xffffffff);
+	cr_assert_eq(fake_config_read(&f, 0, 0, 0x18), 0xff000000, "its bank size register");
 	/* Another bus. */
 	fake_write(&f, FAKE_GT + 0xcf8, 0x80010000, 4);
 	cr_assert_eq(fake_read(&f, FAKE_GT + 0xcfc, 4), 0xffffffff);

@@ -236,7 +236,8 @@ Test(frontend_interp, exceptions_in_delay_slots)
 		cr_expect_eq(c.why, EXIT_EXCEPTION);
 		expect_call(&c, 0, HELPER_RAISE, EXC_SYS, 0, PC(20), SITE(1, 1));
 		RUN(&c, 0, 4092, 0x03e00008, 0x0000000d); /* jr $ra; break in the next page */
-		expect_call(&c, 0, HELPER_RAISE, EXC_BP, 0, PC(4096), SITE(1, 1));
+		expect_call(&c, 0, HELPER_SLOT_CHECK, 0x0000000d, 0, PC(4092), SITE(0, 2));
+		expect_call(&c, 1, HELPER_RAISE, EXC_BP, 0, PC(4096), SITE(1, 1));
 		RUN(&c, MODE_USER, 0, 0x03e00008, MFC0(12, 0));
 		expect_call(&c, 0, HELPER_RAISE, EXC_CPU, 0, PC(4), SITE(1, 1));
 		RUN(&c, MODE_USER, 0, 0x46000000); /* add.s without CU1 */

@@ -204,6 +204,26 @@ static void write_low(struct gt64120 *gt, enum gt_reg r)
 	}
 }
 
+/*
+ * How much of each base address register answers to sizing: the bank size registers for the first four, 4 KiB for the
+ * internal registers.  No PCI master uses them; without this a guest complains of BARs that it cannot size.
+ */
+static void update_bar_sizes(struct gt64120 *gt)
+{
+	const uint32_t bytes_1[PCI_BARS] = {
+	    get(gt, GT_PCI0_BS_SCS10) | 0xfff,
+	    get(gt, GT_PCI0_BS_SCS32) | 0xfff,
+	    get(gt, GT_PCI0_BS_CS20) | 0xfff,
+	    get(gt, GT_PCI0_BS_CS3BT) | 0xfff,
+	    0xfff,
+	    0xfff,
+	};
+
+	for (unsigned i = 0; i < PCI_BARS; i++)
+		for (unsigned k = 0; k < 4; k++)
+			gt->pci.writable[PCI_REG_BAR0 + 4 * i + k] = (uint8_t)(~bytes_1[i] >> (8 * k));
+}
+
 static bool is_decode(uint32_t off)
 {
 	switch (off) {
@@ -243,6 +263,7 @@ static void isd_write(void *opaque, uint32_t off, uint64_t value, unsigned bytes
 	if (off == GT_INTRCAUSE || off == GT_INTRMASK)
 		update_interrupt(gt);
 	write_low(gt, off);
+	update_bar_sizes(gt);
 	if (is_decode(off))
 		gt->remap(gt->opaque);
 }
@@ -289,7 +310,7 @@ static void window_write(void *opaque, uint32_t off, uint64_t value, unsigned by
 const struct io_ops gt64120_isd_ops = {isd_read, isd_write};
 const struct io_ops gt64120_window_ops = {window_read, window_write};
 
-/* The BARs through which a PCI master would reach memory and registers: shown, but not movable. */
+/* The BARs are how a PCI master would reach memory and the registers. */
 static void init_pci(struct pci_device *d)
 {
 	static const uint32_t bar[PCI_BARS] = {0x00000008, 0x01000008, 0x1c000000, 0x1f000000, 0x14000000, 0x14000001};
@@ -327,5 +348,6 @@ void gt64120_reset(struct gt64120 *gt)
 		*reg(gt, GT_PCI0_CMD) = CMD_MASTER_NO_SWAP | CMD_SLAVE_NO_SWAP;
 	}
 	update_interrupt(gt);
+	update_bar_sizes(gt);
 	gt->remap(gt->opaque);
 }
