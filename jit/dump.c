@@ -173,7 +173,7 @@ static int dump_placed(struct jit *j, const struct tier2 *t2, const struct tier2
 		t->code_bytes = w->code_bytes;
 		for (uint32_t i = 0; i < w->n_links; i++)
 			jit_link_init(&t->links[i], t, w->links[i].target, w->links[i].is_return);
-		err = tier2_work_place(t2, w, span.rw, span.rx, t->links);
+		err = tier2_work_place(&j->stubs, w, span.rw, span.rx, t->links);
 	}
 	if (!err)
 		jit_dump_host(j, t, out);

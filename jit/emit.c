@@ -109,6 +109,20 @@ void emit_ring_pop(struct x86 *x, const struct jit *j, int64_t mode)
 	x86_bind_short(x, miss_mode);
 }
 
+void *emit_indirect_exit(struct x86 *x, const struct jit *j, uint32_t mode, bool ring)
+{
+	uint8_t *at = x86_here(x);
+
+	x86_load(x, false, RAX, GS(pc));
+	x86_alu_mem_imm(x, false, ALU_CMP, GS(poll), 0);
+	x86_jcc(x, CC_NE, j->stubs.poll_eax);
+	if (ring)
+		emit_ring_pop(x, j, JUMP_MODE(mode));
+	emit_jump_cache_probe(x, j, JUMP_MODE(mode));
+	x86_jmp(x, j->stubs.exit_with[EXIT_INDIRECT]);
+	return at;
+}
+
 /* Both kinds set gs->mode: jumps cross between mapped and unmapped segments (JUMP_MODE). */
 uint8_t *emit_entry(struct x86 *x, const struct translation *t, uint8_t *fail[2])
 {

@@ -32,6 +32,11 @@ void emit_load_pins(struct x86 *x, bool only_called);
 /* dst = address of t; in mapped code from gs->pc_page. */
 void emit_target_pc(struct x86 *x, int dst, struct ir_target t);
 
+/*
+ * The way out of an indirect jump of tier 2: gs->pc = target.  As stubs.indirect and stubs.ret, but a region has its own:
+ * the host predicts an indirect jump by its address, and one for all of tier 2 is predicted badly.
+ */
+void *emit_indirect_exit(struct x86 *x, const struct jit *j, uint32_t mode, bool ring);
 /* rcx = address of the jump cache's entry for eax = pc. Clobbers r10. */
 void emit_jump_cache_slot(struct x86 *x, const struct jit *j);
 /*

@@ -130,7 +130,7 @@ struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const
 	return t;
 }
 
-bool jit_emit_around(struct jit *j, struct translation *t)
+bool jit_emit_around(struct jit *j, struct translation *t, struct jit_stubs *stubs)
 {
 	size_t room;
 	struct code_span span = code_mem_open(&j->mem, &room);
@@ -143,6 +143,9 @@ bool jit_emit_around(struct jit *j, struct translation *t)
 	emit_entry_fail(&x, j, t->entry, fail);
 	for (unsigned i = 0; i < t->n_links; i++)
 		emit_link_stub(&x, j, &t->links[i]);
+	*stubs = j->stubs;
+	stubs->indirect = emit_indirect_exit(&x, j, t->mode, false);
+	stubs->ret = emit_indirect_exit(&x, j, t->mode, true);
 	if (x.overflow)
 		return false;
 	code_mem_commit(&j->mem, &span, (size_t)(x.p - x.start));
@@ -172,7 +175,8 @@ static bool place_region(struct jit *j, const struct tier2_work *w)
 	}
 	for (uint32_t i = 0; i < w->n_links; i++)
 		jit_link_init(&t->links[i], t, w->links[i].target, w->links[i].is_return);
-	if (!jit_emit_around(j, t) || tier2_work_place(j->tier2, w, span.rw, span.rx, t->links) != 0)
+	struct jit_stubs stubs;
+	if (!jit_emit_around(j, t, &stubs) || tier2_work_place(&stubs, w, span.rw, span.rx, t->links) != 0)
 		return false;
 	jit_install(j, t);
 	j->stats.blocks[TIER_2] += n;

@@ -206,9 +206,10 @@ void jit_install(struct jit *j, struct translation *t);
 /*
  * For tier 2: the code that stands around a finished body.  Filled in already: mode, abs_page, off, body, and the links
  * (jit_link_init).  Emits the links' stubs and t->entry into code memory, sets links and entry.
+ * *stubs gets what the body is to be linked against: the JIT's stubs, but its own ways out of indirect jumps.
  * False if code memory is full.
  */
-MUST_CHECK bool jit_emit_around(struct jit *j, struct translation *t);
+MUST_CHECK bool jit_emit_around(struct jit *j, struct translation *t, struct jit_stubs *stubs);
 /* Bits of the granules that [off, off + bytes) touches inside the page. */
 uint64_t jit_granules(uint32_t off, uint32_t bytes);
 /* Empty the jump cache and the return ring. */

@@ -87,7 +87,7 @@ void tier2_compile_sync(struct tier2 *t, struct tier2_work *w);
  * names them rip-relative.  -ERANGE if a relocation does not reach (nothing may run then).
  */
 struct jit_link;
-MUST_CHECK int tier2_work_place(const struct tier2 *t, const struct tier2_work *w, void *rw, const void *rx,
+MUST_CHECK int tier2_work_place(const struct jit_stubs *stubs, const struct tier2_work *w, void *rw, const void *rx,
 				const struct jit_link *links);
 void tier2_work_free(struct tier2_work *w);
 

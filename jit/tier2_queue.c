@@ -5,17 +5,21 @@
  * A work belongs to the vCPU thread until tier2_request(), then to the worker, and again to the vCPU thread once
  * tier2_take_finished() gave it back.  The worker touches neither code memory nor translations.
  */
+#define _GNU_SOURCE /* gettid */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "jit/elf_load.h"
 #include "jit/tier2_compile.h"
 
-#define QUEUE_MAX 256
+#define QUEUE_MAX   256
+#define WORKER_NICE 5
 
 struct work_list {
 	struct tier2_work *first, **last;
@@ -129,6 +133,8 @@ static void *work_loop(void *arg)
 	static const struct compile_dump no_dump;
 	struct tier2 *t = arg;
 
+	/* Where cores are scarce the guest's own thread comes first. Failing to ask for that changes nothing else. */
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), WORKER_NICE);
 	pthread_mutex_lock(&t->lock);
 	while (take_batch(t)) {
 		pthread_mutex_unlock(&t->lock);
@@ -305,10 +311,10 @@ int tier2_dump(struct tier2 *t, struct tier2_work *w, bool before, bool after, F
 	return ferror(out) ? -EIO : 0;
 }
 
-int tier2_work_place(const struct tier2 *t, const struct tier2_work *w, void *rw, const void *rx,
+int tier2_work_place(const struct jit_stubs *stubs, const struct tier2_work *w, void *rw, const void *rx,
 		     const struct jit_link *links)
 {
-	struct image_symbols sym = {.stubs = t->cfg.stubs, .links = links};
+	struct image_symbols sym = {.stubs = stubs, .links = links};
 
 	return w->image ? image_place(w->image, &sym, rw, rx) : -EINVAL;
 }
