@@ -11,9 +11,9 @@
 
 #define KSEG0(pa)     ((uint32_t)(pa) | 0x80000000u)
 #define KSEG1(pa)     ((uint32_t)(pa) | 0xa0000000u)
-#define PHYS(p)	      ((uint32_t)(uintptr_t)(p)&0x1fffffffu)
+#define PHYS(p)       ((uint32_t)(uintptr_t)(p)&0x1fffffffu)
 #define ARRAY_LEN(a)  (sizeof(a) / sizeof((a)[0]))
-#define PAGE	      4096u
+#define PAGE          4096u
 #define PAGE_ALIGNED  __attribute__((aligned(4096)))
 #define STATUS_KERNEL 0x30000000u /* CU1, CU0: as guest_main starts, and after guest_run() */
 #define STATUS_CU1    0x20000000u
@@ -23,14 +23,14 @@
 #define STATUS_EXL    0x00000002u
 #define STATUS_IE     0x00000001u
 
-enum { EXC_INT = 0, EXC_ADEL = 4, EXC_ADES = 5, EXC_SYS = 8 };
+enum { EXC_INT = 0, EXC_ADEL = 4, EXC_ADES = 5, EXC_SYS = 8, EXC_CPU = 11 };
 
 /* The exception that came last; layout known to start.S. */
 struct trap {
 	uint32_t vector; /* address the CPU went to, from 0x80000000 */
 	uint32_t cause, epc, badvaddr, entryhi, context, status, errorepc;
 	uint32_t hi, lo, fcsr, fpr[2]; /* f20 and f21; these and fcsr only after guest_run() */
-	uint32_t gpr[32];	       /* not k0, k1 */
+	uint32_t gpr[32];              /* not k0, k1 */
 };
 extern volatile struct trap trap;
 #define TRAP_CODE (trap.cause >> 2 & 31)
@@ -78,12 +78,12 @@ void tlb_put(uint32_t index, uint32_t mask, uint32_t hi, uint32_t lo0, uint32_t 
 void tlb_clear(void);
 uint32_t tlb_entries(void);
 
-#define LO_G		 1u
-#define LO_V		 2u
-#define LO_D		 4u
-#define LO(pa, flags)	 ((uint32_t)(pa) >> 6 | 3u << 3 | (flags))
-#define TLB_NOWHERE(i)	 (0x80000000u + ((uint32_t)(i) << 13)) /* unmapped segment: never looked up */
-#define PAGEMASK_4K	 0u
+#define LO_G             1u
+#define LO_V             2u
+#define LO_D             4u
+#define LO(pa, flags)    ((uint32_t)(pa) >> 6 | 3u << 3 | (flags))
+#define TLB_NOWHERE(i)   (0x80000000u + ((uint32_t)(i) << 13)) /* unmapped segment: never looked up */
+#define PAGEMASK_4K      0u
 #define PAGEMASK_BITS(n) (((1u << (n)) - 1) << 13) /* n = 0, 2, 4 .. 16: 4 KiB .. 256 MiB */
 
 #endif

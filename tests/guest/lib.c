@@ -4,7 +4,8 @@
 #define UART_DATA    (*(volatile uint8_t *)0xb80003f8)
 #define UART_LSR     (*(volatile uint8_t *)0xb80003fd)
 #define LSR_THRE     0x20
-#define SOFTRES	     (*(volatile uint32_t *)0xbf000500)
+#define PIC_MASK(n)  (*(volatile uint8_t *)(0xb8000021 + 0x80 * (n)))
+#define SOFTRES      (*(volatile uint32_t *)0xbf000500)
 #define SOFTRES_CODE 0x42
 
 extern const uint32_t vector_stub[4];
@@ -140,6 +141,7 @@ void tlb_clear(void)
 void guest_setup(void);
 void guest_setup(void)
 {
+	PIC_MASK(0) = PIC_MASK(1) = 0xff; /* the i8254 runs as the reset left it */
 	__asm__ volatile("ctc1 $0, $31");
 	WRITE_C0(13, 0, 0);
 	WRITE_C0(11, 0, READ_C0(9, 0) + 0x7fffffffu);
