@@ -32,19 +32,64 @@ static void print_ir(FILE *out, uint32_t at, const struct ir_ins *ins)
 struct dumper {
 	const struct jit *j;
 	const struct translation *t;
+	const struct jit_dump *to;
 	FILE *out;
-	unsigned insn, ir; /* next of t->insns, t->ir */
+	unsigned insn, ir;                  /* next of t->insns, t->ir */
+	const struct tier2_work *w;         /* tier 2: what has the pc map; or NULL */
+	uint32_t line;                      /* next of w->lines */
+	const struct tier2_line *last_line; /* last one shown */
 };
+
+static void print_name(const struct dumper *d, uint64_t pc)
+{
+	char name[300] = "";
+
+	if (d->to->name)
+		d->to->name(d->to->ctx, pc, name, sizeof(name));
+	if (*name)
+		fprintf(d->out, " <%s>", name);
+}
+
+static void print_guest(const struct dumper *d, uint32_t off, uint32_t word, bool bd)
+{
+	uint64_t page = d->t->mode & MODE_ABS ? d->t->abs_page : 0;
+
+	fprintf(d->out, "\t; %s%08" PRIx64, page ? "" : "page+", page + off);
+	if (page)
+		print_name(d, page + off);
+	fprintf(d->out, ": %08" PRIx32 "%s\n", word, bd ? " (delay slot)" : "");
+}
+
+/* The same from the line table of tier 2, which moves code about: an instruction may come up more than once. */
+static void print_line(struct dumper *d, const struct tier2_line *l)
+{
+	const struct tier2_line *last = d->last_line;
+	const struct ir_block *b = d->w->region.blocks[l->block];
+	const struct ir_guest_insn *g = &b->guest[l->insn];
+	bool moved = !last || last->block != l->block || last->insn != l->insn;
+
+	if (moved)
+		print_guest(d, (uint32_t)g->off, g->word, g->bd);
+	if (l->ir != TIER2_LINE_NO_IR && (moved || last->ir != l->ir))
+		print_ir(d->out, l->ir, &b->ins[l->ir]);
+	d->last_line = l;
+}
 
 /* Guest instructions and IR that start at or before this host offset. */
 static void print_sources(struct dumper *d, uint32_t host)
 {
 	const struct translation *t = d->t;
+	const struct tier2_line *l = NULL;
+
+	/* of several rows for one host instruction the last counts */
+	for (; d->w && d->line < d->w->n_lines && d->w->lines[d->line].host <= host; d->line++)
+		l = &d->w->lines[d->line];
+	if (l)
+		print_line(d, l);
 	for (; d->insn < t->n_insns && t->insns[d->insn].host <= host; d->insn++) {
 		const struct jit_insn *g = &t->insns[d->insn];
-		uint64_t page = t->mode & MODE_ABS ? t->abs_page : 0;
-		fprintf(d->out, "\t; %s%08" PRIx64 ": %08" PRIx32 "%s\n", page ? "" : "page+", page + g->off, g->word,
-			g->bd ? " (delay slot)" : "");
+
+		print_guest(d, g->off, g->word, g->bd);
 	}
 	for (; t->ir && d->ir < t->ir->n_ins && t->ir->host[d->ir] <= host; d->ir++)
 		if (!t->ir->ins[d->ir].dead && t->ir->ins[d->ir].op != IR_INSN)
@@ -114,25 +159,32 @@ static void print_host(struct dumper *d, const cs_insn *in)
 	fprintf(d->out, what ? "\t; %s\n" : "\n", what);
 }
 
-static void print_links(const struct translation *t, FILE *out)
+static void print_links(const struct dumper *d)
 {
+	const struct translation *t = d->t;
+	FILE *out = d->out;
 	static const char *const kinds[] = {[LINK_NEAR] = "near", [LINK_FAR] = "far", [LINK_RETURN] = "return"};
 	static const char *const bases[] = {[TGT_ABS] = "", [TGT_PAGE] = "page+", [TGT_REGION] = "region|"};
 	for (unsigned i = 0; i < t->n_links; i++) {
 		const struct jit_link *l = &t->links[i];
-		fprintf(out, "  link %u (%s) to %s0x%" PRIx64 ": %s\n", i, kinds[l->kind], bases[l->pc.kind],
-			(uint64_t)l->pc.v & UINT32_MAX, l->to ? "linked" : "not linked");
+		fprintf(out, "  link %u (%s) to %s0x%" PRIx64, i, kinds[l->kind], bases[l->pc.kind],
+			(uint64_t)l->pc.v & UINT32_MAX);
+		if (l->pc.kind == TGT_ABS)
+			print_name(d, (uint64_t)l->pc.v & UINT32_MAX);
+		fprintf(out, ": %s\n", l->to ? "linked" : "not linked");
 	}
 }
 
-void jit_dump_host(const struct jit *j, const struct translation *t, FILE *out)
+static void print_code(const struct jit *j, const struct translation *t, const struct tier2_work *w,
+		       const struct jit_dump *to)
 {
-	struct dumper d = {.j = j, .t = t, .out = out};
+	FILE *out = to->host;
+	struct dumper d = {.j = j, .t = t, .to = to, .out = out, .w = w};
 	csh cs;
 	fprintf(out, "  tier %u, page+0x%03x, mode 0x%x, %u guest instructions, %u host bytes at %p, body +0x%x\n",
 		t->tier, t->off, t->mode, t->n_guest, t->code_bytes, (void *)t->code,
 		(unsigned)((const uint8_t *)t->body - t->code));
-	print_links(t, out);
+	print_links(&d);
 	if (cs_open(CS_ARCH_X86, CS_MODE_64, &cs) != CS_ERR_OK) {
 		fputs("  (Capstone has no x86-64)\n", out);
 		return;
@@ -154,8 +206,33 @@ void jit_dump_host(const struct jit *j, const struct translation *t, FILE *out)
 	cs_close(&cs);
 }
 
+static void print_bytes(const struct translation *t, FILE *out)
+{
+	for (uint32_t i = 0; i < t->code_bytes; i++)
+		fprintf(out, "%02x", t->code[i]);
+}
+
+static void dump_code(const struct jit *j, const struct translation *t, const struct tier2_work *w,
+		      const struct jit_dump *to)
+{
+	if (to->bytes)
+		print_bytes(t, to->bytes);
+	if (to->host)
+		print_code(j, t, w, to);
+}
+
+void jit_dump_code(const struct jit *j, const struct translation *t, const struct jit_dump *d)
+{
+	dump_code(j, t, NULL, d);
+}
+
+void jit_dump_host(const struct jit *j, const struct translation *t, FILE *out)
+{
+	dump_code(j, t, NULL, &(struct jit_dump){.host = out});
+}
+
 /* Place w's code in code memory without installing it, show it, and give the room back. */
-static int dump_placed(struct jit *j, const struct tier2 *t2, const struct tier2_work *w, FILE *out)
+static int dump_placed(struct jit *j, const struct tier2_work *w, const struct jit_dump *to)
 {
 	struct code_mem before = j->mem;
 	struct code_page cp = {.jit = j};
@@ -176,14 +253,14 @@ static int dump_placed(struct jit *j, const struct tier2 *t2, const struct tier2
 		err = tier2_work_place(&j->stubs, w, span.rw, span.rx, t->links);
 	}
 	if (!err)
-		jit_dump_host(j, t, out);
+		dump_code(j, t, w, to);
 	j->mem = before;
 	return err;
 }
 
-int jit_dump_tier2(struct jit *j, struct ir_block *const *blocks, uint32_t n, bool before, bool after, bool host,
-		   FILE *out)
+int jit_dump_tier2(struct jit *j, struct ir_block *const *blocks, uint32_t n, const struct jit_dump *d)
 {
+	FILE *why = d->host ? d->host : d->before ? d->before : d->after;
 	struct tier2_config cfg = {
 	    .icount = j->cfg.icount, .count_insns = j->cfg.count_insns, .helpers = j->cfg.helpers, .stubs = &j->stubs};
 	struct jit_region r = {.n_blocks = n};
@@ -195,13 +272,14 @@ int jit_dump_tier2(struct jit *j, struct ir_block *const *blocks, uint32_t n, bo
 	for (uint32_t i = 0; i < n; i++)
 		r.blocks[i] = blocks[i];
 	struct tier2_work *w = tier2_work_new(&r, NULL);
-	err = tier2_dump(t2, w, before, after, out);
+	err = tier2_dump(t2, w, d->before, d->after);
 	if (!err && w->refused != TIER2_REFUSED_NONE) {
-		fprintf(out, "  tier 2: %s\n", tier2_refusal_text[w->refused]);
+		if (why)
+			fprintf(why, "  tier 2: %s\n", tier2_refusal_text[w->refused]);
 		err = -EINVAL;
 	}
-	if (!err && host)
-		err = dump_placed(j, t2, w, out);
+	if (!err && (d->host || d->bytes))
+		err = dump_placed(j, w, d);
 	tier2_work_free(w);
 	tier2_free(t2);
 	return err;

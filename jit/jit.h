@@ -97,8 +97,22 @@ void jit_flush(struct jit *j);
 const struct jit_stats *jit_stats(const struct jit *j);
 
 /* ---- dumps (jit/dump.c) ---- */
+/* Where the parts of a dump go; NULL: not wanted.  Several may be the same stream. */
+struct jit_dump {
+	FILE *before, *after; /* tier 2: the LLVM module around its passes */
+	FILE *host;	      /* disassembly, guest instructions and IR between the lines */
+	FILE *bytes;	      /* the same code as hexadecimal digits, without a newline */
+	/* Name of a guest address of unmapped code, "" for none; may be NULL. */
+	void (*name)(void *ctx, uint64_t pc, char *out, size_t out_bytes);
+	void *ctx;
+};
+void jit_dump_code(const struct jit *j, const struct translation *t, const struct jit_dump *d);
+/* The disassembly only. */
 void jit_dump_host(const struct jit *j, const struct translation *t, FILE *out);
-/* Stages of one region through LLVM: text of the module before and after optimisation, then host code. No install. */
-MUST_CHECK int jit_dump_tier2(struct jit *j, struct ir_block *const *blocks, uint32_t n, bool before, bool after, bool host, FILE *out);
+/*
+ * Stages of one region through LLVM. Nothing is installed.  0, -EINVAL (refused: d->host, else d->before or d->after,
+ * says why), -ENOSPC, -ERANGE, -EIO.
+ */
+MUST_CHECK int jit_dump_tier2(struct jit *j, struct ir_block *const *blocks, uint32_t n, const struct jit_dump *d);
 
 #endif

@@ -42,7 +42,7 @@ static LLVMValueRef value_of(struct gen *g, unsigned reg)
 	return LLVMBuildLoad2(g->b, g->u->i32, g->slot[reg], "");
 }
 
-static void flush_to_state(struct gen *g)
+void gen_flush_to_state(struct gen *g)
 {
 	uint64_t dirty = (g->r->b[g->index].dirty_in | g->regs.dirty) & ~g->r->pinned;
 
@@ -99,7 +99,7 @@ void gen_leave_link(struct gen *g, struct ir_target t)
 {
 	_Static_assert(offsetof(struct jit_link, target) == 0, "generated code jumps through the start of a jit_link");
 
-	flush_to_state(g);
+	gen_flush_to_state(g);
 	tail_call(g, gen_load(g, g->u->ptr, link_symbol(g, t, false), MEM_CLASS_LINK));
 }
 
@@ -112,13 +112,22 @@ void gen_leave_stub(struct gen *g, enum stub_sym s)
 		LLVMSetFunctionCallConv(callee, LLVMGHCCallConv);
 		LLVMSetVisibility(callee, LLVMHiddenVisibility);
 	}
-	flush_to_state(g);
+	gen_flush_to_state(g);
 	tail_call(g, callee);
+}
+
+/* Volatile: a counter carried from block to block in a register costs more, in spills, than it saves. */
+static LLVMValueRef counter(struct gen *g, size_t off)
+{
+	LLVMValueRef v = gen_state(g, g->u->i64, off);
+
+	LLVMSetVolatile(v, true);
+	return v;
 }
 
 static void add_state64(struct gen *g, size_t off, int64_t n)
 {
-	gen_set_state(g, LLVMBuildAdd(g->b, gen_state(g, g->u->i64, off), gen_d(g, (uint64_t)n), ""), off);
+	gen_set_state(g, LLVMBuildAdd(g->b, counter(g, off), gen_d(g, (uint64_t)n), ""), off);
 }
 
 void gen_refund(struct gen *g, uint32_t insn)
@@ -182,7 +191,7 @@ void gen_block_head(struct gen *g)
 		leave_head_if(g, LLVMBuildICmp(g->b, LLVMIntNE, v, gen_w(g, 0), ""), "poll", SYM_EXIT + EXIT_POLL);
 	}
 	if (g->cfg->icount) {
-		v = gen_state(g, g->u->i64, offsetof(struct guest_state, icount_left));
+		v = counter(g, offsetof(struct guest_state, icount_left));
 		leave_head_if(g, LLVMBuildICmp(g->b, LLVMIntSLT, v, gen_d(g, n), ""), "budget", SYM_EXIT + EXIT_BUDGET);
 		gen_set_state(g, LLVMBuildSub(g->b, v, gen_d(g, n), ""), offsetof(struct guest_state, icount_left));
 	}
@@ -195,10 +204,11 @@ void gen_block_head(struct gen *g)
 
 void gen_ring_push(struct gen *g, struct ir_target ret)
 {
+	/* 32 bits, as the stubs write it: a wider load would have to wait for their store to leave the store buffer. */
 	const size_t top_off = offsetof(struct guest_state, ret_ring_top);
-	LLVMValueRef top = gen_state(g, g->u->i64, top_off);
+	LLVMValueRef top = gen_state(g, g->u->i32, top_off), at = gen_zext(g, top);
 	LLVMValueRef ring = gen_state(g, g->u->ptr, offsetof(struct guest_state, ret_ring));
-	LLVMValueRef entry = LLVMBuildInBoundsGEP2(g->b, g->u->i8, ring, &top, 1, "");
+	LLVMValueRef entry = LLVMBuildInBoundsGEP2(g->b, g->u->i8, ring, &at, 1, "");
 	LLVMValueRef pc = gen_zext(g, gen_pc_of_target(g, ret));
 	uint64_t mode_bits = JUMP_KEY(0, g->blk->mode);
 
@@ -206,7 +216,7 @@ void gen_ring_push(struct gen *g, struct ir_target ret)
 		  gen_gep(g, entry, offsetof(struct ret_ring_entry, key)), MEM_CLASS_LINK);
 	gen_store(g, link_symbol(g, ret, true), gen_gep(g, entry, offsetof(struct ret_ring_entry, link)),
 		  MEM_CLASS_LINK);
-	top = LLVMBuildAdd(g->b, top, gen_d(g, sizeof(struct ret_ring_entry)), "");
-	top = LLVMBuildAnd(g->b, top, gen_d(g, RET_RING_ENTRIES * sizeof(struct ret_ring_entry) - 1), "");
+	top = LLVMBuildAdd(g->b, top, gen_w(g, sizeof(struct ret_ring_entry)), "");
+	top = LLVMBuildAnd(g->b, top, gen_w(g, RET_RING_ENTRIES * sizeof(struct ret_ring_entry) - 1), "");
 	gen_set_state(g, top, top_off);
 }

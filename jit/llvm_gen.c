@@ -2,8 +2,9 @@
 /*
  * One LLVM function from one region: its blocks, its guest registers, its terminators.
  *
- * A guest register is an SSA value inside a block (gen_regs.cur).  Between blocks of the region it is in a variable
- * (`slot`, which sroa removes) if it is pinned or wide, else in gs->reg[].
+ * A guest register is an SSA value inside a block (gen_regs.cur).  Between blocks it is in a variable (`slot`, which
+ * sroa removes) if it is pinned, or if both blocks are in one cycle that uses it; else it is in gs->reg[], so that a
+ * short way through a region loads and stores no more than tier 1 does.
  */
 #include <stdio.h>
 #include <string.h>
@@ -73,8 +74,9 @@ LLVMBasicBlockRef gen_cold_branch(struct gen *g, LLVMValueRef cond, const char *
 LLVMValueRef gen_getreg(struct gen *g, unsigned reg)
 {
 	LLVMValueRef *cur = &g->regs.cur[reg];
+	uint64_t in_slots = g->r->pinned | g->r->b[g->index].wide;
 
-	if (!*cur && g->slot[reg])
+	if (!*cur && in_slots >> reg & 1)
 		*cur = LLVMBuildLoad2(g->b, g->u->i32, g->slot[reg], "");
 	else if (!*cur) /* the low half: MIPS32 slots are zero-extended, and the host is little-endian */
 		*cur = gen_state(g, g->u->i32, GS_REG(reg));
@@ -87,16 +89,25 @@ void gen_setreg(struct gen *g, unsigned reg, LLVMValueRef v)
 	g->regs.dirty |= (uint64_t)1 << reg;
 }
 
-void gen_flush_to_slots(struct gen *g)
+void gen_enter_scope(struct gen *g, uint32_t to)
 {
-	for (unsigned reg = 0; reg < NUM_REGS; reg++) {
-		if (!(g->regs.dirty >> reg & 1))
-			continue;
-		if (g->slot[reg])
+	for (unsigned reg = 1; reg < NUM_REGS; reg++)
+		if (g->r->b[to].wide >> reg & 1)
+			LLVMBuildStore(g->b, gen_state(g, g->u->i32, GS_REG(reg)), g->slot[reg]);
+}
+
+void gen_flush_to_block(struct gen *g, uint32_t to)
+{
+	bool same = region_same_scope(g->r, g->index, to);
+	uint64_t to_slots = g->r->pinned | (same ? g->r->b[to].wide : 0);
+
+	for (unsigned reg = 1; reg < NUM_REGS; reg++)
+		if (g->regs.dirty & to_slots & (uint64_t)1 << reg)
 			LLVMBuildStore(g->b, g->regs.cur[reg], g->slot[reg]);
-		else
-			gen_set_state(g, gen_zext(g, g->regs.cur[reg]), GS_REG(reg));
-	}
+	if (same)
+		return;
+	gen_flush_to_state(g);
+	gen_enter_scope(g, to);
 }
 
 /* To a target, as the registers are now. Ends the LLVM block. */
@@ -106,7 +117,7 @@ static void goto_target(struct gen *g, struct ir_target t, int8_t edge)
 		gen_leave_link(g, t);
 		return;
 	}
-	gen_flush_to_slots(g);
+	gen_flush_to_block(g, (uint32_t)edge);
 	LLVMBuildBr(g->b, g->bb[edge]);
 }
 
@@ -215,10 +226,15 @@ static void gen_block(struct gen *g, uint32_t index)
 	g->mem_done = 0;
 	memset(&g->regs, 0, sizeof(g->regs));
 	LLVMPositionBuilderAtEnd(g->b, g->bb[index]);
+	lines_at(g, TIER2_LINE_NO_IR);
 	gen_block_head(g);
-	for (uint32_t i = 0; i < g->blk->n_ins; i++)
-		if (!g->blk->ins[i].dead)
-			gen_ins(g, i);
+	for (uint32_t i = 0; i < g->blk->n_ins; i++) {
+		if (g->blk->ins[i].dead)
+			continue;
+		lines_at(g, i);
+		gen_ins(g, i);
+	}
+	lines_at(g, TIER2_LINE_NO_IR);
 	gen_term(g);
 }
 
@@ -245,9 +261,7 @@ static void gen_entry(struct gen *g)
 		else
 			LLVMBuildStore(g->b, LLVMBuildTrunc(g->b, v, g->u->i32, ""), g->slot[arg_of[a]]);
 	}
-	for (unsigned reg = 1; reg < NUM_REGS; reg++)
-		if (r->wide >> reg & 1)
-			LLVMBuildStore(g->b, gen_state(g, g->u->i32, GS_REG(reg)), g->slot[reg]);
+	gen_enter_scope(g, 0);
 	LLVMBuildBr(g->b, g->bb[0]);
 }
 
@@ -287,6 +301,7 @@ void gen_region(struct gen *g, LLVMModuleRef m, unsigned fn_index, const struct 
 	g->n_links = 0;
 	g->b = LLVMCreateBuilderInContext(g->u->ctx);
 	add_function(g);
+	lines_begin(g);
 	entry = gen_new_block(g, "entry");
 	for (uint32_t i = 0; i < r->n; i++) {
 		char name[32];

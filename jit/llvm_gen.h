@@ -11,6 +11,7 @@
  *	llvm_exit.c	every way out: links, indirect jumps, exits to the dispatch loop
  *	llvm_op.c	pure ops, guest state, helper calls
  *	llvm_mem.c	LOADs and STOREs: the inlined L2TLB probe
+ *	llvm_lines.c	for dumps: which guest instruction host code comes from
  */
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
@@ -27,26 +28,27 @@ struct region_block {
 	int8_t edge[REGION_EDGES]; /* index of the block it leads to, EDGE_OUT if outside or none */
 	bool reached;              /* from the head */
 	bool polls;                /* the head, and where a back-edge leads: every cycle has one */
-	bool in_cycle;
-	uint64_t reads, writes; /* sets of guest registers, by GETREG number */
-	uint64_t dirty_in;      /* may differ from gs->reg[] on entry */
-	uint32_t n_mem;         /* LOADs and STOREs */
+	uint64_t scope;            /* the blocks that it shares a cycle with, itself too; 0: in no cycle */
+	uint64_t reads, writes;    /* sets of guest registers, by GETREG number */
+	uint64_t wide;             /* not pinned, and used in the scope: in variables there */
+	uint64_t dirty_in;         /* may differ from gs->reg[] on entry */
+	uint32_t n_mem;            /* LOADs and STOREs */
 };
 
 struct region {
 	struct ir_block *const *blocks;
 	uint32_t n;
-	uint64_t pinned; /* the registers of regs.def */
-	/*
-	 * Not pinned and used in more than one block, or in a cycle: loaded once at entry and kept in a variable.
-	 * The others are loaded at their first use and written back at the end of their block.
-	 */
-	uint64_t wide;
+	uint64_t pinned;  /* the registers of regs.def */
+	uint64_t wide;    /* of any block */
 	uint64_t written; /* anywhere in the region */
 	bool has_cycle;
 	uint32_t n_guest;
 	struct region_block b[TIER2_MAX_BLOCKS];
 };
+static inline bool region_same_scope(const struct region *r, uint32_t i, uint32_t k)
+{
+	return r->b[i].scope >> k & 1;
+}
 /* Analyse. TIER2_REFUSED_NONE or why not. Cost O(IR + blocks^2). */
 enum tier2_refusal region_analyse(struct region *r, struct ir_block *const *blocks, uint32_t n);
 
@@ -112,6 +114,9 @@ struct gen {
 	struct tier2_link links[GEN_MAX_LINKS];
 	LLVMValueRef link_sym[GEN_MAX_LINKS];
 	uint32_t n_links;
+
+	bool with_lines;                  /* for a dump: mark everything with where it comes from */
+	struct LLVMOpaqueMetadata *scope; /* of those marks */
 };
 
 /* Add the function of a region to module m as "r<fn_index>", in its own section ".text.r<fn_index>". */
@@ -132,8 +137,12 @@ void gen_setreg(struct gen *g, unsigned reg, LLVMValueRef v);
 LLVMBasicBlockRef gen_new_block(struct gen *g, const char *name);
 /* if (cond) goto the block returned; go on generating at the other side. */
 LLVMBasicBlockRef gen_cold_branch(struct gen *g, LLVMValueRef cond, const char *name);
-/* Write this block's registers to where the next block of the region looks for them. */
-void gen_flush_to_slots(struct gen *g);
+/* Write this block's registers to where block `to` of the region looks for them. */
+void gen_flush_to_block(struct gen *g, uint32_t to);
+/* Fetch into their variables the registers that block `to` wants there, coming from outside its scope. */
+void gen_enter_scope(struct gen *g, uint32_t to);
+/* Store to gs->reg[] what may differ from it, but for pinned registers. */
+void gen_flush_to_state(struct gen *g);
 
 /* llvm_exit.c.  All but gen_ring_push() end the LLVM block that the builder stands in. */
 LLVMValueRef gen_pc_of_insn(struct gen *g, uint32_t insn); /* 32 bits */
@@ -153,6 +162,13 @@ void gen_refund(struct gen *g, uint32_t insn);
 /* Poll, budget and counters at the head of the block. */
 void gen_block_head(struct gen *g);
 void gen_ring_push(struct gen *g, struct ir_target ret);
+
+/* llvm_lines.c; only for dumps: the others have no debug information, and these do nothing then. */
+void lines_begin(struct gen *g);
+/* What is generated from here on comes from g->insn and IR instruction ir, or TIER2_LINE_NO_IR. */
+void lines_at(struct gen *g, uint32_t ir);
+/* The line table of an object with one function into w->lines; none if it has no good one. */
+void lines_read(const void *object, size_t bytes, struct tier2_work *w);
 
 /* llvm_op.c, llvm_mem.c */
 void gen_op(struct gen *g, uint32_t i);

@@ -98,7 +98,8 @@ static void find_back_edges(struct region *r)
 	}
 }
 
-static void find_cycles(struct region *r)
+/* Blocks that reach each other: each such set is a loop, or several that share blocks. */
+static void find_scopes(struct region *r)
 {
 	uint64_t reach[TIER2_MAX_BLOCKS] = {0};
 
@@ -111,29 +112,27 @@ static void find_cycles(struct region *r)
 			if (reach[i] >> k & 1)
 				reach[i] |= reach[k];
 	for (uint32_t i = 0; i < r->n; i++)
-		r->b[i].in_cycle = reach[i] >> i & 1;
+		for (uint32_t k = 0; k < r->n; k++)
+			if (reach[i] >> k & reach[k] >> i & 1)
+				r->b[i].scope |= (uint64_t)1 << k;
 }
 
 static void place_registers(struct region *r)
 {
-	uint64_t seen = 0;
-
-	for (uint32_t i = 0; i < r->n; i++) {
-		uint64_t used = r->b[i].reads | r->b[i].writes;
-
-		if (!r->b[i].reached)
-			continue;
-		r->wide |= seen & used;
-		if (r->b[i].in_cycle)
-			r->wide |= used;
-		seen |= used;
-		r->written |= r->b[i].writes;
-	}
 	r->pinned = pinned_set();
-	r->wide &= ~r->pinned;
+	for (uint32_t i = 0; i < r->n; i++) {
+		for (uint32_t k = 0; k < r->n; k++)
+			if (r->b[i].scope >> k & 1)
+				r->b[i].wide |= r->b[k].reads | r->b[k].writes;
+		r->b[i].wide &= ~r->pinned;
+		if (r->b[i].reached) {
+			r->written |= r->b[i].writes;
+			r->wide |= r->b[i].wide;
+		}
+	}
 }
 
-/* Forward, to the fixed point: sets only grow, so it ends. */
+/* Forward inside each scope, to the fixed point: sets only grow, so it ends. */
 static void spread_dirty(struct region *r)
 {
 	bool again = true;
@@ -141,12 +140,13 @@ static void spread_dirty(struct region *r)
 	while (again) {
 		again = false;
 		for (uint32_t i = 0; i < r->n; i++) {
-			uint64_t out = (r->b[i].dirty_in | r->b[i].writes) & r->wide;
+			uint64_t out = (r->b[i].dirty_in | r->b[i].writes) & r->b[i].wide;
 
 			for (uint32_t e = 0; r->b[i].reached && e < REGION_EDGES; e++) {
 				int8_t to = r->b[i].edge[e];
 
-				if (to == EDGE_OUT || (r->b[to].dirty_in | out) == r->b[to].dirty_in)
+				if (to == EDGE_OUT || !region_same_scope(r, i, (uint32_t)to) ||
+				    (r->b[to].dirty_in | out) == r->b[to].dirty_in)
 					continue;
 				r->b[to].dirty_in |= out;
 				again = true;
@@ -176,7 +176,7 @@ enum tier2_refusal region_analyse(struct region *r, struct ir_block *const *bloc
 		find_uses(r, i);
 	}
 	find_back_edges(r);
-	find_cycles(r);
+	find_scopes(r);
 	place_registers(r);
 	spread_dirty(r);
 	for (uint32_t i = 0; i < n; i++)

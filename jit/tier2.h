@@ -48,6 +48,16 @@ struct tier2_work {
 	uint64_t ns;              /* CPU time in LLVM; a batch's time is divided among its members */
 	struct tier2_image *image;
 	struct tier2_work *next;
+	struct tier2_line *lines; /* [n_lines] by host; of tier2_dump() only */
+	uint32_t n_lines;
+};
+
+/* pc map of a dumped region: from host offset `host` on, code of this guest instruction and IR instruction. */
+#define TIER2_LINE_NO_IR UINT16_MAX
+struct tier2_line {
+	uint32_t host;
+	uint16_t block, insn; /* of the region, of the block */
+	uint16_t ir;          /* of the block, or TIER2_LINE_NO_IR: head or terminator */
 };
 
 struct tier2_stats {
@@ -94,8 +104,11 @@ void tier2_work_free(struct tier2_work *w);
 /* A snapshot. Any thread. */
 struct tier2_stats tier2_stats(struct tier2 *t);
 
-/* Compile on this thread and write the module's text before and after optimisation to out.  Host code is the caller's
- * to show (place it, then disassemble).  0 or -errno; w->refused as from tier2_compile_sync(). */
-MUST_CHECK int tier2_dump(struct tier2 *t, struct tier2_work *w, bool before, bool after, FILE *out);
+/*
+ * Compile on this thread and write the module's text before and after optimisation (NULL: not wanted).  Host code is the
+ * caller's to show (place it, then disassemble); w->lines says where it comes from.  0 or -errno; w->refused as from
+ * tier2_compile_sync().
+ */
+MUST_CHECK int tier2_dump(struct tier2 *t, struct tier2_work *w, FILE *before, FILE *after);
 
 #endif

@@ -2,6 +2,7 @@
 /* The straight line of tier 2: analyse, generate, optimise, emit, load. */
 #include "jit/tier2_compile.h"
 
+#include <llvm-c/DebugInfo.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -61,9 +62,12 @@ static void write_module(LLVMModuleRef m, FILE *out)
 
 	if (!out)
 		return;
+	m = LLVMCloneModule(m);
+	LLVMStripModuleDebugInfo(m); /* what lines_begin() put there is for the host code */
 	text = LLVMPrintModuleToString(m);
 	fputs(text, out);
 	LLVMDisposeMessage(text);
+	LLVMDisposeModule(m);
 }
 
 /* Forget what an earlier attempt left. */
@@ -71,9 +75,11 @@ static void work_reset(struct tier2_work *w)
 {
 	image_free(w->image);
 	free(w->links);
+	free(w->lines);
 	w->image = NULL;
 	w->links = NULL;
-	w->n_links = w->code_bytes = 0;
+	w->lines = NULL;
+	w->n_links = w->n_lines = w->code_bytes = 0;
 	w->refused = TIER2_REFUSED_NONE;
 }
 
@@ -90,7 +96,7 @@ static void take_links(struct tier2_work *w, const struct gen *g)
 
 /* Add the functions of all works to the module; true if there is any, *cycles if one has a loop. */
 static bool generate(struct compiler *c, const struct tier2_config *cfg, LLVMModuleRef m, struct tier2_work **w,
-		     uint32_t n, bool *cycles)
+		     uint32_t n, bool lines, bool *cycles)
 {
 	struct gen *g = c->gen;
 	bool any = false;
@@ -104,6 +110,7 @@ static bool generate(struct compiler *c, const struct tier2_config *cfg, LLVMMod
 		w[i]->refused = region_analyse(r, w[i]->region.blocks, w[i]->region.n_blocks);
 		if (w[i]->refused != TIER2_REFUSED_NONE)
 			continue;
+		g->with_lines = lines;
 		gen_region(g, m, i, r);
 		take_links(w[i], g);
 		w[i]->n_guest = r->n_guest;
@@ -113,7 +120,7 @@ static bool generate(struct compiler *c, const struct tier2_config *cfg, LLVMMod
 	return any;
 }
 
-static void load_all(LLVMMemoryBufferRef object, struct tier2_work **w, uint32_t n)
+static void load_all(LLVMMemoryBufferRef object, struct tier2_work **w, uint32_t n, bool lines)
 {
 	for (uint32_t i = 0; i < n; i++) {
 		if (w[i]->refused != TIER2_REFUSED_NONE)
@@ -122,6 +129,8 @@ static void load_all(LLVMMemoryBufferRef object, struct tier2_work **w, uint32_t
 		    elf_load(LLVMGetBufferStart(object), LLVMGetBufferSize(object), i, w[i]->n_links, &w[i]->image);
 		if (w[i]->image)
 			w[i]->code_bytes = w[i]->image->n_bytes;
+		if (lines)
+			lines_read(LLVMGetBufferStart(object), LLVMGetBufferSize(object), w[i]);
 	}
 }
 
@@ -135,7 +144,7 @@ static enum tier2_refusal compile_module(struct compiler *c, const struct tier2_
 	bool cycles = false;
 
 	c->n_modules++;
-	if (generate(c, cfg, m, w, n, &cycles)) {
+	if (generate(c, cfg, m, w, n, dump->lines, &cycles)) {
 		write_module(m, dump->before);
 		why = llvm_unit_optimise(&c->unit, m, cycles);
 		if (why == TIER2_REFUSED_NONE) {
@@ -145,7 +154,7 @@ static enum tier2_refusal compile_module(struct compiler *c, const struct tier2_
 		}
 	}
 	if (object) {
-		load_all(object, w, n);
+		load_all(object, w, n, dump->lines);
 		LLVMDisposeMemoryBuffer(object);
 	}
 	LLVMDisposeModule(m);

@@ -19,6 +19,7 @@ struct compiler {
 /* Where to write the module's text; either may be NULL. */
 struct compile_dump {
 	FILE *before, *after;
+	bool lines; /* fill in tier2_work.lines: one work at a time */
 };
 
 /*

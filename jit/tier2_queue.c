@@ -86,6 +86,7 @@ void tier2_work_free(struct tier2_work *w)
 		return;
 	image_free(w->image);
 	free(w->links);
+	free(w->lines);
 	arena_free(&w->region.arena);
 	free(w);
 }
@@ -303,12 +304,12 @@ void tier2_compile_sync(struct tier2 *t, struct tier2_work *w)
 	run_sync(t, w, &no_dump);
 }
 
-int tier2_dump(struct tier2 *t, struct tier2_work *w, bool before, bool after, FILE *out)
+int tier2_dump(struct tier2 *t, struct tier2_work *w, FILE *before, FILE *after)
 {
-	struct compile_dump dump = {before ? out : NULL, after ? out : NULL};
+	struct compile_dump dump = {before, after, true};
 
 	run_sync(t, w, &dump);
-	return ferror(out) ? -EIO : 0;
+	return (before && ferror(before)) || (after && ferror(after)) ? -EIO : 0;
 }
 
 int tier2_work_place(const struct jit_stubs *stubs, const struct tier2_work *w, void *rw, const void *rx,

@@ -33,6 +33,7 @@ struct clock {
 	struct alarm alarm[MAX_ALARMS];
 	unsigned n_alarms;
 	uint64_t next_ns; /* earliest alarm */
+	bool running;     /* alarms are being run: the timer is set once, when they are through */
 
 	/* The watcher: a thread that only waits, and raises the poll flag. */
 	pthread_t watcher;
@@ -190,6 +191,8 @@ static void rearm(struct clock *c)
 		if (c->alarm[i].at_ns < next)
 			next = c->alarm[i].at_ns;
 	c->next_ns = next;
+	if (c->running)
+		return;
 	if (c->icount) {
 		shorten_slice(c);
 		return;
@@ -251,11 +254,13 @@ struct clock_ops clock_as_ops(struct clock *c)
 
 bool clock_run_due(struct clock *c)
 {
-	bool ran = false;
+	uint64_t now;
 
-	if (c->next_ns == UINT64_MAX)
+	if (c->next_ns == UINT64_MAX || c->next_ns > (now = clock_now_ns(c)))
 		return false;
-	while (c->next_ns <= clock_now_ns(c)) {
+	/* What falls due while these run waits for the next call: a device cannot keep the vCPU here. */
+	c->running = true;
+	while (c->next_ns <= now) {
 		uint64_t next = c->next_ns;
 
 		for (unsigned i = 0; i < c->n_alarms; i++) {
@@ -265,11 +270,12 @@ bool clock_run_due(struct clock *c)
 				continue;
 			a->at_ns = UINT64_MAX;
 			a->fn(a->arg);
-			ran = true;
 		}
 		rearm(c);
 	}
-	return ran;
+	c->running = false;
+	rearm(c);
+	return true;
 }
 
 void clock_begin_slice(struct clock *c)
@@ -291,13 +297,15 @@ void clock_idle(struct clock *c)
 {
 	struct pollfd p = {c->wake_fd, POLLIN, 0};
 
-	if (c->icount && c->next_ns != UINT64_MAX && !atomic_load(&c->input_ready)) {
+	if (c->icount && c->next_ns != UINT64_MAX) {
 		clock_skip_to(c, c->next_ns);
 		return;
 	}
-	while (!__atomic_load_n(&c->gs->poll, __ATOMIC_ACQUIRE) && c->next_ns > clock_now_ns(c))
+	/* Drained every time: kicks that came while the guest was busy are still counted there. */
+	while (!__atomic_load_n(&c->gs->poll, __ATOMIC_ACQUIRE) && c->next_ns > clock_now_ns(c)) {
 		poll(&p, 1, -1);
-	eventfd_drain(c->wake_fd);
+		eventfd_drain(c->wake_fd);
+	}
 }
 
 bool clock_input_ready(struct clock *c)

@@ -24,7 +24,7 @@ void clock_free(struct clock *c);
 
 uint64_t clock_now_ns(struct clock *c);
 struct clock_ops clock_as_ops(struct clock *c);
-/* Run the alarms that are due. Returns true if any ran. Cost: O(1) when none is due. */
+/* Run the alarms that are due now, in the order of their times. Returns true if any ran. Cost: O(1) when none is due. */
 bool clock_run_due(struct clock *c);
 /* Guest instructions executed since power-on (--icount). */
 uint64_t clock_insns(const struct clock *c);

@@ -16,11 +16,16 @@ static uint32_t ns_to_count(const struct vcpu *v, uint64_t ns)
 	return (uint32_t)(ns / (1000000000u / v->count_hz));
 }
 
-uint32_t cp0_count(struct vcpu *v)
+static uint32_t count_at(const struct vcpu *v, uint64_t now_ns)
 {
 	if (reg(v, CP0_Cause) & CA_DC)
 		return v->count_base;
-	return v->count_base + ns_to_count(v, clock_now_ns(v->vm->clock));
+	return v->count_base + ns_to_count(v, now_ns);
+}
+
+uint32_t cp0_count(struct vcpu *v)
+{
+	return count_at(v, clock_now_ns(v->vm->clock));
 }
 
 static void timer_expired(void *arg)
@@ -36,7 +41,7 @@ void cp0_timer_update(struct vcpu *v)
 {
 	struct clock_ops clk = clock_as_ops(v->vm->clock);
 	uint64_t ns_per_tick = 1000000000u / v->count_hz, now = clk.now_ns(clk.opaque);
-	uint64_t ticks = reg(v, CP0_Compare) - cp0_count(v);
+	uint64_t ticks = reg(v, CP0_Compare) - count_at(v, now); /* of the same moment: TI is never early */
 
 	if (reg(v, CP0_Cause) & CA_DC) {
 		clk.alarm(clk.opaque, UINT64_MAX, timer_expired, v);
@@ -70,26 +75,29 @@ static void write_cause(struct vcpu *v, uint32_t value)
 {
 	uint32_t old = reg(v, CP0_Cause), mask = cp0_reg(13, 0)->write_mask, count = cp0_count(v);
 
+	if (!(v->model->config1 & C1_WR)) /* WP reads as 0 without watch registers */
+		mask &= ~CA_WP;
+
 	v->gs.cp0[CP0_Cause] = (old & ~mask) | (value & mask);
 	if ((old ^ value) & CA_DC)
 		write_count(v, count); /* stops or goes on from here */
 }
 
-/* ---- Random: a new pseudo-random slot for every TLBWR, the same sequence in every run ---- */
+/*
+ * ---- Random: a new slot after every TLBWR and every read (there are guests that wait for it to change), the same
+ * sequence in every run.  Reset and a write of Wired set it to its upper bound (volume III, "Random register"). ----
+ */
 
-static uint32_t random_slot(struct vcpu *v, bool advance)
+static uint32_t take_random(struct vcpu *v)
 {
-	uint32_t wired = reg(v, CP0_Wired), n = v->tlb.n, x = v->random_state;
+	uint32_t wired = reg(v, CP0_Wired), n = v->tlb.n, x = v->random_state, now = v->random;
 
-	if (advance) { /* xorshift32 */
-		x ^= x << 13;
-		x ^= x >> 17;
-		x ^= x << 5;
-		v->random_state = x;
-	}
-	if (wired >= n)
-		return n - 1;
-	return wired + x % (n - wired);
+	x ^= x << 13; /* xorshift32 */
+	x ^= x >> 17;
+	x ^= x << 5;
+	v->random_state = x;
+	v->random = wired < n ? wired + x % (n - wired) : n - 1;
+	return now;
 }
 
 /* ---- MFC0, MTC0 ---- */
@@ -105,7 +113,7 @@ HELPER_FN(cp0_read)
 		clock_run_due(v->vm->clock); /* TI as of now, not as of the last poll */
 		return gs->cp0[CP0_Cause];
 	case CP0_Random:
-		return random_slot(v, false);
+		return take_random(v);
 	case CP0_LLAddr:
 		return (uint32_t)(gs->lladdr >> 4);
 	default:
@@ -166,6 +174,10 @@ HELPER_FN(cp0_write)
 	case CP0_Status:
 		write_status(v, value);
 		break;
+	case CP0_Wired:
+		v->random = v->tlb.n - 1;
+		gs->cp0[index] = value & row->write_mask;
+		break;
 	default:
 		mask = model_mask(v, index, row->write_mask);
 		/* a bit that the model, or PageGrain now, does not have becomes 0 */
@@ -223,24 +235,12 @@ HELPER_FN(cp0_rdhwr)
 
 /* ---- the TLB instructions ---- */
 
-/* PageMask values outside the table of the manual behave as the next smaller legal one (UNDEFINED there). */
-static uint32_t legal_mask(uint32_t mask)
-{
-	uint32_t field = mask >> 13, ones = 0;
-
-	while ((field & 3) == 3) {
-		ones += 2;
-		field >>= 2;
-	}
-	return ((1u << ones) - 1) << 13;
-}
-
 static void tlb_write(struct vcpu *v, unsigned i, bool random)
 {
 	struct guest_tlb_entry old = v->tlb.e[i], *e = &v->tlb.e[i];
 	uint64_t *cp0 = v->gs.cp0;
 
-	e->mask = legal_mask((uint32_t)cp0[CP0_PageMask]);
+	e->mask = guest_tlb_mask_legal((uint32_t)cp0[CP0_PageMask]);
 	e->vpn2 = cp0[CP0_EntryHi] & 0xffffe000u & ~(uint64_t)e->mask;
 	e->asid = (uint8_t)cp0[CP0_EntryHi];
 	e->lo[0] = cp0[CP0_EntryLo0];
@@ -265,7 +265,7 @@ HELPER_FN(cp0_tlbwr)
 {
 	struct vcpu *v = vcpu_of(gs);
 
-	tlb_write(v, random_slot(v, true), true);
+	tlb_write(v, take_random(v), true);
 	return 0;
 }
 

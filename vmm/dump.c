@@ -1,152 +1,145 @@
 /* SPDX-License-Identifier: MIT */
+/* --dump: what passes the filter, as it is translated. */
 #include "vmm/dump.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/loader_internal.h"
+#include "vmm/symbols.h"
+
+struct pc_range {
+	uint32_t low, high;
+};
+
 struct vm_dump {
-	const char *letters;
-	struct dump_filter filter;
-	FILE *out;
+	struct dump_sink sink;
+	struct ir_dump passes;
+	struct symbols *symbols;
+	const struct dump_filter *filter;
+	struct pc_range *ranges; /* of the filter's symbol: static functions may share a name */
+	unsigned n_ranges;
 	bool on; /* the block in progress passed the filter */
 };
 
-static bool wants(const struct vm_dump *d, char letter)
-{
-	return strchr(d->letters, letter);
-}
-
-struct vm_dump *vm_dump_new(const char *letters, const struct dump_filter *filter, FILE *out)
-{
-	struct vm_dump *d = calloc(1, sizeof(*d));
-
-	if (d)
-		*d = (struct vm_dump){.letters = letters, .filter = *filter, .out = out};
-	return d;
-}
-
 void vm_dump_free(struct vm_dump *d)
 {
+	if (!d)
+		return;
+	symbols_free(d->symbols);
+	free(d->ranges);
 	free(d);
 }
 
-static const char *mode_name(uint32_t mode)
+static int find_ranges(struct vm_dump *d, struct loader_error *err)
 {
-	static const char *const names[] = {"kernel", "supervisor", "user", "?"};
+	const struct dump_filter *f = d->filter;
+	struct pc_range r;
 
-	return names[mode & MODE_KSU];
-}
+	while (symbols_find(d->symbols, f->symbol, f->symbol_len, d->n_ranges, &r.low, &r.high)) {
+		struct pc_range *more = realloc(d->ranges, (d->n_ranges + 1) * sizeof(*more));
 
-static bool matches(const struct vm_dump *d, uint64_t pc, uint32_t mode)
-{
-	const struct dump_filter *f = &d->filter;
-
-	return pc >= f->pc_low && pc <= f->pc_high && (f->mode < 0 || (int)(mode & MODE_KSU) == f->mode);
-}
-
-void dump_guest(struct frontend *f, const struct ir_block *b, uint64_t page_va, FILE *out)
-{
-	char text[128];
-
-	for (uint32_t i = 0; i < b->n_guest; i++) {
-		uint64_t pc = ir_insn_pc(b, i, page_va);
-
-		frontend_disasm(f, pc, b->guest[i].word, text, sizeof(text));
-		fprintf(out, "  %08" PRIx64 "  %08x %s %s\n", pc, b->guest[i].word, b->guest[i].bd ? "|" : " ", text);
+		if (!more)
+			return -ENOMEM;
+		d->ranges = more;
+		d->ranges[d->n_ranges++] = r;
 	}
+	if (d->n_ranges)
+		return 0;
+	return loader_fail(err, -EINVAL, "--dump-filter sym=%.*s: no such symbol in %s", (int)f->symbol_len, f->symbol,
+			   symbols_count(d->symbols) ? "the kernel or --symbols" : "the kernel; --symbols adds a list");
 }
 
-static void dump_target(const struct ir_block *b, struct ir_target t, uint64_t page_va, FILE *out)
+int vm_dump_open(struct vm *vm, const struct run_options *opt, FILE *out, struct loader_error *err)
 {
-	uint64_t pc = ir_target_pc(b, t, page_va);
+	struct vm_dump *d = calloc(1, sizeof(*d));
+	int r = 0;
 
-	fprintf(out, "%08" PRIx64 "%s", pc,
-		t.kind == TGT_ABS             ? " (unmapped: direct link)"
-		: (pc ^ page_va) & ~PAGE_MASK ? " (another page: link through the checked entry)"
-					      : " (same page: direct link)");
+	if (!d)
+		return -ENOMEM;
+	d->filter = &opt->dump_filter;
+	d->symbols = symbols_new();
+	if (!d->symbols)
+		r = -ENOMEM;
+	if (!r)
+		r = symbols_add_elf(d->symbols, opt->kernel, err);
+	if (!r && opt->symbols)
+		r = symbols_add_map(d->symbols, opt->symbols, err);
+	if (!r) {
+		symbols_sort(d->symbols);
+		r = d->filter->symbol ? find_ranges(d, err) : 0;
+	}
+	if (r) {
+		vm_dump_free(d);
+		return r;
+	}
+	d->sink =
+	    (struct dump_sink){.out = out, .letters = opt->dump, .frontend = vm->vcpu->frontend, .symbols = d->symbols};
+	d->passes = (struct ir_dump){dump_block_pass, &d->sink};
+	vm->dump = d;
+	return 0;
 }
 
-/* Where a block goes, and why it ended there. */
-void dump_ends(const struct ir_block *b, uint64_t page_va, FILE *out)
+static bool matches(const struct vm_dump *d, uint64_t pc, uint32_t mode, enum tier tier)
 {
-	static const char *const why[] = {
-	    [TERM_JUMP] = "jump or fall-through",
-	    [TERM_BRANCH] = "conditional branch",
-	    [TERM_INDIRECT] = "indirect jump",
-	    [TERM_PC_SET] = "the instruction sets the pc (ERET)",
-	    [TERM_LEAVE] = "the instruction may change the mode, the address space or interrupts",
-	    [TERM_RAISE] = "always raises an exception",
-	};
-	const struct ir_term *t = &b->term;
+	const struct dump_filter *f = d->filter;
 
-	for (uint32_t i = 0; i < b->n_exits; i++) {
-		fprintf(out, "  side exit %u -> ", i);
-		dump_target(b, b->exits[i], page_va, out);
-		fputc('\n', out);
-	}
-	fprintf(out, "  ends: %s%s\n", why[t->kind],
-		t->hint == HINT_CALL     ? ", call"
-		: t->hint == HINT_RETURN ? ", return (ring)"
-					 : "");
-	for (unsigned i = 0; i < (t->kind == TERM_BRANCH ? 2u : 1u); i++) {
-		if (t->kind != TERM_JUMP && t->kind != TERM_BRANCH && t->kind != TERM_LEAVE)
-			break;
-		fprintf(out, "  %s ", t->kind != TERM_BRANCH ? "->" : i ? "not taken ->" : "taken ->");
-		dump_target(b, t->target[i], page_va, out);
-		fputc('\n', out);
-	}
+	if (pc < f->pc_low || pc > f->pc_high || (f->mode >= 0 && (int)(mode & MODE_KSU) != f->mode) ||
+	    (f->tier >= 0 && (int)tier != f->tier))
+		return false;
+	for (unsigned i = 0; i < d->n_ranges; i++)
+		if (pc >= d->ranges[i].low && pc <= d->ranges[i].high)
+			return true;
+	return !d->filter->symbol;
 }
 
-void vm_dump_lifted(struct vm *vm, const struct ir_block *b, uint64_t pc)
+void vm_dump_lifted(struct vm *vm, const struct ir_block *b, uint64_t pc, enum tier tier)
 {
 	struct vm_dump *d = vm->dump;
 
 	if (!d)
 		return;
-	d->on = matches(d, pc, b->mode);
-	if (!d->on)
-		return;
-	fprintf(d->out, "block %08" PRIx64 " %s, %u instructions\n", pc, mode_name(b->mode), b->n_guest);
-	if (wants(d, 'g'))
-		dump_guest(vm->vcpu->frontend, b, pc & ~PAGE_MASK, d->out);
-	if (wants(d, 'i')) {
-		fprintf(d->out, " IR as lifted\n");
-		ir_print(d->out, b);
-	}
+	d->on = matches(d, pc, b->mode, tier);
+	if (d->on)
+		dump_block_begin(&d->sink, b, pc, tier);
 }
 
-void vm_dump_translation(struct vm *vm, const struct translation *t, const struct ir_block *b, uint64_t pc)
+const struct ir_dump *vm_dump_passes(struct vm *vm)
+{
+	return vm->dump && vm->dump->on ? &vm->dump->passes : NULL;
+}
+
+void vm_dump_optimised(struct vm *vm, const struct ir_block *b, uint64_t pc, enum tier tier)
 {
 	struct vm_dump *d = vm->dump;
 
 	if (!d || !d->on)
 		return;
-	if (wants(d, 'o')) {
-		fprintf(d->out, " IR after passes\n");
-		ir_print(d->out, b);
-	}
-	if (wants(d, 'x'))
-		dump_ends(b, pc & ~PAGE_MASK, d->out);
-	if (wants(d, 'h') && t) {
-		fprintf(d->out, " host code, tier 1\n");
-		jit_dump_host(vm->vcpu->jit, t, d->out);
-	}
+	dump_block_final(&d->sink, b);
+	if (tier != TIER_2) /* the region says it */
+		dump_block_ends(&d->sink, b, pc);
 }
 
-void vm_dump_region(struct vm *vm, struct ir_block *const *blocks, uint32_t n, uint64_t pc)
+void vm_dump_tier1(struct vm *vm, const struct translation *t)
 {
 	struct vm_dump *d = vm->dump;
-	int err;
 
-	if (!d || !matches(d, pc, blocks[0]->mode) || !strpbrk(d->letters, "lLhx"))
+	if (d && d->on)
+		dump_block_host(&d->sink, vm->vcpu->jit, t);
+}
+
+/* Shown if the filter takes any of its blocks. What does not compile says so in the dump. */
+void vm_dump_region(struct vm *vm, const struct jit_region *r, const struct region_plan *plan, uint64_t pc)
+{
+	struct vm_dump *d = vm->dump;
+
+	if (!d || !strpbrk(d->sink.letters, "lLhx"))
 		return;
-	fprintf(d->out, "region %08" PRIx64 " %s, tier 2, %u blocks\n", pc, mode_name(blocks[0]->mode), n);
-	for (uint32_t i = 0; i < n && wants(d, 'x'); i++) {
-		fprintf(d->out, " block %08" PRIx64 "\n", ir_insn_pc(blocks[i], 0, pc & ~PAGE_MASK));
-		dump_ends(blocks[i], pc & ~PAGE_MASK, d->out);
+	for (uint32_t i = 0; i < r->n_blocks; i++) {
+		if (!matches(d, ir_insn_pc(r->blocks[i], 0, plan->page_va), r->blocks[i]->mode, TIER_2))
+			continue;
+		(void)dump_region_end(&d->sink, vm->vcpu->jit, r, plan, pc);
+		return;
 	}
-	err = jit_dump_tier2(vm->vcpu->jit, blocks, n, wants(d, 'l'), wants(d, 'L'), wants(d, 'h'), d->out);
-	if (err)
-		fprintf(d->out, " not compiled: error %d\n", -err);
 }

@@ -41,45 +41,61 @@ static const char run_text[] = "Usage: disco run --kernel FILE [OPTION]...\n"
 
 static const char run_text_end[] =
     "  --dump-filter LIST\n"
-    "                    only what matches all of: pc=HEX[-HEX], mode=user,\n"
-    "                    mode=kernel; separated by commas\n"
+    "                    only what matches all of: pc=HEX[-HEX], sym=NAME,\n"
+    "                    mode=user|kernel, tier=1|2|interp; separated by commas\n"
+    "  --symbols FILE    names of guest addresses for dumps, besides the kernel's own:\n"
+    "                    a System.map or what nm prints\n"
     "\n"
     "Examples:\n"
     "  disco run --kernel vmlinuz --initrd initramfs.cpio --append console=ttyS0\n"
     "  disco run --kernel vmlinuz --mem 64M --append 'console=ttyS0 panic=-1' --no-reboot\n"
-    "  disco run --kernel vmlinuz --tiers 1 --dump gh --dump-filter pc=80100000-80100fff\n";
+    "  disco run --kernel vmlinuz --tiers 1 --dump gh --dump-filter pc=80100000-80100fff\n"
+    "  disco run --kernel vmlinux --dump xh --dump-filter sym=memcpy,tier=2\n";
 
-static const char dump_text[] = "Usage: disco dump --kernel FILE --at ADDR[,ADDR]... [OPTION]...\n"
+static const char dump_text[] = "Usage: disco dump --kernel FILE --at PLACE[,PLACE]... [OPTION]...\n"
 				"       disco dump --words HEX... [OPTION]...\n"
-				"Show how a block of guest code is translated. Nothing of it is executed.\n"
+				"       disco dump --words - [OPTION]...\n"
+				"Show how guest code is translated: with tier 1 the block at each place, with tier 2\n"
+				"the region that it heads. Nothing of it is executed.\n"
 				"\n"
 				"  --kernel FILE     ELF32 MIPS image to take the code from\n"
-				"  --at ADDR         where blocks begin, hexadecimal guest virtual addresses; with\n"
-				"                    --words the address of the first word (80001000)\n"
-				"  --words HEX...    instruction words, as numbers\n"
-				"  --stage LETTERS   what to show (default: all that the tier has):\n";
+				"  --at PLACE        where blocks begin: hexadecimal guest virtual addresses, or\n"
+				"                    symbols (NAME, NAME+HEX); with --words the address of the\n"
+				"                    first word (80001000)\n"
+				"  --words HEX...    instruction words, hexadecimal; -: from standard input\n"
+				"  --symbols FILE    names of guest addresses, besides the image's own: a\n"
+				"                    System.map or what nm prints\n"
+				"  --stage LETTERS   what to show (default: all but single passes):\n";
 
-static const char dump_text_end[] = "  --tier 1|2        compile with tier 1 (default) or tier 2\n"
-				    "  --mode user|kernel\n"
-				    "                    the CPU mode to translate for (default kernel)\n"
-				    "  --be              the words are of a big-endian machine\n"
-				    "  --cpu NAME        CPU model (default max); '--cpu help' lists them\n"
-				    "\n"
-				    "Examples:\n"
-				    "  disco dump --words 24420001 1443fffe 00000000\n"
-				    "  disco dump --kernel vmlinuz --at 810f0000 --stage gilh --tier 2\n";
+static const char dump_text_end[] =
+    "  --tier 1|2        compile with tier 1 (default) or tier 2\n"
+    "  --mode user|kernel\n"
+    "                    the CPU mode to translate for (default kernel)\n"
+    "  --be              the words are of a big-endian machine\n"
+    "  --json            for scripts: an array with an object for each block or region\n"
+    "  --cpu NAME        CPU model (default max); '--cpu help' lists them\n"
+    "\n"
+    "Examples:\n"
+    "  disco dump --words 24420001 1443fffe 00000000\n"
+    "  disco dump --kernel vmlinuz --at 810f0000 --stage gxh --tier 2\n"
+    "  disco dump --kernel vmlinux --at memcpy --stage irfd\n";
 
 static const char help_text[] = "Usage: disco help [COMMAND]\n"
 				"Show the commands, or the options of one.\n";
 
 /* What the letters of --dump and --stage show, in the order they are printed in. */
-static const char letters_text[] = "                      g  guest disassembly\n"
-				   "                      i  IR as lifted\n"
-				   "                      o  IR after the passes\n"
-				   "                      x  where it goes, and why it ended\n"
-				   "                      l  LLVM IR before optimisation (tier 2)\n"
-				   "                      L  LLVM IR after optimisation (tier 2)\n"
-				   "                      h  host disassembly\n";
+static const char letters_text[] =
+    "                      g  guest disassembly\n"
+    "                      i  IR as lifted\n"
+#define PASS(name, letter) "                      " #letter "  IR after the pass " #name "\n"
+#include "ir/passes.def"
+#undef PASS
+    "                      o  IR after all passes\n"
+    "                      x  where it goes and why it ended; of a region also the edges\n"
+    "                         inside and out of it, and why it stopped growing\n"
+    "                      l  LLVM IR before optimisation (tier 2)\n"
+    "                      L  LLVM IR after optimisation (tier 2)\n"
+    "                      h  host code, guest addresses and IR between the lines\n";
 
 bool help_print(const char *topic, FILE *out)
 {

@@ -8,8 +8,9 @@
  * Lifted blocks of --tiers=interp by (machine page, offset, mode, page of MODE_ABS code).  A write to a page drops the
  * page's blocks; they are kept in one list per page, found by hash.
  */
-#define BUCKETS    65536u
-#define MAX_BLOCKS 400000u /* then everything is dropped */
+#define BUCKETS 65536u
+#define MAX_BLOCKS                                                                                                     \
+	32768u /* then everything is dropped; a block's arena takes 64 KiB of address space, and some 10 of memory */
 
 struct lifted {
 	struct lifted *next, *page_next;
@@ -41,9 +42,9 @@ int interp_cache_new(struct interp_cache **out)
 
 static uint32_t block_hash(const struct machine_page *page, uint32_t off, uint32_t mode, uint64_t abs_page)
 {
-	uint64_t h = ((uint64_t)page->mpn << 10 | off >> 2) * 0x9e3779b97f4a7c15u;
+	uint64_t key = ((uint64_t)page->mpn << 10 | off >> 2) ^ (uint64_t)mode << 40 ^ abs_page << 20;
 
-	return (uint32_t)((h ^ (mode * 0x85ebca6bu) ^ abs_page >> 7) >> 32) % BUCKETS;
+	return (uint32_t)(key * 0x9e3779b97f4a7c15u >> 40) % BUCKETS;
 }
 
 static uint32_t page_hash(const struct machine_page *page)
@@ -110,11 +111,19 @@ void interp_cache_free(struct interp_cache *c)
 	free(c);
 }
 
-bool interp_cache_has(const struct interp_cache *c, const struct machine_page *page)
+static bool covers(const struct lifted *l, uint32_t off, uint32_t bytes)
+{
+	return off < l->off + l->bytes && l->off < off + bytes;
+}
+
+bool interp_cache_has(const struct interp_cache *c, const struct machine_page *page, uint32_t off, uint32_t bytes)
 {
 	struct lifted_page *p = page_find(c, page);
 
-	return p && p->blocks;
+	for (const struct lifted *l = p ? p->blocks : NULL; l; l = l->page_next)
+		if (covers(l, off, bytes))
+			return true;
+	return false;
 }
 
 bool interp_cache_invalidate(struct interp_cache *c, struct machine_page *page, uint32_t off, uint32_t bytes)
@@ -126,7 +135,7 @@ bool interp_cache_invalidate(struct interp_cache *c, struct machine_page *page, 
 	while (at && *at) {
 		struct lifted *l = *at;
 
-		if (off < l->off + l->bytes && l->off < off + bytes) {
+		if (covers(l, off, bytes)) {
 			*at = l->page_next;
 			block_drop(c, l);
 			hit = true;
@@ -179,7 +188,7 @@ const struct ir_block *interp_cache_get(struct interp_cache *c, struct vcpu *v)
 	if (!l)
 		panic("out of host memory");
 	*l = (struct lifted){.page = page, .off = off, .mode = gs->mode, .abs_page = abs_page};
-	l->b = translate_page(v, page, gs->pc, 0, &l->arena);
+	l->b = translate_page(v, page, gs->pc, 0, TIER_INTERP, &l->arena);
 	l->bytes = 4 * l->b->n_guest;
 	mem_protect_code(v, page);
 	insert(c, l);

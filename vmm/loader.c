@@ -78,6 +78,8 @@ static int check_ident(struct elf_file *f)
 		return FAIL(f, -ENOEXEC, "ELF class %u is neither 32-bit nor 64-bit", p[EI_CLASS]);
 	if (p[EI_DATA] != ELFDATA2LSB && p[EI_DATA] != ELFDATA2MSB)
 		return FAIL(f, -ENOEXEC, "ELF byte order %u is neither little- nor big-endian", p[EI_DATA]);
+	if (p[EI_VERSION] != EV_CURRENT)
+		return FAIL(f, -ENOEXEC, "ELF version %u; there is only version 1", p[EI_VERSION]);
 	if (f->bytes < sizeof(Elf32_Ehdr))
 		return FAIL(f, -ENOEXEC, "truncated: %zu bytes do not hold an ELF header", f->bytes);
 	f->big_endian = p[EI_DATA] == ELFDATA2MSB;

@@ -159,6 +159,35 @@ static uint8_t *probe(struct guest_state *gs, uint64_t va, uint32_t size, bool w
 	return (va & (~PAGE_MASK | (size - 1))) == tag ? (uint8_t *)(intptr_t)((int64_t)va + e->addend) : NULL;
 }
 
+/*
+ * Go back to the dispatch loop, which then executes the instruction that made this call by itself, with the vCPU between
+ * two instructions before and after it.  In a delay slot that is the branch with its slot, as if it were after an exception.
+ */
+static void step_alone(struct vcpu *v)
+{
+	struct guest_state *gs = &v->gs;
+
+	if (gs->site & SITE_BD) {
+		gs->pc = (uint32_t)(gs->pc - 4);
+		gs->site = SITE(false, SITE_LEFT(gs->site) + 1);
+	}
+	exception_refund(v);
+	gs->leave = EXIT_SIDE;
+	v->step = true;
+}
+
+/*
+ * --icount: a device may move time, its next deadline or an interrupt line, and all tiers must meet them at the same
+ * instruction, wherever their blocks begin and end.  True: the access is not to be made now.
+ */
+static bool device_wants_step(struct vcpu *v)
+{
+	if (!v->vm->cfg.icount || v->step)
+		return false;
+	step_alone(v);
+	return true;
+}
+
 /* An 8-byte device access is two of 4, in the order of the guest's addresses. */
 static uint64_t device_read(struct vcpu *v, struct gpa pa, uint32_t meta, bool *claimed)
 {
@@ -216,6 +245,8 @@ HELPER_FN(mem_load)
 		l2tlb_fill(v->l2tlb, va, page, acc == TLB_READ, dirty && !(page->flags & PAGE_CODE), false);
 		return extend(load_host(page->host + (pa.v & PAGE_MASK), meta), meta);
 	}
+	if (device_wants_step(v))
+		return 0;
 	x = device_read(v, pa, meta, &claimed);
 	if (!claimed && pa.v >= BUS_ERROR_BASE) {
 		exception_raise(v, EXC_DBE);
@@ -294,11 +325,11 @@ HELPER_FN(mem_store)
 			leave_after(gs);
 		return 0;
 	}
+	if (device_wants_step(v))
+		return 0;
 	device_write(v, pa, b, meta, &claimed);
 	if (!claimed && pa.v >= BUS_ERROR_BASE)
 		exception_raise(v, EXC_DBE);
-	else if (v->vm->cfg.icount) /* a device may have moved the next deadline: meet it to the instruction */
-		leave_after(gs);
 	return 0;
 }
 
@@ -332,15 +363,17 @@ HELPER_FN(mem_sc)
 		raise_fault(v, r, TLB_WRITE, va);
 		return 0;
 	}
-	linked = gs->llbit && gs->lladdr == pa.v;
-	gs->llbit = 0;
-	page = linked ? ram_page(v, pa) : NULL;
-	if (!page) /* linked to a device: SC never succeeds */
+	page = gs->llbit && gs->lladdr == pa.v ? ram_page(v, pa) : NULL;
+	linked = page && load_host(page->host + (pa.v & PAGE_MASK), (uint32_t)c) == gs->llval;
+	/* SC still has to write its register, so it cannot leave here after it hit code: nothing may come behind it then. */
+	if (linked && !v->step && vcpu_code_at(v, page, (uint32_t)(pa.v & PAGE_MASK), 4)) {
+		step_alone(v);
 		return 0;
-	/* SC still has to write its register, so it cannot leave here if it hit code: leave at the next poll. */
-	if (store_ram(v, va, page, pa, b, (uint32_t)c))
-		__atomic_store_n(&gs->poll, 1, __ATOMIC_RELAXED);
-	return 1;
+	}
+	gs->llbit = 0;
+	if (linked)
+		store_ram(v, va, page, pa, b, (uint32_t)c);
+	return linked; /* to a device: never */
 }
 
 /* Caches are coherent here; what remains of CACHE is its address translation (hit operations, PRA volume II, CACHE). */
@@ -397,24 +430,16 @@ static struct machine_page *fetch_fast(struct vcpu *v, struct gva pc)
 	return slot->host == host ? slot->page : NULL;
 }
 
-static struct machine_page *fetch_slow(struct vcpu *v, struct gva pc)
+/* *why: the exception that a NULL stands for; GUEST_OK is a bus error. */
+static struct machine_page *fetch_slow(struct vcpu *v, struct gva pc, enum tlb_result *why)
 {
 	struct machine_page *page;
-	enum tlb_result r;
 	struct gpa pa;
 	bool dirty;
 
-	r = pc.v & 3 ? GUEST_ADDRESS_ERROR : translate_va(v, pc, TLB_EXEC, &pa, &dirty);
-	if (r != GUEST_OK) {
-		raise_fault(v, r, TLB_EXEC, pc);
-		return NULL;
-	}
-	page = ram_page(v, pa);
-	if (!page) {
-		exception_raise(v, EXC_IBE); /* devices and the empty boot flash hold no code */
-		return NULL;
-	}
-	if (!mem_unmapped(v, pc)) {
+	*why = pc.v & 3 ? GUEST_ADDRESS_ERROR : translate_va(v, pc, TLB_EXEC, &pa, &dirty);
+	page = *why == GUEST_OK ? ram_page(v, pa) : NULL;
+	if (page && !mem_unmapped(v, pc)) {
 		l2tlb_fill(v->l2tlb, gva(pc.v & ~PAGE_MASK), page, false, false, true);
 		*page_cache_slot(v, page->host) = (struct page_cache_entry){page->host, page};
 	}
@@ -424,8 +449,25 @@ static struct machine_page *fetch_slow(struct vcpu *v, struct gva pc)
 struct machine_page *mem_fetch(struct vcpu *v, struct gva pc)
 {
 	struct machine_page *page = fetch_fast(v, pc);
+	enum tlb_result why;
 
-	return page ? page : fetch_slow(v, pc);
+	if (!page)
+		page = fetch_slow(v, pc, &why);
+	if (page)
+		return page;
+	if (why == GUEST_OK)
+		exception_raise(v, EXC_IBE); /* devices and the empty boot flash hold no code */
+	else
+		raise_fault(v, why, TLB_EXEC, pc);
+	return NULL;
+}
+
+struct machine_page *mem_fetch_try(struct vcpu *v, struct gva pc)
+{
+	struct machine_page *page = fetch_fast(v, pc);
+	enum tlb_result why;
+
+	return page ? page : fetch_slow(v, pc, &why);
 }
 
 void mem_protect_code(struct vcpu *v, struct machine_page *page)

@@ -3,6 +3,7 @@
 
 #include "frontend/cp0.h"
 #include "ir/mode.h"
+#include "jit/jit.h"
 #include "numa/numa.h"
 
 #include <ctype.h>
@@ -14,6 +15,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+const char options_dump_letters[] = "gi"
+#define PASS(name, letter) #letter
+#include "ir/passes.def"
+#undef PASS
+				    "oxlLh";
 
 /* Fill err and return -EINVAL, so that callers can end with "return bad(...)". */
 static int bad(struct options_error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -61,8 +68,7 @@ int options_parse_size(const char *text, uint64_t *bytes)
 	return 0;
 }
 
-/* Hexadecimal with or without 0x, at most 32 bits, of exactly the bytes [text, text + len). */
-static bool parse_hex32(const char *text, size_t len, uint32_t *out)
+bool options_parse_hex(const char *text, size_t len, uint32_t *out)
 {
 	uint32_t v = 0;
 
@@ -141,42 +147,77 @@ static int parse_letters(const char *option, const char *text, const char *allow
 	return 0;
 }
 
-/* One "key=value" of a filter, of the bytes [text, text + len). */
-static int parse_filter_term(const char *text, size_t len, struct run_options *f, struct options_error *err)
+static int parse_filter_pc(const char *value, size_t len, struct dump_filter *f, struct options_error *err)
 {
-	const char *eq = memchr(text, '=', len), *value = eq ? eq + 1 : NULL;
-	size_t value_len = eq ? len - (size_t)(value - text) : 0;
+	const char *dash = memchr(value, '-', len);
+	size_t low_len = dash ? (size_t)(dash - value) : len;
+	uint32_t low, high;
+	bool good = options_parse_hex(value, low_len, &low);
 
-	if (eq && eq - text == 2 && strncmp(text, "pc", 2) == 0) {
-		const char *dash = memchr(value, '-', value_len);
-		size_t low_len = dash ? (size_t)(dash - value) : value_len;
-		uint32_t low, high;
-
-		if (!parse_hex32(value, low_len, &low))
-			return bad(err, "--dump-filter %.*s: not pc=HEX or pc=HEX-HEX", (int)len, text);
-		high = low;
-		if (dash && !parse_hex32(dash + 1, value_len - low_len - 1, &high))
-			return bad(err, "--dump-filter %.*s: not pc=HEX or pc=HEX-HEX", (int)len, text);
-		if (high < low)
-			return bad(err, "--dump-filter %.*s: the range ends before it begins", (int)len, text);
-		f->dump_pc_low = low;
-		f->dump_pc_high = high;
-		return 0;
-	}
-	if (len == 9 && strncmp(text, "mode=user", len) == 0)
-		f->dump_mode = MODE_USER;
-	else if (len == 11 && strncmp(text, "mode=kernel", len) == 0)
-		f->dump_mode = MODE_KERNEL;
-	else
-		return bad(err, "--dump-filter %.*s: must be pc=HEX[-HEX], mode=user or mode=kernel", (int)len, text);
+	high = low;
+	if (good && dash)
+		good = options_parse_hex(dash + 1, len - low_len - 1, &high);
+	if (!good)
+		return bad(err, "--dump-filter pc=%.*s: not pc=HEX or pc=HEX-HEX", (int)len, value);
+	if (high < low)
+		return bad(err, "--dump-filter pc=%.*s: the range ends before it begins", (int)len, value);
+	f->pc_low = low;
+	f->pc_high = high;
 	return 0;
 }
 
-static int parse_filter(const char *text, struct run_options *f, struct options_error *err)
+/* The index of the bytes [text, text + len) among names, or -1. */
+static int name_index(const char *text, size_t len, const char *const *names, int n)
 {
+	for (int i = 0; i < n; i++)
+		if (strlen(names[i]) == len && memcmp(text, names[i], len) == 0)
+			return i;
+	return -1;
+}
+
+/* One "key=value" of a filter, of the bytes [text, text + len). seen: bits of the keys that were there. */
+static int parse_filter_term(const char *text, size_t len, struct dump_filter *f, unsigned *seen,
+			     struct options_error *err)
+{
+	static const char *const keys[] = {"pc", "mode", "tier", "sym"}, *const tiers[] = {"interp", "1", "2"};
+	const char *eq = memchr(text, '=', len), *value = eq ? eq + 1 : text;
+	size_t value_len = eq ? len - (size_t)(value - text) : 0;
+	int key = eq ? name_index(text, (size_t)(eq - text), keys, ARRAY_LEN(keys)) : -1;
+
+	if (key >= 0 && *seen & 1u << key)
+		return bad(err, "--dump-filter %.*s: %s= is there already", (int)len, text, keys[key]);
+	*seen |= key >= 0 ? 1u << key : 0;
+	if (key == 0)
+		return parse_filter_pc(value, value_len, f, err);
+	if (key == 1 && value_len == 4 && memcmp(value, "user", 4) == 0) {
+		f->mode = MODE_USER;
+		return 0;
+	}
+	if (key == 1 && value_len == 6 && memcmp(value, "kernel", 6) == 0) {
+		f->mode = MODE_KERNEL;
+		return 0;
+	}
+	if (key == 2) {
+		f->tier = name_index(value, value_len, tiers, ARRAY_LEN(tiers));
+		if (f->tier >= 0)
+			return 0;
+	}
+	if (key == 3 && value_len) {
+		f->symbol = value;
+		f->symbol_len = value_len;
+		return 0;
+	}
+	return bad(err, "--dump-filter %.*s: must be pc=HEX[-HEX], sym=NAME, mode=user|kernel or tier=1|2|interp",
+		   (int)len, text);
+}
+
+static int parse_filter(const char *text, struct dump_filter *f, struct options_error *err)
+{
+	unsigned seen = 0;
+
 	for (const char *p = text;;) {
 		size_t len = strcspn(p, ",");
-		int r = parse_filter_term(p, len, f, err);
+		int r = parse_filter_term(p, len, f, &seen, err);
 
 		if (r)
 			return r;
@@ -236,6 +277,8 @@ enum option_code {
 	O_STATS,
 	O_DUMP,
 	O_DUMP_FILTER,
+	O_SYMBOLS,
+	O_JSON,
 	O_JIT_MEM,
 	O_NO_REBOOT,
 	O_AT,
@@ -257,6 +300,7 @@ static const struct option run_table[] = {
     {"stats", optional_argument, NULL, O_STATS},
     {"dump", required_argument, NULL, O_DUMP},
     {"dump-filter", required_argument, NULL, O_DUMP_FILTER},
+    {"symbols", required_argument, NULL, O_SYMBOLS},
     {"jit-mem", required_argument, NULL, O_JIT_MEM},
     {"no-reboot", no_argument, NULL, O_NO_REBOOT},
     {"help", no_argument, NULL, 'h'},
@@ -289,9 +333,12 @@ static int run_option(int c, struct run_options *out, struct options_error *err)
 		out->stats_file = optarg;
 		return optarg && !*optarg ? bad(err, "--stats=: the file's name is empty") : 0;
 	case O_DUMP:
-		return parse_letters("--dump", optarg, DUMP_LETTERS_TIER2, &out->dump, err);
+		return parse_letters("--dump", optarg, options_dump_letters, &out->dump, err);
 	case O_DUMP_FILTER:
-		return parse_filter(optarg, out, err);
+		return parse_filter(optarg, &out->dump_filter, err);
+	case O_SYMBOLS:
+		out->symbols = optarg;
+		return 0;
 	case O_JIT_MEM:
 		return parse_jit_mem(optarg, &out->jit_bytes, err);
 	case O_NO_REBOOT:
@@ -315,9 +362,15 @@ static int run_check(const struct run_options *out, bool have_filter, struct opt
 		return bad(err, "--dump %s: h is host code, and --tiers interp makes none", out->dump);
 	if (out->dump && !out->tier2 && strpbrk(out->dump, "lL"))
 		return bad(err, "--dump %s: l and L need tier 2, which --tiers left out", out->dump);
+	if (out->symbols && !out->dump)
+		return bad(err, "--symbols: needs --dump");
+	if ((out->dump_filter.tier == TIER_1 && !out->tier1) || (out->dump_filter.tier == TIER_2 && !out->tier2))
+		return bad(err, "--dump-filter tier=%d: --tiers left it out", out->dump_filter.tier);
 	r = check_file("--kernel", out->kernel, err);
 	if (!r && out->initrd)
 		r = check_file("--initrd", out->initrd, err);
+	if (!r && out->symbols)
+		r = check_file("--symbols", out->symbols, err);
 	return r;
 }
 
@@ -333,8 +386,7 @@ int options_parse_run(int argc, char **argv, struct run_options *out, struct opt
 	    .tier1 = true,
 	    .tier2 = true,
 	    .jit_bytes = JIT_MEM_DEFAULT_BYTES,
-	    .dump_pc_high = UINT32_MAX,
-	    .dump_mode = -1,
+	    .dump_filter = {.pc_high = UINT32_MAX, .mode = -1, .tier = -1},
 	};
 	optind = 0; /* GNU: start afresh; tests parse more than once */
 	opterr = 0;
@@ -360,25 +412,68 @@ static const struct option dump_table[] = {
     {"mode", required_argument, NULL, O_MODE},
     {"tier", required_argument, NULL, O_TIER},
     {"cpu", required_argument, NULL, O_CPU},
+    {"symbols", required_argument, NULL, O_SYMBOLS},
+    {"json", no_argument, NULL, O_JSON},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
 
-/* A comma-separated list of hexadecimal numbers, appended to list. */
-static int parse_hex_list(const char *option, const char *text, uint32_t *list, unsigned *n, unsigned max,
-			  struct options_error *err)
+/* A comma-separated list of words, appended. "-" alone: standard input. */
+static int parse_words(const char *text, struct dump_options *out, struct options_error *err)
 {
+	if (strcmp(text, "-") == 0) {
+		out->words_from_stdin = true;
+		return 0;
+	}
 	for (const char *p = text;;) {
 		size_t len = strcspn(p, ",");
 
-		if (*n == max)
-			return bad(err, "%s: more than %u of them", option, max);
-		if (!parse_hex32(p, len, &list[*n]))
-			return bad(err, "%s %.*s: not a 32-bit hexadecimal number", option, (int)len, p);
-		++*n;
+		if (out->n_words == DUMP_MAX_WORDS)
+			return bad(err, "--words: more than %u of them", DUMP_MAX_WORDS);
+		if (!options_parse_hex(p, len, &out->words[out->n_words]))
+			return bad(err, "--words %.*s: not a 32-bit hexadecimal number", (int)len, p);
+		out->n_words++;
 		if (!p[len])
 			return 0;
 		p += len + 1;
+	}
+}
+
+int options_read_words(FILE *in, struct dump_options *out, struct options_error *err)
+{
+	char word[32];
+	int len;
+
+	/* separators and words in turn; one that fills the buffer is too long for a number */
+	while (fscanf(in, "%*[ \t\r\n,]") != EOF && fscanf(in, "%31[^ \t\r\n,]%n", word, &len) == 1) {
+		if (out->n_words == DUMP_MAX_WORDS)
+			return bad(err, "--words -: more than %u of them", DUMP_MAX_WORDS);
+		if (!options_parse_hex(word, (size_t)len, &out->words[out->n_words]))
+			return bad(err, "--words -: '%.31s' is not a 32-bit hexadecimal number", word);
+		out->n_words++;
+	}
+	if (ferror(in))
+		return bad(err, "--words -: standard input: %s", strerror(errno));
+	return out->n_words ? 0 : bad(err, "--words -: no words on standard input");
+}
+
+/* A comma-separated list of addresses and symbols, appended. */
+static int parse_at(const char *text, struct dump_options *out, struct options_error *err)
+{
+	for (const char *p = text;;) {
+		struct dump_at at = {.text = p, .len = strcspn(p, ",")};
+
+		if (out->n_at == DUMP_MAX_ADDRS)
+			return bad(err, "--at: more than %u of them", DUMP_MAX_ADDRS);
+		at.is_number = options_parse_hex(p, at.len, &at.address);
+		if (at.len == 0 || (isdigit((unsigned char)*p) && !at.is_number))
+			return bad(err, "--at %.*s: not a 32-bit hexadecimal number", (int)at.len, p);
+		if (isdigit((unsigned char)*p) && at.address % 4)
+			return bad(err, "--at %.*s: not a multiple of 4", (int)at.len, p);
+		out->at[out->n_at++] = at;
+		if (!p[at.len])
+			return 0;
+		p += at.len + 1;
 	}
 }
 
@@ -397,11 +492,17 @@ static int dump_option(int c, struct dump_options *out, struct options_error *er
 		out->kernel = optarg;
 		return 0;
 	case O_AT:
-		return parse_hex_list("--at", optarg, out->addrs, &out->n_addrs, DUMP_MAX_ADDRS, err);
+		return parse_at(optarg, out, err);
 	case O_WORDS:
-		return parse_hex_list("--words", optarg, out->words, &out->n_words, DUMP_MAX_WORDS, err);
+		return parse_words(optarg, out, err);
 	case O_STAGE:
-		return parse_letters("--stage", optarg, DUMP_LETTERS_TIER2, &out->stages, err);
+		return parse_letters("--stage", optarg, options_dump_letters, &out->stages, err);
+	case O_SYMBOLS:
+		out->symbols = optarg;
+		return 0;
+	case O_JSON:
+		out->json = true;
+		return 0;
 	case O_BE:
 		out->big_endian = true;
 		return 0;
@@ -421,24 +522,34 @@ static int dump_option(int c, struct dump_options *out, struct options_error *er
 
 static int dump_check(struct dump_options *out, struct options_error *err)
 {
-	if (!out->kernel && !out->n_words)
+	bool words = out->n_words || out->words_from_stdin;
+	int r = 0;
+
+	if (!out->kernel && !words)
 		return bad(err, "--kernel or --words: one is needed; see 'disco help dump'");
-	if (out->kernel && out->n_words)
+	if (out->kernel && words)
 		return bad(err, "--words: not together with --kernel");
-	if (out->kernel && !out->n_addrs)
+	if (out->n_words && out->words_from_stdin)
+		return bad(err, "--words -: not together with words on the command line");
+	if (out->kernel && !out->n_at)
 		return bad(err, "--at: missing; which addresses of %s?", out->kernel);
 	if (out->kernel && out->big_endian)
 		return bad(err, "--be: only for --words; %s says its own byte order", out->kernel);
-	if (out->n_words && out->n_addrs > 1)
+	if (words && out->n_at > 1)
 		return bad(err, "--at: --words are at one address");
-	for (unsigned i = 0; i < out->n_addrs; i++)
-		if (out->addrs[i] % 4)
-			return bad(err, "--at %x: not a multiple of 4", out->addrs[i]);
+	for (unsigned i = 0; i < out->n_at; i++)
+		if (!out->kernel && !out->symbols && !out->at[i].is_number)
+			return bad(err, "--at %.*s: not a hexadecimal number, and a name needs --kernel or --symbols",
+				   (int)out->at[i].len, out->at[i].text);
 	if (!out->stages)
 		out->stages = out->tier == 2 ? DUMP_LETTERS_TIER2 : DUMP_LETTERS_TIER1;
 	if (out->tier != 2 && strpbrk(out->stages, "lL"))
 		return bad(err, "--stage %s: l and L need --tier 2", out->stages);
-	return out->kernel ? check_file("--kernel", out->kernel, err) : 0;
+	if (out->kernel)
+		r = check_file("--kernel", out->kernel, err);
+	if (!r && out->symbols)
+		r = check_file("--symbols", out->symbols, err);
+	return r;
 }
 
 int options_parse_dump(int argc, char **argv, struct dump_options *out, struct options_error *err)
@@ -457,9 +568,9 @@ int options_parse_dump(int argc, char **argv, struct dump_options *out, struct o
 	}
 	/* "--words 24020001 03e00008": the words after the first are plain arguments. */
 	for (; optind < argc; optind++) {
-		if (!out->n_words)
+		if (!out->n_words && !out->words_from_stdin)
 			return bad(err, "'%s': not an option; see 'disco help dump'", argv[optind]);
-		r = parse_hex_list("--words", argv[optind], out->words, &out->n_words, DUMP_MAX_WORDS, err);
+		r = parse_words(argv[optind], out, err);
 		if (r)
 			return r;
 	}

@@ -6,6 +6,8 @@
  * The command line as data.  Parsing touches nothing but the file names it checks: the commands (vmm/commands.h) act
  * on the structs.  Strings point into argv and live as long as it does.
  */
+#include <stdio.h>
+
 #include "base/panic.h"
 #include "base/types.h"
 
@@ -23,10 +25,21 @@ struct cpu_model;
 
 /*
  * Letters of --dump and --stage: g guest disassembly, i IR as lifted, o IR after the passes, x where the block goes and why it
- * ended, h host disassembly; with tier 2 also l and L, LLVM IR before and after optimisation.
+ * ended, h host disassembly; with tier 2 also l and L, LLVM IR before and after optimisation.  These are what `disco dump`
+ * shows if not told; options_dump_letters adds IR after each single pass, by its letter in ir/passes.def.
  */
 #define DUMP_LETTERS_TIER1 "gioxh"
 #define DUMP_LETTERS_TIER2 "gioxlLh"
+extern const char options_dump_letters[];
+
+/* --dump-filter: what matches all of it is shown. */
+struct dump_filter {
+	uint64_t pc_low, pc_high; /* inclusive, zero-extended gva */
+	int mode;                 /* -1 any, else MODE_KERNEL or MODE_USER (ir/mode.h) */
+	int tier;                 /* -1 any, else enum tier (jit/jit.h) */
+	const char *symbol;       /* not NUL-terminated; NULL: any */
+	size_t symbol_len;
+};
 
 struct run_options {
 	const char *kernel;
@@ -39,9 +52,8 @@ struct run_options {
 	bool stats;
 	const char *stats_file; /* or NULL: text on standard error */
 	const char *dump;       /* letters, valid ones, or NULL */
-	/* --dump-filter: inclusive, zero-extended gva; -1 any mode, else MODE_KERNEL or MODE_USER (ir/mode.h) */
-	uint64_t dump_pc_low, dump_pc_high;
-	int dump_mode;
+	const char *symbols;    /* listing for dumps, or NULL */
+	struct dump_filter dump_filter;
 	uint64_t jit_bytes;
 	bool no_reboot;
 };
@@ -49,12 +61,26 @@ struct run_options {
 #define DUMP_MAX_ADDRS 64
 #define DUMP_MAX_WORDS 1024
 
+/*
+ * One place of --at.  What begins with a digit is an address.  Everything else names a symbol (NAME or NAME+HEX); if there
+ * is none of that name and it reads as a number, it is an address too.
+ */
+struct dump_at {
+	const char *text; /* not NUL-terminated */
+	size_t len;
+	bool is_number; /* reads as one: address */
+	uint32_t address;
+};
+
 struct dump_options {
-	const char *kernel; /* or NULL: words */
-	unsigned n_addrs;   /* with words: 0 or 1, the address of the first */
-	uint32_t addrs[DUMP_MAX_ADDRS];
+	const char *kernel;  /* or NULL: words */
+	const char *symbols; /* listing, or NULL */
+	unsigned n_at;       /* with words: 0 or 1, the address of the first */
+	struct dump_at at[DUMP_MAX_ADDRS];
+	bool words_from_stdin; /* n_words is 0 then */
 	unsigned n_words;
 	uint32_t words[DUMP_MAX_WORDS];
+	bool json;
 	const char *stages; /* letters, valid ones for the tier */
 	bool big_endian;    /* of words; an image says it itself */
 	bool user;          /* translate for user mode */
@@ -78,6 +104,14 @@ enum { OPTIONS_HELP = 1, OPTIONS_CPU_LIST = 2 };
  */
 MUST_CHECK int options_parse_run(int argc, char **argv, struct run_options *out, struct options_error *err);
 MUST_CHECK int options_parse_dump(int argc, char **argv, struct dump_options *out, struct options_error *err);
+
+/*
+ * Words as in --words from a stream, separated by blanks, newlines and commas, appended to out->words.
+ * 0, or -EINVAL with err filled: what is not one, none at all, more than DUMP_MAX_WORDS, a stream that cannot be read.
+ */
+MUST_CHECK int options_read_words(FILE *in, struct dump_options *out, struct options_error *err);
+/* Hexadecimal with or without 0x, at most 32 bits, of exactly the bytes [text, text + len). */
+MUST_CHECK bool options_parse_hex(const char *text, size_t len, uint32_t *out);
 
 /*
  * A size: decimal digits and an optional unit K, M or G (powers of 1024, either case); M without one, as in QEMU.

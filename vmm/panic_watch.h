@@ -4,17 +4,19 @@
 
 /*
  * Finds out from the console that a Linux guest panicked: a stock kernel tells nobody else.  The machine ends when the
- * kernel has said all ("end Kernel panic"); with panic=SECONDS it resets after that, which comes too late to matter.
+ * kernel has said all (the line with "end Kernel panic"); with panic=SECONDS it resets instead of writing that line.
+ * Anybody in the guest who writes both to its console looks the same.
  */
 #include "base/types.h"
 
 struct panic_watch {
 	unsigned at_start, at_end; /* characters of the two phrases matched so far */
 	bool seen;                 /* "Kernel panic - not syncing" was printed */
-	bool done;                 /* and the line that ends the report */
+	bool ended;                /* "end Kernel panic" */
+	bool done;                 /* and the end of that line */
 };
 
-/* True once: when the report has ended. */
+/* True once: when the line that ends the report is complete. */
 bool panic_watch_feed(struct panic_watch *w, const uint8_t *data, size_t n);
 
 #endif

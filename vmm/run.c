@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,6 +22,8 @@ struct run {
 	const struct run_options *opt;
 	struct console *console;
 	struct panic_watch panic;
+	bool mid_line; /* the guest's last output was not the end of a line */
+	FILE *stats;   /* --stats=FILE */
 	struct vm *vm;
 };
 
@@ -28,7 +31,10 @@ static void on_tx(void *opaque, const uint8_t *data, size_t n)
 {
 	struct run *r = opaque;
 
+	if (!n)
+		return;
 	console_write(r->console, data, n);
+	r->mid_line = data[n - 1] != '\n';
 	if (panic_watch_feed(&r->panic, data, n))
 		vm_end(r->vm, VM_PANIC);
 }
@@ -47,11 +53,6 @@ static void on_idle(void *opaque)
 	console_flush(((struct run *)opaque)->console);
 }
 
-static void on_panic(void *opaque)
-{
-	console_close(((struct run *)opaque)->console);
-}
-
 /* What the boot firmware did to the board before it starts a program. */
 static void poke_board(struct vm *vm)
 {
@@ -60,8 +61,8 @@ static void poke_board(struct vm *vm)
 	bool claimed;
 
 	for (size_t i = 0; i < n; i++)
-		board_write(vm->board, gpa(p[i].pa),
-			    vm->cfg.big_endian ? __builtin_bswap32(p[i].value) : p[i].value, 4, &claimed);
+		board_write(vm->board, gpa(p[i].pa), vm->cfg.big_endian ? __builtin_bswap32(p[i].value) : p[i].value, 4,
+			    &claimed);
 }
 
 /* Kernel, initrd and argument block into RAM; the boot CPU as YAMON would leave it. */
@@ -107,34 +108,47 @@ static bool image_big_endian(const char *path)
 	return n == sizeof(ident) && ident[EI_DATA] == ELFDATA2MSB;
 }
 
+static int stats_failed(const struct run *r)
+{
+	fprintf(stderr, "disco run: --stats=%s: %s\n", r->opt->stats_file, strerror(errno));
+	return STATUS_FAILED;
+}
+
+/* Before the machine starts, so that a path that cannot be written does not cost its user a run. */
+static int open_stats(struct run *r)
+{
+	if (!r->opt->stats_file)
+		return STATUS_OK;
+	r->stats = fopen(r->opt->stats_file, "w");
+	return r->stats ? STATUS_OK : stats_failed(r);
+}
+
 static int write_stats(struct run *r)
 {
-	FILE *f;
-	int failed;
-
 	if (!r->opt->stats)
 		return STATUS_OK;
-	if (!r->opt->stats_file) {
+	if (!r->stats) {
 		stats_print(r->vm, stderr);
 		return STATUS_OK;
 	}
-	f = fopen(r->opt->stats_file, "w");
-	if (!f) {
-		fprintf(stderr, "disco run: --stats=%s: %s\n", r->opt->stats_file, strerror(errno));
-		return STATUS_FAILED;
-	}
-	stats_print_json(r->vm, f);
-	failed = ferror(f);
-	if (fclose(f) || failed) {
-		fprintf(stderr, "disco run: --stats=%s: %s\n", r->opt->stats_file, strerror(errno));
-		return STATUS_FAILED;
-	}
-	return STATUS_OK;
+	stats_print_json(r->vm, r->stats);
+	return fflush(r->stats) || ferror(r->stats) ? stats_failed(r) : STATUS_OK;
 }
 
+/* What the monitor says stands on lines of its own, also where the guest's output goes to the same place. */
+static void end_line(const struct run *r)
+{
+	struct stat out, err;
+
+	if (r->mid_line && !fstat(STDOUT_FILENO, &out) && !fstat(STDERR_FILENO, &err) && out.st_dev == err.st_dev &&
+	    out.st_ino == err.st_ino)
+		fputc('\n', stderr);
+}
+
+/* A kernel that powers off has not panicked, whatever was printed. */
 static int status_of(const struct run *r, enum vm_end why)
 {
-	if (r->panic.seen) {
+	if (r->panic.seen && why != VM_POWER_OFF) {
 		fprintf(stderr, "disco run: the guest panicked\n");
 		return STATUS_FAILED;
 	}
@@ -154,6 +168,7 @@ static int open_vm(struct run *r, bool big_endian)
 	    .big_endian = big_endian,
 	    .icount = opt->icount,
 	    .count_insns = opt->stats,
+	    .keep_ir = opt->dump && strchr(opt->dump, 'h'),
 	    .tier1 = opt->tier1,
 	    .tier2 = opt->tier2,
 	    .code_bytes = opt->jit_bytes,
@@ -165,12 +180,16 @@ static int open_vm(struct run *r, bool big_endian)
 	    /* repeatable runs see the same calendar: 2000-01-01 */
 	    .rtc_base_s = opt->icount ? 946684800 : (int64_t)time(NULL),
 	};
-	struct dump_filter filter = {opt->dump_pc_low, opt->dump_pc_high, opt->dump_mode};
 	int err = vm_new(&r->vm, &cfg);
 
 	if (!err && opt->dump) {
-		r->vm->dump = vm_dump_new(opt->dump, &filter, stderr);
-		err = r->vm->dump ? 0 : -ENOMEM;
+		struct loader_error why = {{0}};
+
+		err = vm_dump_open(r->vm, opt, stderr, &why);
+		if (err && why.text[0]) {
+			fprintf(stderr, "disco run: %s\n", why.text);
+			return STATUS_USAGE;
+		}
 	}
 	if (!err)
 		return STATUS_OK;
@@ -206,6 +225,7 @@ static int boot(struct run *r, bool big_endian, bool *again)
 	if (!*again) {
 		console_close(r->console); /* from here on the terminal is the user's again */
 		r->console = NULL;
+		end_line(r);
 		status = status_of(r, why);
 		if (r->opt->icount)
 			fprintf(stderr, "disco run: %" PRIu64 " instructions, state %016" PRIx64 "\n",
@@ -228,10 +248,11 @@ int run_machine(const struct run_options *opt)
 		fprintf(stderr, "disco run: the terminal: %s\n", strerror(-err));
 		return STATUS_FAILED;
 	}
-	panic_set_hook(on_panic, &r);
+	status = open_stats(&r);
 	while (!status && again)
 		status = boot(&r, big_endian, &again);
-	panic_set_hook(NULL, NULL);
 	console_close(r.console);
+	if (r.stats && fclose(r.stats) && !status)
+		status = stats_failed(&r);
 	return status;
 }

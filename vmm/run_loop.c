@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <string.h>
+
 #include "frontend/cp0.h"
 #include "vmm/vm.h"
 
@@ -16,9 +18,10 @@ static enum exit_reason interpret(struct vcpu *v, const struct ir_block *b)
 
 	gs->icount_left -= b->n_guest;
 	why = ir_interp(b, gs, &executed);
-	/* exceptions and EXIT_SMC gave back what was left by themselves; an EXITIF did not */
-	if (why == EXIT_LINK && executed < b->n_guest)
-		gs->icount_left += b->n_guest - executed;
+	/* exceptions and EXIT_SMC gave back what was left by themselves (and in insns_refunded); an EXITIF did not */
+	if (why != EXIT_LINK)
+		executed = b->n_guest;
+	gs->icount_left += b->n_guest - executed;
 	gs->insns[TIER_INTERP] += executed;
 	return why == EXIT_LINK ? EXIT_PC_SET : why; /* no site of translated code to be linked */
 }
@@ -71,18 +74,22 @@ static enum exit_reason run_translated(struct vcpu *v, enum exit_reason last)
 
 static void console_input(struct vm *vm)
 {
-	uint8_t buf[64];
-	size_t room = board_console_room(vm->board), n;
+	size_t n;
 	int end = 0;
 
-	if (!room || !vm->cfg.console_rx)
-		return; /* looked at again when the guest has read */
-	n = vm->cfg.console_rx(vm->cfg.opaque, buf, room < sizeof(buf) ? room : sizeof(buf), &end);
-	if (n)
-		board_console_rx(vm->board, buf, n);
-	if (end == 2)
-		vm_end(vm, VM_QUIT);
-	clock_input_done(vm->clock, end == 0);
+	/* full: input stays ready, and is looked at again when the guest has read some */
+	if (clock_input_ready(vm->clock) && vm->rx_bytes < VM_RX_BYTES && vm->cfg.console_rx) {
+		vm->rx_bytes +=
+		    vm->cfg.console_rx(vm->cfg.opaque, vm->rx + vm->rx_bytes, VM_RX_BYTES - vm->rx_bytes, &end);
+		if (end == 2)
+			vm_end(vm, VM_QUIT);
+		clock_input_done(vm->clock, end == 0);
+	}
+	if (vm->rx_bytes) {
+		n = board_console_rx(vm->board, vm->rx, vm->rx_bytes);
+		vm->rx_bytes -= n;
+		memmove(vm->rx, vm->rx + n, vm->rx_bytes);
+	}
 }
 
 /* Everything that is not the guest's next instruction. */
@@ -94,8 +101,7 @@ static void service(struct vcpu *v)
 	if (v->jit)
 		jit_install_finished(v->jit);
 	clock_run_due(vm->clock);
-	if (clock_input_ready(vm->clock))
-		console_input(vm);
+	console_input(vm);
 	if (vm->cfg.idle)
 		vm->cfg.idle(vm->cfg.opaque);
 }
@@ -119,17 +125,21 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
 		return EXIT_POLL;
 	}
-	if (exception_check_interrupts(v))
+	if (exception_check_interrupts(v)) {
 		last = EXIT_EXCEPTION;
+		v->step = false;
+	}
 	vcpu_update_mode(v);
 	if (last == EXIT_BUDGET && v->gs.icount_left > 0)
 		return run_to_deadline(v);
 	if (vm->cfg.icount)
 		clock_begin_slice(vm->clock);
+	if (last == EXIT_SIDE && v->step)
+		return interpret_here(v, 1);
 	if (!v->jit)
 		return run_interpreter(v);
-	if (last == EXIT_HOT)
-		region_request(v);
+	if (last == EXIT_HOT && !region_request(v))
+		return EXIT_EXCEPTION;
 	return run_translated(v, last);
 }
 
@@ -143,6 +153,7 @@ enum vm_end vm_run(struct vm *vm)
 		last = turn(v, last);
 		v->gs.site = 0;
 		v->gs.leave = EXIT_NONE;
+		v->step &= last == EXIT_SIDE;
 		v->stats.exits[last]++;
 	}
 	return (enum vm_end)end;

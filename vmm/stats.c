@@ -11,7 +11,14 @@ struct row {
 	uint64_t value;
 };
 
-#define MAX_ROWS 64
+enum {
+#define GROUP(...)   +1
+#define COUNTER(...) +1
+	NUM_ROWS = 0
+#include "vmm/trace.def"
+#undef COUNTER
+#undef GROUP
+};
 
 static const char *const exit_names[NUM_EXITS] = {
     [EXIT_NONE] = "none",     [EXIT_LINK] = "link",     [EXIT_INDIRECT] = "indirect",
@@ -65,7 +72,7 @@ static void print_names(FILE *out, const char *title, const char *const *names, 
 
 void stats_print(struct vm *vm, FILE *out)
 {
-	struct row rows[MAX_ROWS];
+	struct row rows[NUM_ROWS];
 	unsigned n = collect(vm, rows);
 
 	for (unsigned i = 0; i < n; i++)
@@ -90,7 +97,7 @@ static void json_names(FILE *out, const char *key, const char *const *names, con
 
 void stats_print_json(struct vm *vm, FILE *out)
 {
-	struct row rows[MAX_ROWS];
+	struct row rows[NUM_ROWS];
 	unsigned n = collect(vm, rows);
 	bool first = true;
 

@@ -80,20 +80,13 @@ HELPER_FN(slot_check)
 {
 	struct vcpu *v = vcpu_of(gs);
 	uint64_t pc = gs->pc;
-	uint32_t site = gs->site;
 	struct machine_page *page;
 
-	gs->pc = (uint32_t)(pc + 4);
-	gs->site |= SITE_BD;
-	page = mem_fetch(v, gva(gs->pc));
-	if (!page)
+	page = mem_fetch_try(v, gva((uint32_t)(pc + 4)));
+	if (page && guest_word(v, page, 0) == (uint32_t)a)
 		return 0;
-	gs->pc = pc;
-	gs->site = site;
-	if (guest_word(v, page, 0) == (uint32_t)a)
-		return 0;
-	/* not the slot that this block was made with: make it again */
-	page = mem_fetch(v, gva(pc));
+	/* not the slot that this block was made with, or none (fetch_slot() will raise it): make the block again */
+	page = mem_fetch_try(v, gva(pc));
 	if (page)
 		vcpu_invalidate_code(v, page, (uint32_t)(pc & PAGE_MASK), 4);
 	exception_refund(v);
@@ -103,7 +96,7 @@ HELPER_FN(slot_check)
 
 /* Words to optimised IR, in arena `a`. NULL: an exception was raised. */
 struct ir_block *translate_page(struct vcpu *v, struct machine_page *page, uint64_t pc, uint32_t max_guest,
-				struct arena *a)
+				enum tier tier, struct arena *a)
 {
 	uint32_t words[IR_MAX_GUEST + 1], off = (uint32_t)(pc & PAGE_MASK), n = 0, slot;
 	struct lift_request rq = {
@@ -129,8 +122,9 @@ struct ir_block *translate_page(struct vcpu *v, struct machine_page *page, uint6
 			panic("block at %#llx still wants its delay slot", (unsigned long long)pc);
 	}
 	t1 = now_ns();
-	vm_dump_lifted(v->vm, b, pc);
-	ir_run_passes(b, NULL);
+	vm_dump_lifted(v->vm, b, pc, tier);
+	ir_run_passes(b, vm_dump_passes(v->vm));
+	vm_dump_optimised(v->vm, b, pc, tier);
 	v->stats.ns_lift += t1 - t0;
 	v->stats.ns_passes += now_ns() - t1;
 	return b;
@@ -143,7 +137,7 @@ struct ir_block *translate_lift(struct vcpu *v, uint32_t max_guest)
 	if (!page)
 		return NULL;
 	arena_reset(&v->arena);
-	return translate_page(v, page, v->gs.pc, max_guest, &v->arena);
+	return translate_page(v, page, v->gs.pc, max_guest, TIER_INTERP, &v->arena);
 }
 
 static struct translation *compile(struct vcpu *v, struct machine_page *page, struct code_page *cp, bool tier1,
@@ -152,12 +146,18 @@ static struct translation *compile(struct vcpu *v, struct machine_page *page, st
 	struct translation *t;
 
 	arena_reset(&v->arena);
-	*lifted = translate_page(v, page, v->gs.pc, 0, &v->arena);
+	*lifted = translate_page(v, page, v->gs.pc, 0, tier1 ? TIER_1 : TIER_2, &v->arena);
 	if (!*lifted)
 		return NULL;
 	mem_protect_code(v, page);
-	t = tier1 ? jit_compile_tier1(v->jit, cp, *lifted) : region_compile_now(v, cp, *lifted);
-	vm_dump_translation(v->vm, t, *lifted, v->gs.pc);
+	if (tier1) {
+		t = jit_compile_tier1(v->jit, cp, *lifted);
+		vm_dump_tier1(v->vm, t);
+		return t;
+	}
+	t = region_compile_now(v, cp, *lifted);
+	/* the JIT took the other */
+	*lifted = t ? NULL : translate_page(v, page, v->gs.pc, 0, TIER_INTERP, &v->arena);
 	return t;
 }
 

@@ -18,6 +18,7 @@ static int vcpu_open(struct vcpu *v)
 	    .tier2 = cfg->tier2,
 	    .icount = cfg->icount,
 	    .count_insns = cfg->count_insns,
+	    .keep_ir = cfg->keep_ir,
 	    .code_bytes = cfg->code_bytes,
 	    .hot_threshold = cfg->hot_threshold,
 	    .sync_tier2 = cfg->tier2 && !cfg->tier1,
@@ -85,10 +86,11 @@ void vcpu_reset(struct vcpu *v)
 	gs->cp0[CP0_Config3] = v->model->config3;
 	guest_tlb_reset(&v->tlb, v->model->tlb_entries);
 	l2tlb_reset(v->l2tlb);
+	v->random = v->tlb.n - 1;
 	v->random_state = 0x2545f491u;
 	v->count_base = 0;
-	v->irq_lines = 0;
 	v->idle = false;
+	v->step = false;
 	gs->fcr31 = 0;
 	gs->fcr0 = v->model->fir;
 	gs->llbit = 0;
@@ -139,7 +141,13 @@ bool vcpu_invalidate_code(struct vcpu *v, struct machine_page *page, uint32_t of
 	return hit;
 }
 
+bool vcpu_code_at(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes)
+{
+	return interp_cache_has(v->interp, page, off, bytes) ||
+	       (page->code && jit_page_has_code(page->code, off, bytes));
+}
+
 bool vcpu_page_has_code(struct vcpu *v, struct machine_page *page)
 {
-	return interp_cache_has(v->interp, page) || (page->code && jit_page_has_code(page->code, 0, PAGE_BYTES));
+	return vcpu_code_at(v, page, 0, PAGE_BYTES);
 }

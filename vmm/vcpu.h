@@ -30,15 +30,15 @@ struct vcpu {
 	struct l2tlb *l2tlb;
 	struct arena arena; /* scratch of the translation in progress */
 
-	/* Interrupt pins 2..7 as devices drive them (Cause.IP[7:2]); timer is IP7. vCPU thread. */
-	uint32_t irq_lines;
 	bool idle; /* executed WAIT, no interrupt since */
+	bool step; /* the instruction at gs->pc is to be executed alone (mem.c: step_alone) */
 
 	/* Count/Compare: Count = virtual time * count_hz + count_base (vmm/clock.h). */
 	uint64_t count_hz;
 	uint32_t count_base;
-	bool timer_pending;
-	uint32_t random_state;
+
+	uint32_t random;       /* Random: where the next TLBWR goes, if Wired lets it */
+	uint32_t random_state; /* of the generator behind it */
 
 	uint64_t insns_refunded;             /* counted at a block head, not executed because of an exception */
 	struct page_cache_entry *page_cache; /* host page -> machine page, of recent fetches (mem.c) */

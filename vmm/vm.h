@@ -7,8 +7,9 @@
 #include "vmm/clock.h"
 #include "vmm/vcpu.h"
 
-struct console;
 struct vm_dump;
+
+#define VM_RX_BYTES 4096
 
 enum vm_end {
 	VM_RUNS = 0,
@@ -25,6 +26,7 @@ struct vm_config {
 	bool big_endian;
 	bool icount;
 	bool count_insns; /* --stats */
+	bool keep_ir;     /* --dump h: show it beside the host code */
 	bool tier1, tier2;
 	uint64_t code_bytes;    /* limit of translated code */
 	uint32_t hot_threshold; /* 0: default */
@@ -45,6 +47,10 @@ struct vm {
 	struct vcpu *vcpu;
 	struct vm_dump *dump; /* --dump, or NULL */
 	int end;              /* enum vm_end; any thread may set it, then clock_kick() */
+
+	/* Console input that the guest's UART had no room for yet.  Read ahead, so that the monitor's keys are seen. */
+	uint8_t rx[VM_RX_BYTES];
+	size_t rx_bytes;
 };
 
 /* 0 or -errno. Nothing of the guest runs. */
@@ -71,6 +77,7 @@ void vcpu_update_mode(struct vcpu *v);
 /* Translations (and lifted blocks of the interpreter) that cover bytes of a page. */
 bool vcpu_invalidate_code(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes);
 bool vcpu_page_has_code(struct vcpu *v, struct machine_page *page);
+bool vcpu_code_at(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes);
 /* A device drives CPU pin n (2..7). */
 void vcpu_set_irq(void *vcpu, unsigned pin, bool level);
 
@@ -97,6 +104,8 @@ void mem_free(struct vcpu *v);
  * Cost: a probe of the L2TLB's exec tag when that hits.
  */
 struct machine_page *mem_fetch(struct vcpu *v, struct gva pc);
+/* The same without raising anything. */
+struct machine_page *mem_fetch_try(struct vcpu *v, struct gva pc);
 /* True if va is in an unmapped segment in the current mode (MODE_ABS code). */
 bool mem_unmapped(const struct vcpu *v, struct gva va);
 /* The page is about to hold translations: take write tags away. */
@@ -136,14 +145,17 @@ uint32_t cp0_count(struct vcpu *v);
 struct translation *translate(struct vcpu *v, struct ir_block **lifted, bool after_side_exit);
 /* Lift the block at gs->pc, at most max_guest instructions (0: no limit); NULL: exception. Lives until the next call. */
 struct ir_block *translate_lift(struct vcpu *v, uint32_t max_guest);
-/* Lift and optimise the block at pc of a page, in arena a. NULL: the fetch of its delay slot raised an exception. */
+/*
+ * Lift and optimise the block at pc of a page, in arena a. NULL: the fetch of its delay slot raised an exception.
+ * tier: who gets it, for dumps.
+ */
 struct ir_block *translate_page(struct vcpu *v, struct machine_page *page, uint64_t pc, uint32_t max_guest,
-				struct arena *a);
+				enum tier tier, struct arena *a);
 
 /* ---- region.c ---- */
-/* Ask for tier 2 of the block at gs->pc and what it reaches. */
-void region_request(struct vcpu *v);
-/* --tiers=2: compile one block with LLVM now. Takes v->arena with it. NULL: refused, interpret it. */
+/* Ask for tier 2 of the block at gs->pc and what it reaches. False: an exception was raised instead. */
+bool region_request(struct vcpu *v);
+/* --tiers=2: compile one block with LLVM now. Takes v->arena, and b with it. NULL: refused, interpret it. */
 struct translation *region_compile_now(struct vcpu *v, struct code_page *cp, struct ir_block *b);
 
 /* ---- interp_cache.c: lifted blocks of --tiers=interp ---- */
@@ -153,6 +165,7 @@ void interp_cache_free(struct interp_cache *c);
 /* The block at gs->pc, lifted if need be; NULL: exception. */
 const struct ir_block *interp_cache_get(struct interp_cache *c, struct vcpu *v);
 bool interp_cache_invalidate(struct interp_cache *c, struct machine_page *page, uint32_t off, uint32_t bytes);
-bool interp_cache_has(const struct interp_cache *c, const struct machine_page *page);
+/* Is there a block that covers some of these bytes? */
+bool interp_cache_has(const struct interp_cache *c, const struct machine_page *page, uint32_t off, uint32_t bytes);
 
 #endif

@@ -53,7 +53,8 @@ Test(jit_dump, tier1)
 
 Test(jit_dump, tier2)
 {
-	static const char *const wanted[] = {"define", "ghccc", "tier 2, page+0x100", "cmp ", NULL};
+	static const char *const wanted[] = {
+	    "define", "ghccc", "tier 2, page+0x100", "page+00000100: 25080001", "= load32 0x0, %", "cmp ", NULL};
 	struct arena a = {NULL};
 	struct ir_block *b = block(&a);
 	struct room r;
@@ -64,7 +65,7 @@ Test(jit_dump, tier2)
 	room_open(&r, (struct jit_config){0});
 	used = r.jit->mem.code_used;
 	data = r.jit->mem.data_used;
-	cr_assert_eq(jit_dump_tier2(r.jit, &b, 1, true, true, true, out), 0);
+	cr_assert_eq(jit_dump_tier2(r.jit, &b, 1, &(struct jit_dump){out, out, out, NULL, NULL, NULL}), 0);
 	fclose(out);
 	expect_text(text, wanted);
 	cr_assert(r.jit->mem.code_used == used && r.jit->mem.data_used == data, "the room was not given back");

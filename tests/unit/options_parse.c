@@ -2,6 +2,7 @@
 /* The command line: what is accepted gives the documented values, what is refused names the option. */
 #include "frontend/cp0.h"
 #include "ir/mode.h"
+#include "jit/jit.h"
 #include "numa/numa.h"
 #include "vmm/options.h"
 
@@ -11,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_ARGS 24
+#define MAX_ARGS 32
 
 /* getopt_long permutes nothing here, but takes char **. */
 struct args {
@@ -94,9 +95,10 @@ Test(options, run_defaults)
 	cr_assert_eq(o.mem_bytes, 256ull << 20);
 	cr_assert_str_eq(o.cpu->name, CPU_DEFAULT);
 	cr_assert(o.tier1 && o.tier2 && !o.icount && !o.stats && !o.no_reboot && !o.dump);
-	cr_assert_eq(o.dump_mode, -1);
-	cr_assert_eq(o.dump_pc_low, 0);
-	cr_assert_eq(o.dump_pc_high, UINT32_MAX);
+	cr_assert_eq(o.dump_filter.mode, -1);
+	cr_assert(o.dump_filter.tier == -1 && !o.dump_filter.symbol && !o.symbols);
+	cr_assert_eq(o.dump_filter.pc_low, 0);
+	cr_assert_eq(o.dump_filter.pc_high, UINT32_MAX);
 }
 
 Test(options, run_all)
@@ -104,11 +106,13 @@ Test(options, run_all)
 	struct options_error err;
 	struct run_options o;
 
-	cr_assert_eq(run("run --kernel=@x --kernel @ --initrd @ --append a=b --mem 64M --cpu 24Kf --icount --tiers 1 "
-			 "--stats=f.json --dump gh --dump-filter pc=80001000-80001fff,mode=user --jit-mem 32 "
-			 "--no-reboot",
-			 &o, &err),
-		     0, "%s", err.text);
+	cr_assert_eq(
+	    run("run --kernel=@x --kernel @ --initrd @ --append a=b --mem 64M --cpu 24Kf --icount --tiers 1 "
+		"--stats=f.json --dump gh --dump-filter pc=80001000-80001fff,mode=user,tier=1,sym=do_it --symbols @ "
+		"--jit-mem 32 "
+		"--no-reboot",
+		&o, &err),
+	    0, "%s", err.text);
 	cr_assert_str_eq(o.initrd, "/proc/self/exe");
 	cr_assert_str_eq(o.append, "a=b");
 	cr_assert_eq(o.mem_bytes, 64ull << 20);
@@ -116,14 +120,19 @@ Test(options, run_all)
 	cr_assert(o.icount && o.tier1 && !o.tier2 && o.stats && o.no_reboot);
 	cr_assert_str_eq(o.stats_file, "f.json");
 	cr_assert_str_eq(o.dump, "gh");
-	cr_assert_eq(o.dump_pc_low, 0x80001000);
-	cr_assert_eq(o.dump_pc_high, 0x80001fff);
-	cr_assert_eq(o.dump_mode, MODE_USER);
+	cr_assert_eq(o.dump_filter.pc_low, 0x80001000);
+	cr_assert_eq(o.dump_filter.pc_high, 0x80001fff);
+	cr_assert_eq(o.dump_filter.mode, MODE_USER);
+	cr_assert_eq(o.dump_filter.tier, TIER_1);
+	cr_assert(o.dump_filter.symbol_len == 5 && strncmp(o.dump_filter.symbol, "do_it", 5) == 0);
+	cr_assert_str_eq(o.symbols, "/proc/self/exe");
 	cr_assert_eq(o.jit_bytes, 32ull << 20);
 	cr_assert_eq(run("run --kernel @ --stats --tiers interp --dump-filter mode=kernel,pc=0x10 --dump i", &o, &err),
 		     0);
 	cr_assert(o.stats && !o.stats_file && !o.tier1 && !o.tier2);
-	cr_assert(o.dump_pc_low == 0x10 && o.dump_pc_high == 0x10 && o.dump_mode == MODE_KERNEL);
+	cr_assert(o.dump_filter.pc_low == 0x10 && o.dump_filter.pc_high == 0x10 && o.dump_filter.mode == MODE_KERNEL);
+	cr_assert_eq(run("run --kernel @ --tiers interp --dump grfdo --dump-filter tier=interp", &o, &err), 0);
+	cr_assert_eq(o.dump_filter.tier, TIER_INTERP);
 	cr_assert_eq(run("run --kernel @ --tiers 2", &o, &err), 0);
 	cr_assert(!o.tier1 && o.tier2);
 }
@@ -149,7 +158,14 @@ Test(options, run_refused)
 	    {"run --kernel @ --tiers 21", "--tiers 21"},
 	    {"run --kernel @ --stats=", "--stats="},
 	    {"run --kernel @ --dump z", "'z'"},
-	    {"run --kernel @ --dump r", "'r'"},
+	    {"run --kernel @ --symbols @", "needs --dump"},
+	    {"run --kernel @ --dump g --symbols /nonexistent/s", "--symbols /nonexistent/s: No such file"},
+	    {"run --kernel @ --dump g --dump-filter tier=3", "tier=3"},
+	    {"run --kernel @ --dump g --dump-filter tier=", "tier="},
+	    {"run --kernel @ --dump g --tiers 1 --dump-filter tier=2", "tier=2: --tiers left it out"},
+	    {"run --kernel @ --dump g --tiers 2 --dump-filter tier=1", "tier=1: --tiers left it out"},
+	    {"run --kernel @ --dump g --dump-filter sym=", "sym="},
+	    {"run --kernel @ --dump g --dump-filter pc=1,pc=2", "pc= is there already"},
 	    {"run --kernel @ --tiers 1 --dump L", "need tier 2"},
 	    {"run --kernel @ --dump=", "--dump"},
 	    {"run --kernel @ --tiers interp --dump h", "--dump h"},
@@ -199,15 +215,55 @@ Test(options, dump_words)
 	cr_assert_eq(dump("dump --words 24020001,0x03e00008 --be 00000000", &d, &err), 0, "%s", err.text);
 	cr_assert_eq(d.n_words, 3);
 	cr_assert(d.words[0] == 0x24020001 && d.words[1] == 0x03e00008 && d.words[2] == 0);
-	cr_assert(d.big_endian && !d.user && d.tier == 1 && d.n_addrs == 0);
+	cr_assert(d.big_endian && !d.user && d.tier == 1 && d.n_at == 0 && !d.json && !d.words_from_stdin);
 	cr_assert_str_eq(d.stages, DUMP_LETTERS_TIER1);
 	cr_assert_eq(dump("dump --words 1 2 --stage g 3 --at 80100000", &d, &err), 0, "%s", err.text);
-	cr_assert(d.n_words == 3 && d.words[1] == 2 && d.words[2] == 3 && d.addrs[0] == 0x80100000);
+	cr_assert(d.n_words == 3 && d.words[1] == 2 && d.words[2] == 3 && d.n_at == 1 && d.at[0].address == 0x80100000);
 	cr_assert_str_eq(d.stages, "g");
 	cr_assert_eq(dump("dump --kernel @ --at 80100000,80100010 --tier 2 --mode user --stage lLh", &d, &err), 0, "%s",
 		     err.text);
-	cr_assert(d.n_addrs == 2 && d.addrs[1] == 0x80100010 && d.user && d.tier == 2);
+	cr_assert(d.n_at == 2 && d.at[1].is_number && d.at[1].address == 0x80100010 && d.user && d.tier == 2);
 	cr_assert_str_eq(d.stages, "lLh");
+	cr_assert_eq(dump("dump --kernel @ --at add,memcpy+10 --json --symbols @", &d, &err), 0, "%s", err.text);
+	cr_assert(d.n_at == 2 && d.at[0].is_number && d.at[0].address == 0xadd && !d.at[1].is_number && d.json);
+	cr_assert(d.at[1].len == 9 && strncmp(d.at[1].text, "memcpy+10", 9) == 0);
+	cr_assert_eq(dump("dump --words - --stage irfd", &d, &err), 0, "%s", err.text);
+	cr_assert(d.words_from_stdin && d.n_words == 0);
+}
+
+static int read_words(const char *text, size_t bytes, struct dump_options *d, struct options_error *err)
+{
+	FILE *f = fmemopen((void *)(uintptr_t)text, bytes, "r");
+	int r;
+
+	memset(d, 0, sizeof(*d));
+	r = options_read_words(f, d, err);
+	fclose(f);
+	return r;
+}
+
+Test(options, words_from_stream)
+{
+	static const char good[] = " 24020001,0x03e00008\n\t0 ,\nffffffff", nul[] = "24020001\0z";
+	struct options_error err;
+	struct dump_options d;
+	char many[2 * DUMP_MAX_WORDS + 3];
+
+	cr_assert_eq(read_words(good, strlen(good), &d, &err), 0, "%s", err.text);
+	cr_assert(d.n_words == 4 && d.words[0] == 0x24020001 && d.words[1] == 0x03e00008);
+	cr_assert(d.words[2] == 0 && d.words[3] == 0xffffffff);
+	cr_assert_eq(read_words("\n", 1, &d, &err), -EINVAL);
+	cr_assert(strstr(err.text, "no words"));
+	cr_assert_eq(read_words("1 lw 2", 6, &d, &err), -EINVAL);
+	cr_assert(strstr(err.text, "'lw'"), "%s", err.text);
+	cr_assert_eq(read_words(nul, sizeof(nul) - 1, &d, &err), -EINVAL);
+	cr_assert_eq(read_words("0000000000000000000000000000000000000001", 40, &d, &err), -EINVAL);
+	for (size_t i = 0; i < sizeof(many); i += 2)
+		memcpy(many + i, "1 ", i + 2 > sizeof(many) ? 1 : 2);
+	cr_assert_eq(read_words(many, (size_t)2 * DUMP_MAX_WORDS, &d, &err), 0, "%s", err.text);
+	cr_assert_eq(d.n_words, DUMP_MAX_WORDS);
+	cr_assert_eq(read_words(many, sizeof(many), &d, &err), -EINVAL);
+	cr_assert(strstr(err.text, "more than 1024"), "%s", err.text);
 }
 
 Test(options, dump_refused)
@@ -220,7 +276,12 @@ Test(options, dump_refused)
 	    {"dump --kernel @ --at 80000000 --words 0", "--words"},
 	    {"dump --kernel @ --at 80000000 --be", "--be"},
 	    {"dump --kernel @ --at 80000002", "multiple of 4"},
-	    {"dump --kernel @ --at main", "--at main"},
+	    {"dump --kernel @ --at 80zz", "--at 80zz"},
+	    {"dump --kernel @ --at main,,x", "--at"},
+	    {"dump --words 0 --at main", "--at main"},
+	    {"dump --words 0 --symbols /nonexistent/s", "--symbols /nonexistent/s: No such file"},
+	    {"dump --words - 1", "--words -"},
+	    {"dump --kernel @ --at 0 --words -", "--words"},
 	    {"dump --words 0 --at 0,4", "--at"},
 	    {"dump --words 123456789", "123456789"},
 	    {"dump --words 0,,1", "--words"},
