@@ -26,35 +26,35 @@ extern const unsigned cp0_num_regs;
 const struct cp0_reg *cp0_reg(unsigned reg, unsigned sel);
 
 /* Status */
-#define ST_IE (1u << 0)
-#define ST_EXL (1u << 1)
-#define ST_ERL (1u << 2)
-#define ST_KSU (3u << 3)
+#define ST_IE        (1u << 0)
+#define ST_EXL       (1u << 1)
+#define ST_ERL       (1u << 2)
+#define ST_KSU       (3u << 3)
 #define ST_KSU_SHIFT 3
-#define ST_IM (0xffu << 8)
-#define ST_NMI (1u << 19)
-#define ST_SR (1u << 20)
-#define ST_BEV (1u << 22)
-#define ST_RE (1u << 25)
-#define ST_FR (1u << 26)
-#define ST_CU0 (1u << 28)
-#define ST_CU1 (1u << 29)
+#define ST_IM        (0xffu << 8)
+#define ST_NMI       (1u << 19)
+#define ST_SR        (1u << 20)
+#define ST_BEV       (1u << 22)
+#define ST_RE        (1u << 25)
+#define ST_FR        (1u << 26)
+#define ST_CU0       (1u << 28)
+#define ST_CU1       (1u << 29)
 /* Cause */
 #define CA_EXC_SHIFT 2
-#define CA_EXC (0x1fu << 2)
-#define CA_IP (0xffu << 8)
-#define CA_WP (1u << 22)
-#define CA_IV (1u << 23)
-#define CA_DC (1u << 27)
-#define CA_CE_SHIFT 28
-#define CA_CE (3u << 28)
-#define CA_TI (1u << 30)
-#define CA_BD (1u << 31)
+#define CA_EXC       (0x1fu << 2)
+#define CA_IP        (0xffu << 8)
+#define CA_WP        (1u << 22)
+#define CA_IV        (1u << 23)
+#define CA_DC        (1u << 27)
+#define CA_CE_SHIFT  28
+#define CA_CE        (3u << 28)
+#define CA_TI        (1u << 30)
+#define CA_BD        (1u << 31)
 /* Config1 */
 #define C1_WR (1u << 3)
 /* Config3 */
 #define C3_VINT (1u << 5)
-#define C3_RXI (1u << 12)
+#define C3_RXI  (1u << 12)
 #define C3_ULRI (1u << 13)
 /* PageGrain */
 #define PG_IEC (1u << 27)

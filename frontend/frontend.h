@@ -15,9 +15,9 @@ enum isa { ISA_MIPS32R1 = 1, ISA_MIPS32R2 = 2, ISA_FPU = 4 };
 enum insn_flags {
 	INSN_BRANCH = 1,     /* has a delay slot */
 	INSN_LIKELY = 2,     /* and nullifies it when not taken */
-	INSN_PRIV = 4,	     /* coprocessor 0: CpU in user mode without CU0 */
-	INSN_CP1 = 8,	     /* CpU unless CU1 */
-	INSN_ENDS = 16,	     /* last instruction of its block */
+	INSN_PRIV = 4,       /* coprocessor 0: CpU in user mode without CU0 */
+	INSN_CP1 = 8,        /* CpU unless CU1 */
+	INSN_ENDS = 16,      /* last instruction of its block */
 	INSN_FR_PAIR = 32,   /* FR=0: odd FPR numbers are reserved (UNPREDICTABLE; RI here) */
 	INSN_ORACLE_NO = 64, /* excluded from the oracle; the row says why */
 };
@@ -36,9 +36,9 @@ const struct insn *frontend_decode(struct frontend *f, uint32_t word);
 void frontend_disasm(struct frontend *f, uint64_t pc, uint32_t word, char *out, size_t out_bytes);
 
 struct lift_request {
-	uint32_t mode;	       /* enum ir_mode */
+	uint32_t mode;         /* enum ir_mode */
 	uint64_t abs_page;     /* MODE_ABS: gva of the page; else 0 */
-	uint32_t off;	       /* first instruction, offset into its page */
+	uint32_t off;          /* first instruction, offset into its page */
 	const uint32_t *words; /* guest words from off on, in host order */
 	uint32_t n_words;      /* up to the end of the page (a block never runs past it) ... */
 	const uint32_t *slot;  /* ... except for the delay slot of a branch in the last word: its word in the
@@ -57,6 +57,7 @@ enum lift_status {
  * A branch in the last word is a block of its own with its slot: the instructions before it form a block that ends
  * by falling through to it, so only one-branch blocks straddle pages.
  */
-enum lift_status frontend_lift(struct frontend *f, struct arena *a, const struct lift_request *rq, struct ir_block **out);
+enum lift_status frontend_lift(struct frontend *f, struct arena *a, const struct lift_request *rq,
+			       struct ir_block **out);
 
 #endif

@@ -19,8 +19,8 @@ struct guest_state;
 /* A runtime call.  All helpers share one signature; helpers.def says which arguments each row uses. */
 typedef uint64_t helper_fn(struct guest_state *gs, uint64_t a, uint64_t b, uint64_t c);
 
-#define REG_HI 32 /* GETREG/SETREG numbers of HI and LO */
-#define REG_LO 33
+#define REG_HI   32 /* GETREG/SETREG numbers of HI and LO */
+#define REG_LO   33
 #define NUM_REGS 34
 
 /* Index into guest_state.cp0: register * 8 + select. */
@@ -53,21 +53,21 @@ enum mips_exc {
 /* Why generated code (or the interpreter) came back to the dispatch loop. gs->pc is set in every case. */
 enum exit_reason {
 	EXIT_NONE = 0,
-	EXIT_LINK,	/* direct successor not linked yet; gs->link names the site */
-	EXIT_INDIRECT,	/* indirect jump (or checked entry) missed its caches */
-	EXIT_POLL,	/* gs->poll was set */
-	EXIT_BUDGET,	/* --icount: the block at gs->pc has more instructions than gs->icount_left */
+	EXIT_LINK,      /* direct successor not linked yet; gs->link names the site */
+	EXIT_INDIRECT,  /* indirect jump (or checked entry) missed its caches */
+	EXIT_POLL,      /* gs->poll was set */
+	EXIT_BUDGET,    /* --icount: the block at gs->pc has more instructions than gs->icount_left */
 	EXIT_EXCEPTION, /* a guest exception was delivered; gs->pc is its vector */
-	EXIT_PC_SET,	/* a helper set gs->pc (ERET, WAIT, a mode change) */
-	EXIT_HOT,	/* the block at gs->pc reached its tier 2 threshold */
-	EXIT_SIDE,	/* tier 2 gave up before the instruction at gs->pc (L2TLB miss, slow FP, ...) */
-	EXIT_SMC,	/* a store hit translated code of this page; gs->pc is the next instruction */
+	EXIT_PC_SET,    /* a helper set gs->pc (ERET, WAIT, a mode change) */
+	EXIT_HOT,       /* the block at gs->pc reached its tier 2 threshold */
+	EXIT_SIDE,      /* tier 2 gave up before the instruction at gs->pc (L2TLB miss, slow FP, ...) */
+	EXIT_SMC,       /* a store hit translated code of this page; gs->pc is the next instruction */
 	NUM_EXITS
 };
 
 /* gs->site, written before any call of a helper with HF_SITE and on every memory slow path. */
-#define SITE_BD 1u		   /* the instruction is in a delay slot */
-#define SITE(bd, left) ((uint32_t)(left) << 1 | ((bd) ? SITE_BD : 0u))
+#define SITE_BD         1u /* the instruction is in a delay slot */
+#define SITE(bd, left)  ((uint32_t)(left) << 1 | ((bd) ? SITE_BD : 0u))
 #define SITE_LEFT(site) ((site) >> 1) /* guest instructions of the block not executed yet, this one included */
 
 struct guest_state {
@@ -80,36 +80,36 @@ struct guest_state {
 	uint64_t fpr[32];
 	uint32_t fcr31; /* FCSR */
 
-	uint32_t mode;	  /* enum ir_mode bits in force (ir/mode.h); part of every translation's key */
-	uint64_t pc;	  /* gva; current outside generated code, and at HF_SITE calls */
+	uint32_t mode;    /* enum ir_mode bits in force (ir/mode.h); part of every translation's key */
+	uint64_t pc;      /* gva; current outside generated code, and at HF_SITE calls */
 	uint64_t pc_page; /* gva of the page that mapped (not MODE_ABS) code runs in */
 
 	/* Polling and time. */
-	int32_t poll;	     /* atomic; non-zero: leave at the next poll point. Any thread may set it */
-	uint32_t leave;	     /* enum exit_reason, set by a helper with HF_RAISES or a memory slow path */
+	int32_t poll;        /* atomic; non-zero: leave at the next poll point. Any thread may set it */
+	uint32_t leave;      /* enum exit_reason, set by a helper with HF_RAISES or a memory slow path */
 	int64_t icount_left; /* --icount: guest instructions until the next deadline */
-	uint32_t site;	     /* SITE() of the instruction that made the call */
-	uint32_t llbit;	     /* LL/SC */
+	uint32_t site;       /* SITE() of the instruction that made the call */
+	uint32_t llbit;      /* LL/SC */
 	uint64_t lladdr;     /* physical address of the linked word */
 	uint64_t llval;
 	uint64_t insns[4]; /* --stats: guest instructions executed, by enum tier of jit.h; [0] interpreter */
 	uint64_t probes;   /* --stats: inlined L2TLB probes (LOADs and STOREs executed by tiers 1 and 2) */
 
 	struct l2tlb_entry *l2tlb; /* base of the table in force; pinned too */
-	struct jit_link *link;	   /* EXIT_LINK: the site that wants to be linked */
+	struct jit_link *link;     /* EXIT_LINK: the site that wants to be linked */
 	helper_fn *const *helpers; /* [NUM_HELPERS], filled in by vmm/ */
-	void *exit_stub;	   /* host address that generated code jumps to in order to leave */
-	void *jump_cache;	   /* struct jit_jump_cache, see jit/ */
+	void *exit_stub;           /* host address that generated code jumps to in order to leave */
+	void *jump_cache;          /* struct jit_jump_cache, see jit/ */
 	uint64_t ret_ring_top;
 	void *ret_ring;
-	uint64_t host_sp;   /* jit/: stack pointer of the entry trampoline */
+	uint64_t host_sp;    /* jit/: stack pointer of the entry trampoline */
 	uint64_t scratch[8]; /* jit/: spill slots of stubs */
-	uint32_t fcr0;	     /* FIR; constant, cpu_model.fir (vmm/ sets it at reset) */
+	uint32_t fcr0;       /* FIR; constant, cpu_model.fir (vmm/ sets it at reset) */
 
 	uint64_t cp0[32 * 8]; /* by CP0_INDEX; which are live and writable is cp0.def's business */
 };
 
-#define GS_REG(r) (offsetof(struct guest_state, reg) + 8u * (r))
+#define GS_REG(r)        (offsetof(struct guest_state, reg) + 8u * (r))
 #define GS_CP0(reg, sel) (offsetof(struct guest_state, cp0) + 8u * CP0_INDEX(reg, sel))
 
 #endif

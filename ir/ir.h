@@ -62,15 +62,15 @@ enum ir_mem_flags {
 	MEM_SIGN = 1u << 2,   /* META only: sign-extend to 32 bits */
 };
 #define MEM_META(size_log2, flags) ((uint32_t)(size_log2) << 8 | (uint32_t)(flags))
-#define META_SIZE(meta) (1u << ((meta) >> 8))
+#define META_SIZE(meta)            (1u << ((meta) >> 8))
 
 typedef uint16_t ir_ref;
 #define IR_NONE 0xffffu
 
 struct ir_ins {
-	uint8_t op;	   /* enum ir_op */
-	uint8_t dead;	   /* removed by a pass; executors and printer skip it */
-	ir_ref arg[3];	   /* values; IR_NONE where the op has none */
+	uint8_t op;    /* enum ir_op */
+	uint8_t dead;  /* removed by a pass; executors and printer skip it */
+	ir_ref arg[3]; /* values; IR_NONE where the op has none */
 	int64_t imm;
 };
 
@@ -109,13 +109,13 @@ struct ir_guest_insn {
 	bool bd;       /* in a delay slot */
 };
 
-#define IR_MAX_GUEST 64	 /* guest instructions per block */
-#define IR_MAX_INS 4096	 /* IR instructions per block */
+#define IR_MAX_GUEST 64   /* guest instructions per block */
+#define IR_MAX_INS   4096 /* IR instructions per block */
 #define IR_MAX_EXITS 4
 
 struct ir_block {
 	struct arena *arena;
-	uint32_t mode;	   /* enum ir_mode */
+	uint32_t mode;     /* enum ir_mode */
 	uint64_t abs_page; /* MODE_ABS: gva of the page; else 0 */
 	uint32_t n_guest, n_ins, cap_ins, n_exits;
 	struct ir_guest_insn guest[IR_MAX_GUEST + 1];
@@ -125,7 +125,10 @@ struct ir_block {
 };
 
 /* Offset into the page of the block's first instruction. */
-static inline uint32_t ir_block_off(const struct ir_block *b) { return (uint32_t)b->guest[0].off; }
+static inline uint32_t ir_block_off(const struct ir_block *b)
+{
+	return (uint32_t)b->guest[0].off;
+}
 /* gva of a guest instruction / a target, given the page that the block runs in. */
 uint64_t ir_insn_pc(const struct ir_block *b, uint32_t insn, uint64_t pc_page);
 uint64_t ir_target_pc(const struct ir_block *b, struct ir_target t, uint64_t pc_page);
@@ -136,9 +139,18 @@ ir_ref ir_emit(struct ir_block *b, enum ir_op op, ir_ref a0, ir_ref a1, ir_ref a
 ir_ref ir_call(struct ir_block *b, enum ir_helper h, ir_ref a0, ir_ref a1, ir_ref a2);
 /* Type of a value: the op's result, or the helper's for CALL. */
 enum ir_type ir_type_of(const struct ir_block *b, ir_ref v);
-static inline ir_ref ir_const(struct ir_block *b, uint32_t v) { return ir_emit(b, IR_CONST, IR_NONE, IR_NONE, IR_NONE, v); }
-static inline ir_ref ir_op1(struct ir_block *b, enum ir_op op, ir_ref x) { return ir_emit(b, op, x, IR_NONE, IR_NONE, 0); }
-static inline ir_ref ir_op2(struct ir_block *b, enum ir_op op, ir_ref x, ir_ref y) { return ir_emit(b, op, x, y, IR_NONE, 0); }
+static inline ir_ref ir_const(struct ir_block *b, uint32_t v)
+{
+	return ir_emit(b, IR_CONST, IR_NONE, IR_NONE, IR_NONE, v);
+}
+static inline ir_ref ir_op1(struct ir_block *b, enum ir_op op, ir_ref x)
+{
+	return ir_emit(b, op, x, IR_NONE, IR_NONE, 0);
+}
+static inline ir_ref ir_op2(struct ir_block *b, enum ir_op op, ir_ref x, ir_ref y)
+{
+	return ir_emit(b, op, x, y, IR_NONE, 0);
+}
 /* GPR 0 reads as constant 0 and is never written. */
 ir_ref ir_getreg(struct ir_block *b, unsigned reg);
 void ir_setreg(struct ir_block *b, unsigned reg, ir_ref v);

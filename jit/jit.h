@@ -19,13 +19,13 @@ enum tier { TIER_INTERP = 0, TIER_1 = 1, TIER_2 = 2 };
 
 struct jit_config {
 	bool tier1, tier2;
-	bool icount;		     /* emit exact budget checks */
-	bool count_insns;	     /* --stats: emit per-tier instruction counters */
-	uint64_t code_bytes;	     /* limit of code memory; full: everything is dropped */
-	uint32_t hot_threshold;	     /* executions of a block before tier 2 is asked for; 0: default */
-	bool sync_tier2;	     /* compile tier 2 on the vCPU thread, at first execution (--tiers=2) */
-	bool keep_ir;		     /* keep IR for dumps: jit_dump_host interleaves it */
-	helper_fn *const *helpers;   /* [NUM_HELPERS] */
+	bool icount;               /* emit exact budget checks */
+	bool count_insns;          /* --stats: emit per-tier instruction counters */
+	uint64_t code_bytes;       /* limit of code memory; full: everything is dropped */
+	uint32_t hot_threshold;    /* executions of a block before tier 2 is asked for; 0: default */
+	bool sync_tier2;           /* compile tier 2 on the vCPU thread, at first execution (--tiers=2) */
+	bool keep_ir;              /* keep IR for dumps: jit_dump_host interleaves it */
+	helper_fn *const *helpers; /* [NUM_HELPERS] */
 	struct guest_state *gs;
 };
 
@@ -100,8 +100,8 @@ const struct jit_stats *jit_stats(const struct jit *j);
 /* Where the parts of a dump go; NULL: not wanted.  Several may be the same stream. */
 struct jit_dump {
 	FILE *before, *after; /* tier 2: the LLVM module around its passes */
-	FILE *host;	      /* disassembly, guest instructions and IR between the lines */
-	FILE *bytes;	      /* the same code as hexadecimal digits, without a newline */
+	FILE *host;           /* disassembly, guest instructions and IR between the lines */
+	FILE *bytes;          /* the same code as hexadecimal digits, without a newline */
 	/* Name of a guest address of unmapped code, "" for none; may be NULL. */
 	void (*name)(void *ctx, uint64_t pc, char *out, size_t out_bytes);
 	void *ctx;

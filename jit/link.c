@@ -115,6 +115,5 @@ void jit_cache_jump(struct jit *j, uint64_t pc, struct translation *to)
 		return;
 	if (is_abs(to) && pc != to->abs_page + to->off)
 		return;
-	j->jump_cache->e[jump_cache_index(pc)] =
-	    (struct jump_cache_entry){JUMP_KEY(pc, to->mode), to->entry};
+	j->jump_cache->e[jump_cache_index(pc)] = (struct jump_cache_entry){JUMP_KEY(pc, to->mode), to->entry};
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "exc_cases.h"
+#include "tests/guest/exc_cases.h"
 
-#include "words.h"
+#include "tests/guest/words.h"
 
 /*
  * Not here, because QEMU 7.2 does not do what the manual says, or the two differ where the manual leaves a choice:

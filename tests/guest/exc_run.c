@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "exc_run.h"
+#include "tests/guest/exc_run.h"
 
-#include "words.h"
+#include "tests/guest/words.h"
 
 #define MID   (CODE_VA + 0x804)
 #define FIRST (CODE_VA + PAGE)

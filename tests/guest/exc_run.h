@@ -2,7 +2,7 @@
 #ifndef TESTS_GUEST_EXC_RUN_H
 #define TESTS_GUEST_EXC_RUN_H
 
-#include "exc_cases.h"
+#include "tests/guest/exc_cases.h"
 
 /* Where an instruction stands: its virtual address, and the branch in whose delay slot it is. */
 enum exc_branch {

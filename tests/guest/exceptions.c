@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every exception code, at every place, and those of instruction fetch: one line each, the same on QEMU. */
-#include "exc_run.h"
-#include "words.h"
+#include "tests/guest/exc_run.h"
+#include "tests/guest/words.h"
 
 #define NONE_CODE_VA 0x00900000u
 

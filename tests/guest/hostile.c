@@ -6,8 +6,8 @@
  *   x  random words in mapped pages that are remapped
  * It goes on until the monitor ends.
  */
-#include "guest.h"
-#include "words.h"
+#include "tests/guest/guest.h"
+#include "tests/guest/words.h"
 
 static PAGE_ALIGNED uint32_t arena[2][PAGE / 4];
 static uint32_t seed;

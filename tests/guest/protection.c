@@ -3,8 +3,8 @@
  * Read and execute inhibit (PageGrain.RIE, XIE, IEC): CPU model max against QEMU's P5600, which is MIPS32 release 5 with
  * the same protection (MIPS32 PRA volume III, "PageGrain").
  */
-#include "exc_run.h"
-#include "words.h"
+#include "tests/guest/exc_run.h"
+#include "tests/guest/words.h"
 
 #define PG_RIE 0x80000000u
 #define PG_XIE 0x40000000u

@@ -6,8 +6,8 @@
  *
  * No CACHE and no SYNCI: a real CPU with caches needs them, QEMU and Disco promise to do without.
  */
-#include "guest.h"
-#include "words.h"
+#include "tests/guest/guest.h"
+#include "tests/guest/words.h"
 
 #define MAP_A 0x00400000u /* two pages: code, page_b */
 #define MAP_B 0x00500000u /* the same physical pages, the other way round */

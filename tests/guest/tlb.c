@@ -8,8 +8,8 @@
  * TLBP that misses: Index.P is defined, the rest of Index is not (QEMU keeps it).
  * TLBR of an entry whose PFN or VPN2 has bits under PageMask: undefined; addresses are aligned here.
  */
-#include "guest.h"
-#include "words.h"
+#include "tests/guest/guest.h"
+#include "tests/guest/words.h"
 
 #define VA          0x40000000u
 #define HIGH        0x04000000u /* 64 MiB */
