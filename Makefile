@@ -26,7 +26,7 @@ test:
 	@.ci/packages test
 	@tests/run_all short
 
-# Hours instead of minutes: long fuzzing, TSan, the system tests' long forms.
+# Hours instead of minutes: long fuzzing, the system tests' long forms.
 test-long:
 	@.ci/packages test
 	@tests/run_all long
@@ -35,6 +35,7 @@ test-long:
 bench: all guest
 	@.ci/packages test
 	@bench/boot --disco $(DISCO) --kernel $(KERNEL) --initrd $(INITRD) --json build/boot.json --svg build/boot.svg
+	@bench/load --disco $(DISCO) --kernel $(KERNEL) --initrd $(INITRD) --json build/load.json
 
 install: all
 	@cmake --install build/release
@@ -45,6 +46,6 @@ clean:
 help:
 	@echo "make run        boot a Debian kernel to a shell (variables: APPEND, ARGS)"
 	@echo "make test       all tests, under 20 minutes on two cores"
-	@echo "make test-long  the same with long fuzzing, TSan and long system tests"
-	@echo "make bench      time Disco's boot against QEMU's"
+	@echo "make test-long  the same with long fuzzing and long system tests"
+	@echo "make bench      time Disco's boot, and a load, against QEMU's"
 	@echo "make install    into CMake's prefix; make clean removes build/"

@@ -29,17 +29,8 @@ struct mpa {
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-static inline struct gva gva(uint64_t v)
-{
-	return (struct gva){v};
-}
-static inline struct gpa gpa(uint64_t v)
-{
-	return (struct gpa){v};
-}
-static inline struct mpa mpa(uint64_t v)
-{
-	return (struct mpa){v};
-}
+static inline struct gva gva(uint64_t v) { return (struct gva){v}; }
+static inline struct gpa gpa(uint64_t v) { return (struct gpa){v}; }
+static inline struct mpa mpa(uint64_t v) { return (struct mpa){v}; }
 
 #endif

@@ -16,10 +16,7 @@ enum {
 };
 
 /* Volume III, "CP0 usability": kernel mode, or Status.CU0. */
-static bool cp0_usable(uint32_t mode)
-{
-	return (mode & MODE_KSU) == MODE_KERNEL || mode & MODE_CU0;
-}
+static bool cp0_usable(uint32_t mode) { return (mode & MODE_KSU) == MODE_KERNEL || mode & MODE_CU0; }
 
 /* No row has the word. An unusable coprocessor comes before a reserved instruction. */
 static void lift_no_row(struct lift *l)
@@ -49,10 +46,7 @@ static void lift_no_row(struct lift *l)
 }
 
 /* Volume III, "Status.CU1". */
-static bool cp1_usable(const struct insn *row, uint32_t mode)
-{
-	return !(row->flags & INSN_CP1) || mode & MODE_CU1;
-}
+static bool cp1_usable(const struct insn *row, uint32_t mode) { return !(row->flags & INSN_CP1) || mode & MODE_CU1; }
 
 static void lift_word(struct lift *l)
 {

@@ -13,10 +13,7 @@
 #define FENR_FS   4u
 #define FCSR_FCCS (0xfe000000u | FCSR_FCC0)
 
-static uint32_t fccr_of_fcsr(uint32_t fcr31)
-{
-	return (fcr31 >> 24 & 0xfe) | (fcr31 >> 23 & 1);
-}
+static uint32_t fccr_of_fcsr(uint32_t fcr31) { return (fcr31 >> 24 & 0xfe) | (fcr31 >> 23 & 1); }
 
 uint64_t fpu_helper_FPU_CFC1(struct guest_state *gs, uint64_t a, uint64_t b, uint64_t c)
 {
@@ -51,10 +48,7 @@ static uint32_t fcsr_after_write(uint32_t fcr31, uint64_t reg, uint32_t v)
 	}
 }
 
-uint32_t fpu_fcsr_mode(uint32_t fcr31)
-{
-	return fcr31 & (FCSR_ENABLES | FCSR_FS) ? MODE_FPX : 0;
-}
+uint32_t fpu_fcsr_mode(uint32_t fcr31) { return fcr31 & (FCSR_ENABLES | FCSR_FS) ? MODE_FPX : 0; }
 
 uint64_t fpu_helper_FPU_CTC1(struct guest_state *gs, uint64_t a, uint64_t b, uint64_t c)
 {

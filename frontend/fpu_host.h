@@ -36,30 +36,12 @@ enum { MXCSR_IE = 1, MXCSR_ZE = 4, MXCSR_OE = 8, MXCSR_UE = 16, MXCSR_PE = 32 };
 #define D_ONE     0x3ff0000000000000ull
 #define D_NORMAL  0x0010000000000000ull
 
-static inline bool s_is_nan(uint64_t v)
-{
-	return (v & ~(uint64_t)S_SIGN) > S_INF;
-}
-static inline bool d_is_nan(uint64_t v)
-{
-	return (v & ~D_SIGN) > D_INF;
-}
-static inline bool s_is_snan(uint64_t v)
-{
-	return s_is_nan(v) && (v & S_QUIET);
-}
-static inline bool d_is_snan(uint64_t v)
-{
-	return d_is_nan(v) && (v & D_QUIET);
-}
-static inline bool s_is_denormal(uint64_t v)
-{
-	return (v & ~(uint64_t)S_SIGN) - 1 < S_NORMAL - 1;
-}
-static inline bool d_is_denormal(uint64_t v)
-{
-	return (v & ~D_SIGN) - 1 < D_NORMAL - 1;
-}
+static inline bool s_is_nan(uint64_t v) { return (v & ~(uint64_t)S_SIGN) > S_INF; }
+static inline bool d_is_nan(uint64_t v) { return (v & ~D_SIGN) > D_INF; }
+static inline bool s_is_snan(uint64_t v) { return s_is_nan(v) && (v & S_QUIET); }
+static inline bool d_is_snan(uint64_t v) { return d_is_nan(v) && (v & D_QUIET); }
+static inline bool s_is_denormal(uint64_t v) { return (v & ~(uint64_t)S_SIGN) - 1 < S_NORMAL - 1; }
+static inline bool d_is_denormal(uint64_t v) { return (v & ~D_SIGN) - 1 < D_NORMAL - 1; }
 
 static inline float s_of_bits(uint64_t v)
 {

@@ -46,16 +46,10 @@ void lift_raise_if(struct lift *l, ir_ref cond, uint32_t exc)
 	ir_emit(l->b, IR_RAISEIF, cond, IR_NONE, IR_NONE, exc);
 }
 
-void lift_cp_unusable(struct lift *l, unsigned coprocessor)
-{
-	lift_raise(l, EXC_CPU | coprocessor << 8);
-}
+void lift_cp_unusable(struct lift *l, unsigned coprocessor) { lift_raise(l, EXC_CPU | coprocessor << 8); }
 
 /* The displacement of a branch counts from its delay slot. */
-static int32_t branch_off(const struct lift *l)
-{
-	return l->off + 4 + insn_simm(l->word) * 4;
-}
+static int32_t branch_off(const struct lift *l) { return l->off + 4 + insn_simm(l->word) * 4; }
 
 void lift_branch(struct lift *l, ir_ref cond, bool taken_if)
 {

@@ -41,22 +41,10 @@ struct lift {
 #undef INSN
 
 /* The operand registers' values, as GETREG; GPR 0 is constant 0. */
-static inline ir_ref lift_rs(struct lift *l)
-{
-	return ir_getreg(l->b, insn_rs(l->word));
-}
-static inline ir_ref lift_rt(struct lift *l)
-{
-	return ir_getreg(l->b, insn_rt(l->word));
-}
-static inline void lift_set_rt(struct lift *l, ir_ref v)
-{
-	ir_setreg(l->b, insn_rt(l->word), v);
-}
-static inline void lift_set_rd(struct lift *l, ir_ref v)
-{
-	ir_setreg(l->b, insn_rd(l->word), v);
-}
+static inline ir_ref lift_rs(struct lift *l) { return ir_getreg(l->b, insn_rs(l->word)); }
+static inline ir_ref lift_rt(struct lift *l) { return ir_getreg(l->b, insn_rt(l->word)); }
+static inline void lift_set_rt(struct lift *l, ir_ref v) { ir_setreg(l->b, insn_rt(l->word), v); }
+static inline void lift_set_rd(struct lift *l, ir_ref v) { ir_setreg(l->b, insn_rd(l->word), v); }
 
 /* v op constant. The value is emitted first, so that the IR does not depend on the host compiler's evaluation order. */
 static inline ir_ref lift_op_imm(struct lift *l, enum ir_op op, ir_ref v, uint32_t imm)
@@ -69,10 +57,7 @@ ir_ref lift_address(struct lift *l);
 /* GPR[base] + GPR[index]: LWXC1 and its like. */
 ir_ref lift_address_indexed(struct lift *l);
 /* MEM_BE or 0, to be or-ed with other enum ir_mem_flags. */
-static inline uint32_t lift_mem_flags(const struct lift *l)
-{
-	return l->mode & MODE_BE ? MEM_BE : 0;
-}
+static inline uint32_t lift_mem_flags(const struct lift *l) { return l->mode & MODE_BE ? MEM_BE : 0; }
 
 /* The gva at offset off (any sign, may lie outside the page) from the start of this block's page, as a value. */
 ir_ref lift_pc(struct lift *l, int32_t off);

@@ -22,46 +22,16 @@ static void binary_trapping(struct lift *l, enum ir_op op, enum ir_op overflow)
 	lift_set_rd(l, ir_op2(l->b, op, rs, rt));
 }
 
-void lift_add(struct lift *l)
-{
-	binary_trapping(l, IR_ADD, IR_ADDOV);
-}
-void lift_sub(struct lift *l)
-{
-	binary_trapping(l, IR_SUB, IR_SUBOV);
-}
-void lift_addu(struct lift *l)
-{
-	binary(l, IR_ADD);
-}
-void lift_subu(struct lift *l)
-{
-	binary(l, IR_SUB);
-}
-void lift_and(struct lift *l)
-{
-	binary(l, IR_AND);
-}
-void lift_or(struct lift *l)
-{
-	binary(l, IR_OR);
-}
-void lift_xor(struct lift *l)
-{
-	binary(l, IR_XOR);
-}
-void lift_slt(struct lift *l)
-{
-	binary(l, IR_LTS);
-}
-void lift_sltu(struct lift *l)
-{
-	binary(l, IR_LTU);
-}
-void lift_mul(struct lift *l)
-{
-	binary(l, IR_MUL);
-} /* HI and LO: UNPREDICTABLE; kept, as QEMU */
+void lift_add(struct lift *l) { binary_trapping(l, IR_ADD, IR_ADDOV); }
+void lift_sub(struct lift *l) { binary_trapping(l, IR_SUB, IR_SUBOV); }
+void lift_addu(struct lift *l) { binary(l, IR_ADD); }
+void lift_subu(struct lift *l) { binary(l, IR_SUB); }
+void lift_and(struct lift *l) { binary(l, IR_AND); }
+void lift_or(struct lift *l) { binary(l, IR_OR); }
+void lift_xor(struct lift *l) { binary(l, IR_XOR); }
+void lift_slt(struct lift *l) { binary(l, IR_LTS); }
+void lift_sltu(struct lift *l) { binary(l, IR_LTU); }
+void lift_mul(struct lift *l) { binary(l, IR_MUL); } /* HI and LO: UNPREDICTABLE; kept, as QEMU */
 
 void lift_nor(struct lift *l)
 {
@@ -79,14 +49,8 @@ static void move_if(struct lift *l, enum ir_op compare)
 	lift_set_rd(l, ir_emit(b, IR_SELECT, cond, rs, ir_getreg(b, insn_rd(l->word)), 0));
 }
 
-void lift_movz(struct lift *l)
-{
-	move_if(l, IR_EQ);
-}
-void lift_movn(struct lift *l)
-{
-	move_if(l, IR_NE);
-}
+void lift_movz(struct lift *l) { move_if(l, IR_EQ); }
+void lift_movn(struct lift *l) { move_if(l, IR_NE); }
 
 /* ---- I format: rt = rs op immediate ---- */
 
@@ -106,34 +70,13 @@ void lift_addi(struct lift *l)
 }
 
 /* SLTIU, too, sign-extends its immediate before the unsigned comparison. */
-void lift_addiu(struct lift *l)
-{
-	immediate(l, IR_ADD, (uint32_t)insn_simm(l->word));
-}
-void lift_slti(struct lift *l)
-{
-	immediate(l, IR_LTS, (uint32_t)insn_simm(l->word));
-}
-void lift_sltiu(struct lift *l)
-{
-	immediate(l, IR_LTU, (uint32_t)insn_simm(l->word));
-}
-void lift_andi(struct lift *l)
-{
-	immediate(l, IR_AND, insn_uimm(l->word));
-}
-void lift_ori(struct lift *l)
-{
-	immediate(l, IR_OR, insn_uimm(l->word));
-}
-void lift_xori(struct lift *l)
-{
-	immediate(l, IR_XOR, insn_uimm(l->word));
-}
-void lift_lui(struct lift *l)
-{
-	lift_set_rt(l, ir_const(l->b, insn_uimm(l->word) << 16));
-}
+void lift_addiu(struct lift *l) { immediate(l, IR_ADD, (uint32_t)insn_simm(l->word)); }
+void lift_slti(struct lift *l) { immediate(l, IR_LTS, (uint32_t)insn_simm(l->word)); }
+void lift_sltiu(struct lift *l) { immediate(l, IR_LTU, (uint32_t)insn_simm(l->word)); }
+void lift_andi(struct lift *l) { immediate(l, IR_AND, insn_uimm(l->word)); }
+void lift_ori(struct lift *l) { immediate(l, IR_OR, insn_uimm(l->word)); }
+void lift_xori(struct lift *l) { immediate(l, IR_XOR, insn_uimm(l->word)); }
+void lift_lui(struct lift *l) { lift_set_rt(l, ir_const(l->b, insn_uimm(l->word) << 16)); }
 
 /* ---- Shifts ---- */
 
@@ -152,57 +95,21 @@ static void shift_variable(struct lift *l, enum ir_op op)
 	lift_set_rd(l, ir_op2(l->b, op, rt, lift_rs(l)));
 }
 
-void lift_sll(struct lift *l)
-{
-	shift(l, IR_SHL);
-}
-void lift_srl(struct lift *l)
-{
-	shift(l, IR_SHR);
-}
-void lift_sra(struct lift *l)
-{
-	shift(l, IR_SAR);
-}
-void lift_rotr(struct lift *l)
-{
-	shift(l, IR_ROTR);
-}
-void lift_sllv(struct lift *l)
-{
-	shift_variable(l, IR_SHL);
-}
-void lift_srlv(struct lift *l)
-{
-	shift_variable(l, IR_SHR);
-}
-void lift_srav(struct lift *l)
-{
-	shift_variable(l, IR_SAR);
-}
-void lift_rotrv(struct lift *l)
-{
-	shift_variable(l, IR_ROTR);
-}
+void lift_sll(struct lift *l) { shift(l, IR_SHL); }
+void lift_srl(struct lift *l) { shift(l, IR_SHR); }
+void lift_sra(struct lift *l) { shift(l, IR_SAR); }
+void lift_rotr(struct lift *l) { shift(l, IR_ROTR); }
+void lift_sllv(struct lift *l) { shift_variable(l, IR_SHL); }
+void lift_srlv(struct lift *l) { shift_variable(l, IR_SHR); }
+void lift_srav(struct lift *l) { shift_variable(l, IR_SAR); }
+void lift_rotrv(struct lift *l) { shift_variable(l, IR_ROTR); }
 
 /* ---- HI and LO ---- */
 
-void lift_mfhi(struct lift *l)
-{
-	lift_set_rd(l, ir_getreg(l->b, REG_HI));
-}
-void lift_mflo(struct lift *l)
-{
-	lift_set_rd(l, ir_getreg(l->b, REG_LO));
-}
-void lift_mthi(struct lift *l)
-{
-	ir_setreg(l->b, REG_HI, lift_rs(l));
-}
-void lift_mtlo(struct lift *l)
-{
-	ir_setreg(l->b, REG_LO, lift_rs(l));
-}
+void lift_mfhi(struct lift *l) { lift_set_rd(l, ir_getreg(l->b, REG_HI)); }
+void lift_mflo(struct lift *l) { lift_set_rd(l, ir_getreg(l->b, REG_LO)); }
+void lift_mthi(struct lift *l) { ir_setreg(l->b, REG_HI, lift_rs(l)); }
+void lift_mtlo(struct lift *l) { ir_setreg(l->b, REG_LO, lift_rs(l)); }
 
 static void set_hi_lo(struct lift *l, ir_ref product)
 {
@@ -217,14 +124,8 @@ static ir_ref product(struct lift *l, enum ir_op op)
 	return ir_op2(l->b, op, rs, lift_rt(l));
 }
 
-void lift_mult(struct lift *l)
-{
-	set_hi_lo(l, product(l, IR_MULS64));
-}
-void lift_multu(struct lift *l)
-{
-	set_hi_lo(l, product(l, IR_MULU64));
-}
+void lift_mult(struct lift *l) { set_hi_lo(l, product(l, IR_MULS64)); }
+void lift_multu(struct lift *l) { set_hi_lo(l, product(l, IR_MULU64)); }
 
 static void accumulate(struct lift *l, enum ir_op multiply, enum ir_op combine)
 {
@@ -235,22 +136,10 @@ static void accumulate(struct lift *l, enum ir_op multiply, enum ir_op combine)
 	set_hi_lo(l, ir_op2(l->b, combine, acc, p));
 }
 
-void lift_madd(struct lift *l)
-{
-	accumulate(l, IR_MULS64, IR_ADD64);
-}
-void lift_maddu(struct lift *l)
-{
-	accumulate(l, IR_MULU64, IR_ADD64);
-}
-void lift_msub(struct lift *l)
-{
-	accumulate(l, IR_MULS64, IR_SUB64);
-}
-void lift_msubu(struct lift *l)
-{
-	accumulate(l, IR_MULU64, IR_SUB64);
-}
+void lift_madd(struct lift *l) { accumulate(l, IR_MULS64, IR_ADD64); }
+void lift_maddu(struct lift *l) { accumulate(l, IR_MULU64, IR_ADD64); }
+void lift_msub(struct lift *l) { accumulate(l, IR_MULS64, IR_SUB64); }
+void lift_msubu(struct lift *l) { accumulate(l, IR_MULU64, IR_SUB64); }
 
 /* Division by zero is UNPREDICTABLE and never traps; ops.def has the values. */
 static void divide(struct lift *l, enum ir_op quotient, enum ir_op remainder)
@@ -261,33 +150,15 @@ static void divide(struct lift *l, enum ir_op quotient, enum ir_op remainder)
 	ir_setreg(l->b, REG_HI, ir_op2(l->b, remainder, rs, rt));
 }
 
-void lift_div(struct lift *l)
-{
-	divide(l, IR_DIVS, IR_REMS);
-}
-void lift_divu(struct lift *l)
-{
-	divide(l, IR_DIVU, IR_REMU);
-}
+void lift_div(struct lift *l) { divide(l, IR_DIVS, IR_REMS); }
+void lift_divu(struct lift *l) { divide(l, IR_DIVU, IR_REMU); }
 
 /* ---- Bits and bytes ---- */
 
-void lift_clz(struct lift *l)
-{
-	lift_set_rd(l, ir_op1(l->b, IR_CLZ, lift_rs(l)));
-}
-void lift_clo(struct lift *l)
-{
-	lift_set_rd(l, ir_op1(l->b, IR_CLZ, ir_op1(l->b, IR_NOT, lift_rs(l))));
-}
-void lift_seb(struct lift *l)
-{
-	lift_set_rd(l, ir_op1(l->b, IR_SEXT8, lift_rt(l)));
-}
-void lift_seh(struct lift *l)
-{
-	lift_set_rd(l, ir_op1(l->b, IR_SEXT16, lift_rt(l)));
-}
+void lift_clz(struct lift *l) { lift_set_rd(l, ir_op1(l->b, IR_CLZ, lift_rs(l))); }
+void lift_clo(struct lift *l) { lift_set_rd(l, ir_op1(l->b, IR_CLZ, ir_op1(l->b, IR_NOT, lift_rs(l)))); }
+void lift_seb(struct lift *l) { lift_set_rd(l, ir_op1(l->b, IR_SEXT8, lift_rt(l))); }
+void lift_seh(struct lift *l) { lift_set_rd(l, ir_op1(l->b, IR_SEXT16, lift_rt(l))); }
 
 /* Swapping the bytes of each half is swapping all four and then the halves. */
 void lift_wsbh(struct lift *l)
@@ -298,10 +169,7 @@ void lift_wsbh(struct lift *l)
 }
 
 /* size in 1..32 */
-static uint32_t low_bits(unsigned size)
-{
-	return UINT32_MAX >> (32 - size);
-}
+static uint32_t low_bits(unsigned size) { return UINT32_MAX >> (32 - size); }
 
 /* rt = rs<pos+size-1..pos>; pos is sa, size - 1 is rd. pos + size > 32 is UNPREDICTABLE: RI, as QEMU. */
 void lift_ext(struct lift *l)

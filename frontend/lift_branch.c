@@ -49,18 +49,9 @@ static ir_ref is_positive(struct lift *l)
 	return ir_op2(l->b, IR_LTS, zero, lift_rs(l));
 }
 
-void lift_bltz(struct lift *l)
-{
-	lift_branch(l, is_negative(l), true);
-}
-void lift_bgtz(struct lift *l)
-{
-	lift_branch(l, is_positive(l), true);
-}
-void lift_blez(struct lift *l)
-{
-	lift_branch(l, is_positive(l), false);
-}
+void lift_bltz(struct lift *l) { lift_branch(l, is_negative(l), true); }
+void lift_bgtz(struct lift *l) { lift_branch(l, is_positive(l), true); }
+void lift_blez(struct lift *l) { lift_branch(l, is_positive(l), false); }
 
 void lift_bgez(struct lift *l)
 {
@@ -70,10 +61,7 @@ void lift_bgez(struct lift *l)
 		lift_branch(l, is_negative(l), false);
 }
 
-static void link(struct lift *l, unsigned reg)
-{
-	ir_setreg(l->b, reg, lift_pc(l, l->off + 8));
-}
+static void link(struct lift *l, unsigned reg) { ir_setreg(l->b, reg, lift_pc(l, l->off + 8)); }
 
 /* rs = $31 is UNPREDICTABLE (it cannot be restarted); the condition is of the old value here. */
 void lift_bltzal(struct lift *l)
@@ -141,10 +129,7 @@ static void jump_in_region(struct lift *l, enum ir_hint hint)
 	};
 }
 
-void lift_j(struct lift *l)
-{
-	jump_in_region(l, HINT_NONE);
-}
+void lift_j(struct lift *l) { jump_in_region(l, HINT_NONE); }
 
 void lift_jal(struct lift *l)
 {
@@ -156,10 +141,7 @@ void lift_jal(struct lift *l)
  * JR.HB and JALR.HB are JR and JALR: hazards are cleared at every instruction here.  A misaligned target raises AdEL
  * where it is fetched from, as the manual wants.
  */
-void lift_jr(struct lift *l)
-{
-	jump_to(l, lift_rs(l), insn_rs(l->word) == RA ? HINT_RETURN : HINT_NONE);
-}
+void lift_jr(struct lift *l) { jump_to(l, lift_rs(l), insn_rs(l->word) == RA ? HINT_RETURN : HINT_NONE); }
 
 void lift_jalr(struct lift *l)
 {

@@ -6,22 +6,10 @@
 #include "frontend/cp0.h"
 #include "frontend/lift.h"
 
-void lift_reserved(struct lift *l)
-{
-	lift_raise(l, EXC_RI);
-}
-void lift_syscall(struct lift *l)
-{
-	lift_raise(l, EXC_SYS);
-}
-void lift_break(struct lift *l)
-{
-	lift_raise(l, EXC_BP);
-}
-void lift_cop2(struct lift *l)
-{
-	lift_cp_unusable(l, 2);
-}
+void lift_reserved(struct lift *l) { lift_raise(l, EXC_RI); }
+void lift_syscall(struct lift *l) { lift_raise(l, EXC_SYS); }
+void lift_break(struct lift *l) { lift_raise(l, EXC_BP); }
+void lift_cop2(struct lift *l) { lift_cp_unusable(l, 2); }
 
 /* ---- Traps. The code field is for software, which reads it from memory. ---- */
 
@@ -34,59 +22,20 @@ static void trap(struct lift *l, enum ir_op compare, ir_ref right, bool negate)
 }
 
 /* TGEIU and TLTIU sign-extend their immediate before the unsigned comparison. */
-static ir_ref trap_immediate(struct lift *l)
-{
-	return ir_const(l->b, (uint32_t)insn_simm(l->word));
-}
+static ir_ref trap_immediate(struct lift *l) { return ir_const(l->b, (uint32_t)insn_simm(l->word)); }
 
-void lift_tge(struct lift *l)
-{
-	trap(l, IR_LTS, lift_rt(l), true);
-}
-void lift_tgeu(struct lift *l)
-{
-	trap(l, IR_LTU, lift_rt(l), true);
-}
-void lift_tlt(struct lift *l)
-{
-	trap(l, IR_LTS, lift_rt(l), false);
-}
-void lift_tltu(struct lift *l)
-{
-	trap(l, IR_LTU, lift_rt(l), false);
-}
-void lift_teq(struct lift *l)
-{
-	trap(l, IR_EQ, lift_rt(l), false);
-}
-void lift_tne(struct lift *l)
-{
-	trap(l, IR_NE, lift_rt(l), false);
-}
-void lift_tgei(struct lift *l)
-{
-	trap(l, IR_LTS, trap_immediate(l), true);
-}
-void lift_tgeiu(struct lift *l)
-{
-	trap(l, IR_LTU, trap_immediate(l), true);
-}
-void lift_tlti(struct lift *l)
-{
-	trap(l, IR_LTS, trap_immediate(l), false);
-}
-void lift_tltiu(struct lift *l)
-{
-	trap(l, IR_LTU, trap_immediate(l), false);
-}
-void lift_teqi(struct lift *l)
-{
-	trap(l, IR_EQ, trap_immediate(l), false);
-}
-void lift_tnei(struct lift *l)
-{
-	trap(l, IR_NE, trap_immediate(l), false);
-}
+void lift_tge(struct lift *l) { trap(l, IR_LTS, lift_rt(l), true); }
+void lift_tgeu(struct lift *l) { trap(l, IR_LTU, lift_rt(l), true); }
+void lift_tlt(struct lift *l) { trap(l, IR_LTS, lift_rt(l), false); }
+void lift_tltu(struct lift *l) { trap(l, IR_LTU, lift_rt(l), false); }
+void lift_teq(struct lift *l) { trap(l, IR_EQ, lift_rt(l), false); }
+void lift_tne(struct lift *l) { trap(l, IR_NE, lift_rt(l), false); }
+void lift_tgei(struct lift *l) { trap(l, IR_LTS, trap_immediate(l), true); }
+void lift_tgeiu(struct lift *l) { trap(l, IR_LTU, trap_immediate(l), true); }
+void lift_tlti(struct lift *l) { trap(l, IR_LTS, trap_immediate(l), false); }
+void lift_tltiu(struct lift *l) { trap(l, IR_LTU, trap_immediate(l), false); }
+void lift_teqi(struct lift *l) { trap(l, IR_EQ, trap_immediate(l), false); }
+void lift_tnei(struct lift *l) { trap(l, IR_NE, trap_immediate(l), false); }
 
 /* ---- Registers of coprocessor 0 ---- */
 
@@ -138,10 +87,7 @@ void lift_mtc0(struct lift *l)
 }
 
 /* Fewer interrupts can be taken after it, never more: the block goes on. */
-void lift_di(struct lift *l)
-{
-	lift_set_rt(l, ir_call(l->b, HELPER_DI, IR_NONE, IR_NONE, IR_NONE));
-}
+void lift_di(struct lift *l) { lift_set_rt(l, ir_call(l->b, HELPER_DI, IR_NONE, IR_NONE, IR_NONE)); }
 
 /* A pending interrupt must be seen at once. */
 void lift_ei(struct lift *l)
@@ -151,14 +97,8 @@ void lift_ei(struct lift *l)
 }
 
 /* SRSCtl.HSS is 0: the previous register set is the current one. */
-void lift_rdpgpr(struct lift *l)
-{
-	lift_set_rd(l, lift_rt(l));
-}
-void lift_wrpgpr(struct lift *l)
-{
-	lift_set_rd(l, lift_rt(l));
-}
+void lift_rdpgpr(struct lift *l) { lift_set_rd(l, lift_rt(l)); }
+void lift_wrpgpr(struct lift *l) { lift_set_rd(l, lift_rt(l)); }
 
 /* ---- TLB, ERET, WAIT, CACHE ---- */
 
@@ -168,26 +108,11 @@ static void call_and_leave(struct lift *l, enum ir_helper helper)
 	lift_leave(l);
 }
 
-void lift_tlbr(struct lift *l)
-{
-	call_and_leave(l, HELPER_TLBR);
-} /* EntryHi.ASID may change */
-void lift_tlbwi(struct lift *l)
-{
-	call_and_leave(l, HELPER_TLBWI);
-} /* this very page may be remapped */
-void lift_tlbwr(struct lift *l)
-{
-	call_and_leave(l, HELPER_TLBWR);
-}
-void lift_wait(struct lift *l)
-{
-	call_and_leave(l, HELPER_WAIT);
-}
-void lift_tlbp(struct lift *l)
-{
-	ir_call(l->b, HELPER_TLBP, IR_NONE, IR_NONE, IR_NONE);
-}
+void lift_tlbr(struct lift *l) { call_and_leave(l, HELPER_TLBR); }   /* EntryHi.ASID may change */
+void lift_tlbwi(struct lift *l) { call_and_leave(l, HELPER_TLBWI); } /* this very page may be remapped */
+void lift_tlbwr(struct lift *l) { call_and_leave(l, HELPER_TLBWR); }
+void lift_wait(struct lift *l) { call_and_leave(l, HELPER_WAIT); }
+void lift_tlbp(struct lift *l) { ir_call(l->b, HELPER_TLBP, IR_NONE, IR_NONE, IR_NONE); }
 
 /* In a delay slot: UNPREDICTABLE (MIPS32 volume II, "ERET"); RI here. */
 void lift_eret(struct lift *l)

@@ -22,24 +22,15 @@ static int64_t fpr_word(const struct lift *l, unsigned n, unsigned high)
 	return (int64_t)(offsetof(struct guest_state, fpr) + 8u * n + 4u * high);
 }
 
-static int64_t fpr_double(unsigned n)
-{
-	return (int64_t)(offsetof(struct guest_state, fpr) + 8u * n);
-}
+static int64_t fpr_double(unsigned n) { return (int64_t)(offsetof(struct guest_state, fpr) + 8u * n); }
 
 static ir_ref load_state(struct lift *l, enum ir_op op, int64_t off)
 {
 	return ir_emit(l->b, op, IR_NONE, IR_NONE, IR_NONE, off);
 }
 
-static ir_ref get_s(struct lift *l, unsigned n)
-{
-	return load_state(l, IR_LDS32, fpr_word(l, n, 0));
-}
-static ir_ref get_d(struct lift *l, unsigned n)
-{
-	return load_state(l, IR_LDS64, fpr_double(n));
-}
+static ir_ref get_s(struct lift *l, unsigned n) { return load_state(l, IR_LDS32, fpr_word(l, n, 0)); }
+static ir_ref get_d(struct lift *l, unsigned n) { return load_state(l, IR_LDS64, fpr_double(n)); }
 
 /* The other half of a 64-bit FPR is UNPREDICTABLE after a 32-bit write; it stays as it was. */
 static void set_s(struct lift *l, unsigned n, ir_ref v)
@@ -47,10 +38,7 @@ static void set_s(struct lift *l, unsigned n, ir_ref v)
 	ir_emit(l->b, IR_STS32, v, IR_NONE, IR_NONE, fpr_word(l, n, 0));
 }
 
-static void set_d(struct lift *l, unsigned n, ir_ref v)
-{
-	ir_emit(l->b, IR_STS64, v, IR_NONE, IR_NONE, fpr_double(n));
-}
+static void set_d(struct lift *l, unsigned n, ir_ref v) { ir_emit(l->b, IR_STS64, v, IR_NONE, IR_NONE, fpr_double(n)); }
 
 /* Non-zero if condition code cc is true. */
 static ir_ref get_cc(struct lift *l, unsigned cc)
@@ -67,10 +55,7 @@ static bool check_double(struct lift *l, unsigned n)
 	return false;
 }
 
-static bool check_doubles(struct lift *l, unsigned n, unsigned m)
-{
-	return check_double(l, n | m);
-}
+static bool check_doubles(struct lift *l, unsigned n, unsigned m) { return check_double(l, n | m); }
 
 /* The instruction exists with 64-bit FPRs only. */
 static bool check_fr(struct lift *l)
@@ -129,10 +114,7 @@ static void lift_to_integer(struct lift *l, enum ir_helper h, enum fpu_rounding 
 }
 
 #define UNARY(name, NAME)                                                                                              \
-	void lift_##name(struct lift *l)                                                                               \
-	{                                                                                                              \
-		lift_helper(l, HELPER_FPU_##NAME, insn_fs(l->word), NO_FPR, NO_FPR);                                   \
-	}
+	void lift_##name(struct lift *l) { lift_helper(l, HELPER_FPU_##NAME, insn_fs(l->word), NO_FPR, NO_FPR); }
 #define BINARY(name, NAME)                                                                                             \
 	void lift_##name(struct lift *l)                                                                               \
 	{                                                                                                              \
@@ -144,10 +126,7 @@ static void lift_to_integer(struct lift *l, enum ir_helper h, enum fpu_rounding 
 		lift_helper(l, HELPER_FPU_##NAME, insn_fs(l->word), insn_ft(l->word), insn_fr(l->word));               \
 	}
 #define TO_INTEGER(name, NAME, rounding)                                                                               \
-	void lift_##name(struct lift *l)                                                                               \
-	{                                                                                                              \
-		lift_to_integer(l, HELPER_FPU_CVT_##NAME, rounding);                                                   \
-	}
+	void lift_##name(struct lift *l) { lift_to_integer(l, HELPER_FPU_CVT_##NAME, rounding); }
 
 BINARY(add_s, ADD_S)
 BINARY(add_d, ADD_D)
@@ -206,19 +185,10 @@ static void lift_from_longword(struct lift *l, enum ir_helper h)
 		lift_helper(l, h, insn_fs(l->word), NO_FPR, NO_FPR);
 }
 
-void lift_cvt_s_l(struct lift *l)
-{
-	lift_from_longword(l, HELPER_FPU_CVT_S_L);
-}
-void lift_cvt_d_l(struct lift *l)
-{
-	lift_from_longword(l, HELPER_FPU_CVT_D_L);
-}
+void lift_cvt_s_l(struct lift *l) { lift_from_longword(l, HELPER_FPU_CVT_S_L); }
+void lift_cvt_d_l(struct lift *l) { lift_from_longword(l, HELPER_FPU_CVT_D_L); }
 
-static ir_ref compare_arg(struct lift *l)
-{
-	return ir_const(l->b, insn_cc_compare(l->word) << 4 | (l->word & 15));
-}
+static ir_ref compare_arg(struct lift *l) { return ir_const(l->b, insn_cc_compare(l->word) << 4 | (l->word & 15)); }
 
 void lift_c_s(struct lift *l)
 {
@@ -236,10 +206,7 @@ void lift_c_d(struct lift *l)
 
 /* ---- moves between FPRs: never arithmetic, NaNs pass ---- */
 
-void lift_mov_s(struct lift *l)
-{
-	set_s(l, insn_fd(l->word), get_s(l, insn_fs(l->word)));
-}
+void lift_mov_s(struct lift *l) { set_s(l, insn_fd(l->word), get_s(l, insn_fs(l->word))); }
 
 void lift_mov_d(struct lift *l)
 {
@@ -262,23 +229,11 @@ static void select_d(struct lift *l, ir_ref cond, bool move_if)
 	set_d(l, fd, ir_emit(l->b, IR_SELECT64, cond, move_if ? moved : kept, move_if ? kept : moved, 0));
 }
 
-static bool word_tf(uint32_t word)
-{
-	return word >> 16 & 1;
-}
+static bool word_tf(uint32_t word) { return word >> 16 & 1; }
 
-void lift_movcf_s(struct lift *l)
-{
-	select_s(l, get_cc(l, insn_cc_branch(l->word)), word_tf(l->word));
-}
-void lift_movz_s(struct lift *l)
-{
-	select_s(l, lift_rt(l), false);
-}
-void lift_movn_s(struct lift *l)
-{
-	select_s(l, lift_rt(l), true);
-}
+void lift_movcf_s(struct lift *l) { select_s(l, get_cc(l, insn_cc_branch(l->word)), word_tf(l->word)); }
+void lift_movz_s(struct lift *l) { select_s(l, lift_rt(l), false); }
+void lift_movn_s(struct lift *l) { select_s(l, lift_rt(l), true); }
 
 void lift_movcf_d(struct lift *l)
 {
@@ -308,27 +263,15 @@ void lift_movci(struct lift *l)
 }
 
 /* BC1F, BC1T and their likely forms */
-void lift_bc1(struct lift *l)
-{
-	lift_branch(l, get_cc(l, insn_cc_branch(l->word)), word_tf(l->word));
-}
+void lift_bc1(struct lift *l) { lift_branch(l, get_cc(l, insn_cc_branch(l->word)), word_tf(l->word)); }
 
 /* ---- moves between GPRs, FPRs and control registers ---- */
 
-void lift_mfc1(struct lift *l)
-{
-	lift_set_rt(l, get_s(l, insn_fs(l->word)));
-}
-void lift_mtc1(struct lift *l)
-{
-	set_s(l, insn_fs(l->word), lift_rt(l));
-}
+void lift_mfc1(struct lift *l) { lift_set_rt(l, get_s(l, insn_fs(l->word))); }
+void lift_mtc1(struct lift *l) { set_s(l, insn_fs(l->word), lift_rt(l)); }
 
 /* FR=0: the high half is the odd register of the pair, whichever of the two is named. */
-void lift_mfhc1(struct lift *l)
-{
-	lift_set_rt(l, load_state(l, IR_LDS32, fpr_word(l, insn_fs(l->word), 1)));
-}
+void lift_mfhc1(struct lift *l) { lift_set_rt(l, load_state(l, IR_LDS32, fpr_word(l, insn_fs(l->word), 1))); }
 
 void lift_mthc1(struct lift *l)
 {
@@ -374,22 +317,10 @@ static void store_d(struct lift *l, unsigned n, ir_ref address)
 	ir_emit(l->b, IR_STORE64, address, get_d(l, n), IR_NONE, lift_mem_flags(l));
 }
 
-void lift_lwc1(struct lift *l)
-{
-	load_s(l, insn_ft(l->word), lift_address(l));
-}
-void lift_swc1(struct lift *l)
-{
-	store_s(l, insn_ft(l->word), lift_address(l));
-}
-void lift_lwxc1(struct lift *l)
-{
-	load_s(l, insn_fd(l->word), lift_address_indexed(l));
-}
-void lift_swxc1(struct lift *l)
-{
-	store_s(l, insn_fs(l->word), lift_address_indexed(l));
-}
+void lift_lwc1(struct lift *l) { load_s(l, insn_ft(l->word), lift_address(l)); }
+void lift_swc1(struct lift *l) { store_s(l, insn_ft(l->word), lift_address(l)); }
+void lift_lwxc1(struct lift *l) { load_s(l, insn_fd(l->word), lift_address_indexed(l)); }
+void lift_swxc1(struct lift *l) { store_s(l, insn_fs(l->word), lift_address_indexed(l)); }
 
 void lift_ldc1(struct lift *l)
 {
@@ -434,13 +365,7 @@ void lift_suxc1(struct lift *l)
 }
 
 /* A hint that cannot fault; the host prefetches by itself. */
-void lift_prefx(struct lift *l)
-{
-	(void)l;
-}
+void lift_prefx(struct lift *l) { (void)l; }
 
 /* A word of COP1 or COP1X that nothing else matched: RI once the coprocessor is usable. */
-void lift_cop1_reserved(struct lift *l)
-{
-	lift_raise(l, EXC_RI);
-}
+void lift_cop1_reserved(struct lift *l) { lift_raise(l, EXC_RI); }

@@ -17,38 +17,14 @@ static void store(struct lift *l, enum ir_op op)
 	ir_emit(l->b, op, address, lift_rt(l), IR_NONE, lift_mem_flags(l));
 }
 
-void lift_lb(struct lift *l)
-{
-	load(l, IR_LOAD8S);
-}
-void lift_lbu(struct lift *l)
-{
-	load(l, IR_LOAD8U);
-}
-void lift_lh(struct lift *l)
-{
-	load(l, IR_LOAD16S);
-}
-void lift_lhu(struct lift *l)
-{
-	load(l, IR_LOAD16U);
-}
-void lift_lw(struct lift *l)
-{
-	load(l, IR_LOAD32);
-}
-void lift_sb(struct lift *l)
-{
-	store(l, IR_STORE8);
-}
-void lift_sh(struct lift *l)
-{
-	store(l, IR_STORE16);
-}
-void lift_sw(struct lift *l)
-{
-	store(l, IR_STORE32);
-}
+void lift_lb(struct lift *l) { load(l, IR_LOAD8S); }
+void lift_lbu(struct lift *l) { load(l, IR_LOAD8U); }
+void lift_lh(struct lift *l) { load(l, IR_LOAD16S); }
+void lift_lhu(struct lift *l) { load(l, IR_LOAD16U); }
+void lift_lw(struct lift *l) { load(l, IR_LOAD32); }
+void lift_sb(struct lift *l) { store(l, IR_STORE8); }
+void lift_sh(struct lift *l) { store(l, IR_STORE16); }
+void lift_sw(struct lift *l) { store(l, IR_STORE32); }
 
 /*
  * LWL, LWR, SWL, SWR: part of a word, up to the edge of the aligned word that holds the address (MIPS32 volume II,
@@ -135,10 +111,7 @@ void lift_swr(struct lift *l)
 	store_part(l, IR_SHL, u, u.shift_right);
 }
 
-static ir_ref word_meta(struct lift *l)
-{
-	return ir_const(l->b, MEM_META(2, lift_mem_flags(l)));
-}
+static ir_ref word_meta(struct lift *l) { return ir_const(l->b, MEM_META(2, lift_mem_flags(l))); }
 
 void lift_ll(struct lift *l)
 {

@@ -9,48 +9,21 @@ typedef uint64_t eval_fn(uint64_t a, uint64_t b, uint64_t c, int64_t imm);
 
 /* A W argument is zero-extended already; a W result is truncated by EVAL_W. */
 #define EVAL_W(name, value)                                                                                            \
-	static uint64_t eval_##name(uint64_t a, uint64_t b, uint64_t c, int64_t imm)                                   \
-	{                                                                                                              \
-		return (uint32_t)(value);                                                                              \
-	}
+	static uint64_t eval_##name(uint64_t a, uint64_t b, uint64_t c, int64_t imm) { return (uint32_t)(value); }
 #define EVAL_D(name, value)                                                                                            \
-	static uint64_t eval_##name(uint64_t a, uint64_t b, uint64_t c, int64_t imm)                                   \
-	{                                                                                                              \
-		return (uint64_t)(value);                                                                              \
-	}
+	static uint64_t eval_##name(uint64_t a, uint64_t b, uint64_t c, int64_t imm) { return (uint64_t)(value); }
 
-static uint32_t u32(uint64_t x)
-{
-	return (uint32_t)x;
-}
-static int32_t s32(uint64_t x)
-{
-	return (int32_t)(uint32_t)x;
-}
-static int64_t s64(uint64_t x)
-{
-	return (int64_t)s32(x);
-}
+static uint32_t u32(uint64_t x) { return (uint32_t)x; }
+static int32_t s32(uint64_t x) { return (int32_t)(uint32_t)x; }
+static int64_t s64(uint64_t x) { return (int64_t)s32(x); }
 
-static uint32_t rotr(uint32_t x, unsigned n)
-{
-	return n ? x >> n | x << (32 - n) : x;
-}
+static uint32_t rotr(uint32_t x, unsigned n) { return n ? x >> n | x << (32 - n) : x; }
 
 /* MIPS leaves division by zero UNPREDICTABLE; ops.def says what every executor gives. */
-static int64_t div_signed(int64_t a, int64_t b)
-{
-	return b ? a / b : a < 0 ? 1 : -1;
-}
-static int64_t rem_signed(int64_t a, int64_t b)
-{
-	return b ? a % b : a;
-}
+static int64_t div_signed(int64_t a, int64_t b) { return b ? a / b : a < 0 ? 1 : -1; }
+static int64_t rem_signed(int64_t a, int64_t b) { return b ? a % b : a; }
 
-static bool sum_overflows(int64_t sum)
-{
-	return sum != (int32_t)sum;
-}
+static bool sum_overflows(int64_t sum) { return sum != (int32_t)sum; }
 
 /* clang-format off */
 EVAL_W(CONST,    imm)

@@ -18,10 +18,7 @@ struct fold {
 };
 
 /* May a rule make a constant and an instruction out of one?  Otherwise it makes one or the other. */
-static inline bool fold_has_room(const struct fold *f)
-{
-	return f->n + f->left + 1 < f->cap;
-}
+static inline bool fold_has_room(const struct fold *f) { return f->n + f->left + 1 < f->cap; }
 
 static inline bool fold_is_const(const struct fold *f, ir_ref r, uint64_t *v)
 {
@@ -40,10 +37,7 @@ static inline bool fold_is_zero_test(const struct fold *f, ir_ref r, enum ir_op 
 }
 
 /* Is it x == 0, for any x? */
-static inline bool fold_is_not(const struct fold *f, ir_ref r)
-{
-	return fold_is_zero_test(f, r, IR_EQ);
-}
+static inline bool fold_is_not(const struct fold *f, ir_ref r) { return fold_is_zero_test(f, r, IR_EQ); }
 
 /* x of x != 0: what only asks whether a value is zero need not make a 0 or 1 of it first. */
 static inline ir_ref fold_truth(const struct fold *f, ir_ref cond)

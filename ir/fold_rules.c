@@ -4,18 +4,9 @@
 
 #define ONES32 UINT64_C(0xffffffff)
 
-static ir_ref op1(struct fold *f, enum ir_op op, ir_ref a)
-{
-	return ir_fold_op(f, op, a, IR_NONE, IR_NONE);
-}
-static ir_ref op2(struct fold *f, enum ir_op op, ir_ref a, ir_ref b)
-{
-	return ir_fold_op(f, op, a, b, IR_NONE);
-}
-static ir_ref const32(struct fold *f, uint64_t v)
-{
-	return ir_fold_const(f, IR_TW, v);
-}
+static ir_ref op1(struct fold *f, enum ir_op op, ir_ref a) { return ir_fold_op(f, op, a, IR_NONE, IR_NONE); }
+static ir_ref op2(struct fold *f, enum ir_op op, ir_ref a, ir_ref b) { return ir_fold_op(f, op, a, b, IR_NONE); }
+static ir_ref const32(struct fold *f, uint64_t v) { return ir_fold_const(f, IR_TW, v); }
 
 /* How many low bits a value can have set, as far as its definition says. */
 static unsigned bits_of(const struct fold *f, ir_ref r)

@@ -125,10 +125,7 @@ struct ir_block {
 };
 
 /* Offset into the page of the block's first instruction. */
-static inline uint32_t ir_block_off(const struct ir_block *b)
-{
-	return (uint32_t)b->guest[0].off;
-}
+static inline uint32_t ir_block_off(const struct ir_block *b) { return (uint32_t)b->guest[0].off; }
 /* gva of a guest instruction / a target, given the page that the block runs in. */
 uint64_t ir_insn_pc(const struct ir_block *b, uint32_t insn, uint64_t pc_page);
 uint64_t ir_target_pc(const struct ir_block *b, struct ir_target t, uint64_t pc_page);

@@ -43,14 +43,8 @@ static void complain(struct parser *ps, const char *fmt, ...)
 /* False, so that callers can return it; a macro, so that the compiler sees that it is. */
 #define bad(ps, ...) (complain((ps), __VA_ARGS__), false)
 
-static bool is_letter(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
+static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 static void skip_space(struct parser *ps)
 {
@@ -73,10 +67,7 @@ static bool eat(struct parser *ps, char c)
 	return true;
 }
 
-static bool expect(struct parser *ps, char c)
-{
-	return eat(ps, c) || bad(ps, "'%c' expected", c);
-}
+static bool expect(struct parser *ps, char c) { return eat(ps, c) || bad(ps, "'%c' expected", c); }
 
 /* A name of letters, digits and underscores; "" where there is none. */
 static void read_word(struct parser *ps, char word[WORD_BYTES])

@@ -34,10 +34,7 @@ static bool bad(struct verifier *v, const char *fmt, ...)
 	return false;
 }
 
-static const char *type_name(unsigned t)
-{
-	return t == IR_TW ? "W" : t == IR_TD ? "D" : "V";
-}
+static const char *type_name(unsigned t) { return t == IR_TW ? "W" : t == IR_TD ? "D" : "V"; }
 
 static bool target_ok(struct verifier *v, struct ir_target t)
 {

@@ -175,10 +175,7 @@ bool jit_invalidate(struct jit *j, struct code_page *cp, uint32_t off, uint32_t 
 	return cp->granules & hit && drop_range(j, cp, off, bytes);
 }
 
-void jit_invalidate_page(struct jit *j, struct code_page *cp)
-{
-	(void)jit_invalidate(j, cp, 0, PAGE_BYTES);
-}
+void jit_invalidate_page(struct jit *j, struct code_page *cp) { (void)jit_invalidate(j, cp, 0, PAGE_BYTES); }
 
 bool jit_page_has_code(const struct code_page *cp, uint32_t off, uint32_t bytes)
 {

@@ -7,10 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static size_t round_up(size_t v, size_t to)
-{
-	return (v + to - 1) & ~(to - 1);
-}
+static size_t round_up(size_t v, size_t to) { return (v + to - 1) & ~(to - 1); }
 
 /* Both views of the memfd, and the data half behind the executable one. */
 static int map_all(struct code_mem *m, int fd)

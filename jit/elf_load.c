@@ -121,10 +121,7 @@ static bool kind_of(uint64_t type, struct image_reloc *r)
 	return false;
 }
 
-static uint32_t field_bytes(uint8_t kind)
-{
-	return kind == IMAGE_ABS64 ? 8 : 4;
-}
+static uint32_t field_bytes(uint8_t kind) { return kind == IMAGE_ABS64 ? 8 : 4; }
 
 static enum tier2_refusal relocate(struct loader *l, uint32_t at, uint32_t size, const GElf_Rela *rela)
 {

@@ -19,10 +19,7 @@ _Static_assert(FRAME_BYTES % 16 == 0, "rsp must be 8 modulo 16 at block entry");
 
 /* Field of guest_state. All 64-bit guest values are zero-extended words, so their low half is all there is to store. */
 #define GS(field) x86_at(R13, (int32_t)offsetof(struct guest_state, field))
-static inline struct x86_mem x86_gs(size_t off)
-{
-	return x86_at(R13, (int32_t)off);
-}
+static inline struct x86_mem x86_gs(size_t off) { return x86_at(R13, (int32_t)off); }
 
 /* Host register that a guest register (GETREG number) is pinned to, or NO_REG. */
 int emit_pin_of(unsigned guest);

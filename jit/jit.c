@@ -96,10 +96,7 @@ void jit_free(struct jit *j)
 	free(j);
 }
 
-const struct jit_stats *jit_stats(const struct jit *j)
-{
-	return &j->stats;
-}
+const struct jit_stats *jit_stats(const struct jit *j) { return &j->stats; }
 
 #ifdef __clang__
 __attribute__((no_sanitize("function"))) /* generated code carries no type */

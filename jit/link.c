@@ -2,10 +2,7 @@
 /* Which translation jumps to which.  The picture is in jit_internal.h. */
 #include "jit/jit_internal.h"
 
-static bool is_abs(const struct translation *t)
-{
-	return t->mode & MODE_ABS;
-}
+static bool is_abs(const struct translation *t) { return t->mode & MODE_ABS; }
 
 void jit_link_init(struct jit_link *l, struct translation *owner, struct ir_target pc, bool is_return)
 {

@@ -11,18 +11,9 @@
 
 #include "jit/llvm_gen.h"
 
-LLVMValueRef gen_w(struct gen *g, uint32_t v)
-{
-	return LLVMConstInt(g->u->i32, v, false);
-}
-LLVMValueRef gen_d(struct gen *g, uint64_t v)
-{
-	return LLVMConstInt(g->u->i64, v, false);
-}
-LLVMValueRef gen_zext(struct gen *g, LLVMValueRef w)
-{
-	return LLVMBuildZExt(g->b, w, g->u->i64, "");
-}
+LLVMValueRef gen_w(struct gen *g, uint32_t v) { return LLVMConstInt(g->u->i32, v, false); }
+LLVMValueRef gen_d(struct gen *g, uint64_t v) { return LLVMConstInt(g->u->i64, v, false); }
+LLVMValueRef gen_zext(struct gen *g, LLVMValueRef w) { return LLVMBuildZExt(g->b, w, g->u->i64, ""); }
 
 LLVMValueRef gen_gep(struct gen *g, LLVMValueRef base, uint64_t off)
 {

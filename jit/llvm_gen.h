@@ -45,10 +45,7 @@ struct region {
 	uint32_t n_guest;
 	struct region_block b[TIER2_MAX_BLOCKS];
 };
-static inline bool region_same_scope(const struct region *r, uint32_t i, uint32_t k)
-{
-	return r->b[i].scope >> k & 1;
-}
+static inline bool region_same_scope(const struct region *r, uint32_t i, uint32_t k) { return r->b[i].scope >> k & 1; }
 /* Analyse. TIER2_REFUSED_NONE or why not. Cost O(IR + blocks^2). */
 enum tier2_refusal region_analyse(struct region *r, struct ir_block *const *blocks, uint32_t n);
 

@@ -84,10 +84,7 @@ static LLVMMetadataRef md_string(struct llvm_unit *u, const char *s)
 	return LLVMMDStringInContext2(u->ctx, s, strlen(s));
 }
 
-static LLVMMetadataRef md_int(LLVMTypeRef ty, uint64_t v)
-{
-	return LLVMValueAsMetadata(LLVMConstInt(ty, v, false));
-}
+static LLVMMetadataRef md_int(LLVMTypeRef ty, uint64_t v) { return LLVMValueAsMetadata(LLVMConstInt(ty, v, false)); }
 
 /* Scalar type nodes below one root, and an access tag for each: different kinds never alias. */
 static void init_metadata(struct llvm_unit *u)
@@ -199,10 +196,7 @@ static const char *const stub_names[NUM_STUB_SYMS] = {
     [SYM_EXIT + EXIT_SMC] = "exit_smc",
 };
 
-const char *stub_sym_name(enum stub_sym s)
-{
-	return stub_names[s];
-}
+const char *stub_sym_name(enum stub_sym s) { return stub_names[s]; }
 
 const void *stub_sym_address(const struct jit_stubs *stubs, enum stub_sym s)
 {

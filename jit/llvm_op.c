@@ -19,10 +19,7 @@ static LLVMValueRef intrinsic(struct gen *g, const char *name, LLVMTypeRef ty, L
 	return LLVMBuildCall2(g->b, LLVMIntrinsicGetType(g->u->ctx, id, &ty, 1), fn, args, n, "");
 }
 
-LLVMValueRef gen_bswap(struct gen *g, LLVMValueRef v)
-{
-	return intrinsic(g, "llvm.bswap", LLVMTypeOf(v), &v, 1);
-}
+LLVMValueRef gen_bswap(struct gen *g, LLVMValueRef v) { return intrinsic(g, "llvm.bswap", LLVMTypeOf(v), &v, 1); }
 
 static LLVMValueRef narrow(struct gen *g, LLVMValueRef v, LLVMTypeRef ty, bool sign)
 {
@@ -95,14 +92,8 @@ static LLVMValueRef choose(struct gen *g, LLVMValueRef c, LLVMValueRef x, LLVMVa
 	return LLVMBuildSelect(g->b, LLVMBuildICmp(g->b, LLVMIntNE, c, gen_w(g, 0), ""), x, y, "");
 }
 
-static LLVMValueRef sext64(struct gen *g, LLVMValueRef x)
-{
-	return LLVMBuildSExt(g->b, x, g->u->i64, "");
-}
-static LLVMValueRef low(struct gen *g, LLVMValueRef x)
-{
-	return LLVMBuildTrunc(g->b, x, g->u->i32, "");
-}
+static LLVMValueRef sext64(struct gen *g, LLVMValueRef x) { return LLVMBuildSExt(g->b, x, g->u->i64, ""); }
+static LLVMValueRef low(struct gen *g, LLVMValueRef x) { return LLVMBuildTrunc(g->b, x, g->u->i32, ""); }
 
 /* Guest pcs of mapped code: relative to the page that it runs in now. */
 static LLVMValueRef pc_target(struct gen *g, enum ir_target_kind kind, int64_t v)

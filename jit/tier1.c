@@ -13,14 +13,8 @@ static emit_fn *const emit_of[NUM_IR_OPS] = {
 #undef OP
 };
 
-struct tier1 *tier1_new(void)
-{
-	return calloc(1, sizeof(struct tier1));
-}
-void tier1_free(struct tier1 *s)
-{
-	free(s);
-}
+struct tier1 *tier1_new(void) { return calloc(1, sizeof(struct tier1)); }
+void tier1_free(struct tier1 *s) { free(s); }
 
 static void note_use(struct tier1 *s, ir_ref v, uint32_t user)
 {

@@ -16,19 +16,10 @@ void t1_alloc_init(struct tier1 *s)
 	s->n_slots = s->n_free_slots = 0;
 }
 
-static struct x86_mem slot_mem(unsigned slot)
-{
-	return x86_at(RSP, (int32_t)(FRAME_SPILL + 8 * slot));
-}
-static struct x86_mem home_mem(unsigned guest)
-{
-	return x86_gs(GS_REG(guest));
-}
+static struct x86_mem slot_mem(unsigned slot) { return x86_at(RSP, (int32_t)(FRAME_SPILL + 8 * slot)); }
+static struct x86_mem home_mem(unsigned guest) { return x86_gs(GS_REG(guest)); }
 
-bool t1_is_const(const struct tier1 *s, ir_ref v)
-{
-	return s->v[v].loc == T1_CONST;
-}
+bool t1_is_const(const struct tier1 *s, ir_ref v) { return s->v[v].loc == T1_CONST; }
 
 uint64_t t1_const(const struct tier1 *s, ir_ref v)
 {
@@ -50,10 +41,7 @@ static void spill(struct tier1 *s, int reg)
 	x86_store(&s->x, true, slot_mem(v->slot), reg);
 }
 
-static bool is_value(const struct tier1 *s, int reg)
-{
-	return s->owner[reg] < IR_MAX_INS;
-}
+static bool is_value(const struct tier1 *s, int reg) { return s->owner[reg] < IR_MAX_INS; }
 
 /* A free scratch register: the value with the farthest last use goes. */
 static int free_one(struct tier1 *s)

@@ -166,30 +166,12 @@ static void emit_load(struct tier1 *s, const struct ir_ins *ins, unsigned log2, 
 	l->back = x86_here(&s->x);
 	t1_bind(s, d);
 }
-void t1_emit_LOAD8S(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_load(s, ins, 0, true);
-}
-void t1_emit_LOAD8U(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_load(s, ins, 0, false);
-}
-void t1_emit_LOAD16S(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_load(s, ins, 1, true);
-}
-void t1_emit_LOAD16U(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_load(s, ins, 1, false);
-}
-void t1_emit_LOAD32(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_load(s, ins, 2, false);
-}
-void t1_emit_LOAD64(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_load(s, ins, 3, false);
-}
+void t1_emit_LOAD8S(struct tier1 *s, const struct ir_ins *ins) { emit_load(s, ins, 0, true); }
+void t1_emit_LOAD8U(struct tier1 *s, const struct ir_ins *ins) { emit_load(s, ins, 0, false); }
+void t1_emit_LOAD16S(struct tier1 *s, const struct ir_ins *ins) { emit_load(s, ins, 1, true); }
+void t1_emit_LOAD16U(struct tier1 *s, const struct ir_ins *ins) { emit_load(s, ins, 1, false); }
+void t1_emit_LOAD32(struct tier1 *s, const struct ir_ins *ins) { emit_load(s, ins, 2, false); }
+void t1_emit_LOAD64(struct tier1 *s, const struct ir_ins *ins) { emit_load(s, ins, 3, false); }
 
 static void emit_store_hit(struct x86 *x, unsigned log2, struct x86_mem m, int v)
 {
@@ -236,19 +218,7 @@ static void emit_store(struct tier1 *s, const struct ir_ins *ins, unsigned log2)
 	l->meta = log2 | (uint32_t)ins->imm << DESC_FLAGS;
 	l->back = x86_here(&s->x);
 }
-void t1_emit_STORE8(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_store(s, ins, 0);
-}
-void t1_emit_STORE16(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_store(s, ins, 1);
-}
-void t1_emit_STORE32(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_store(s, ins, 2);
-}
-void t1_emit_STORE64(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_store(s, ins, 3);
-}
+void t1_emit_STORE8(struct tier1 *s, const struct ir_ins *ins) { emit_store(s, ins, 0); }
+void t1_emit_STORE16(struct tier1 *s, const struct ir_ins *ins) { emit_store(s, ins, 1); }
+void t1_emit_STORE32(struct tier1 *s, const struct ir_ins *ins) { emit_store(s, ins, 2); }
+void t1_emit_STORE64(struct tier1 *s, const struct ir_ins *ins) { emit_store(s, ins, 3); }

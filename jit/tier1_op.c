@@ -2,15 +2,9 @@
 /* Pure ops and guest state. */
 #include "jit/tier1.h"
 
-static bool fits(bool w, uint64_t v)
-{
-	return !w || x86_is_s32((int64_t)v);
-}
+static bool fits(bool w, uint64_t v) { return !w || x86_is_s32((int64_t)v); }
 
-static bool is_imm(const struct tier1 *s, bool w, ir_ref v)
-{
-	return t1_is_const(s, v) && fits(w, t1_const(s, v));
-}
+static bool is_imm(const struct tier1 *s, bool w, ir_ref v) { return t1_is_const(s, v) && fits(w, t1_const(s, v)); }
 
 static void mov_if(struct tier1 *s, bool w, int dst, int src)
 {
@@ -81,10 +75,7 @@ static void emit_binary(struct tier1 *s, const struct ir_ins *ins, bool w, enum 
 }
 
 #define BINARY(name, w, op)                                                                                            \
-	void t1_emit_##name(struct tier1 *s, const struct ir_ins *ins)                                                 \
-	{                                                                                                              \
-		emit_binary(s, ins, w, op);                                                                            \
-	}
+	void t1_emit_##name(struct tier1 *s, const struct ir_ins *ins) { emit_binary(s, ins, w, op); }
 BINARY(ADD, false, ALU_ADD)
 BINARY(SUB, false, ALU_SUB)
 BINARY(AND, false, ALU_AND)
@@ -157,10 +148,7 @@ static void emit_shift(struct tier1 *s, const struct ir_ins *ins, bool w, enum x
 }
 
 #define SHIFT(name, w, op)                                                                                             \
-	void t1_emit_##name(struct tier1 *s, const struct ir_ins *ins)                                                 \
-	{                                                                                                              \
-		emit_shift(s, ins, w, op);                                                                             \
-	}
+	void t1_emit_##name(struct tier1 *s, const struct ir_ins *ins) { emit_shift(s, ins, w, op); }
 SHIFT(SHL, false, SH_SHL)
 SHIFT(SHR, false, SH_SHR)
 SHIFT(SAR, false, SH_SAR)
@@ -187,22 +175,10 @@ static void emit_extend(struct tier1 *s, const struct ir_ins *ins, bool sign, un
 	x86_ext(&s->x, sign, bytes, d, ra);
 	t1_bind(s, d);
 }
-void t1_emit_SEXT8(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_extend(s, ins, true, 1);
-}
-void t1_emit_SEXT16(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_extend(s, ins, true, 2);
-}
-void t1_emit_ZEXT8(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_extend(s, ins, false, 1);
-}
-void t1_emit_ZEXT16(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_extend(s, ins, false, 2);
-}
+void t1_emit_SEXT8(struct tier1 *s, const struct ir_ins *ins) { emit_extend(s, ins, true, 1); }
+void t1_emit_SEXT16(struct tier1 *s, const struct ir_ins *ins) { emit_extend(s, ins, true, 2); }
+void t1_emit_ZEXT8(struct tier1 *s, const struct ir_ins *ins) { emit_extend(s, ins, false, 1); }
+void t1_emit_ZEXT16(struct tier1 *s, const struct ir_ins *ins) { emit_extend(s, ins, false, 2); }
 
 /* ---- division: a in eax, b elsewhere; quotient in eax, remainder in edx.  x86 faults on what MIPS does not. ---- */
 static int div_operands(struct tier1 *s, const struct ir_ins *ins)
@@ -268,28 +244,13 @@ static void emit_div_signed(struct tier1 *s, const struct ir_ins *ins, bool rem)
 	x86_bind_short(x, done_too);
 	div_result(s, rem);
 }
-void t1_emit_DIVS(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_div_signed(s, ins, false);
-}
-void t1_emit_REMS(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_div_signed(s, ins, true);
-}
-void t1_emit_DIVU(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_div_unsigned(s, ins, false);
-}
-void t1_emit_REMU(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_div_unsigned(s, ins, true);
-}
+void t1_emit_DIVS(struct tier1 *s, const struct ir_ins *ins) { emit_div_signed(s, ins, false); }
+void t1_emit_REMS(struct tier1 *s, const struct ir_ins *ins) { emit_div_signed(s, ins, true); }
+void t1_emit_DIVU(struct tier1 *s, const struct ir_ins *ins) { emit_div_unsigned(s, ins, false); }
+void t1_emit_REMU(struct tier1 *s, const struct ir_ins *ins) { emit_div_unsigned(s, ins, true); }
 
 /* ---- compares ---- */
-static enum x86_cc swapped(enum x86_cc cc)
-{
-	return cc == CC_L ? CC_G : cc == CC_B ? CC_A : cc;
-}
+static enum x86_cc swapped(enum x86_cc cc) { return cc == CC_L ? CC_G : cc == CC_B ? CC_A : cc; }
 
 static enum x86_cc emit_compare(struct tier1 *s, const struct ir_ins *ins)
 {
@@ -349,10 +310,7 @@ static void emit_set(struct tier1 *s, enum x86_cc cc)
 }
 
 #define COMPARE(name)                                                                                                  \
-	void t1_emit_##name(struct tier1 *s, const struct ir_ins *ins)                                                 \
-	{                                                                                                              \
-		emit_set(s, emit_compare(s, ins));                                                                     \
-	}
+	void t1_emit_##name(struct tier1 *s, const struct ir_ins *ins) { emit_set(s, emit_compare(s, ins)); }
 COMPARE(EQ)
 COMPARE(NE)
 COMPARE(LTS)
@@ -363,14 +321,8 @@ static void emit_set_overflow(struct tier1 *s, const struct ir_ins *ins)
 	emit_overflow(s, ins);
 	emit_set(s, CC_O);
 }
-void t1_emit_ADDOV(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_set_overflow(s, ins);
-}
-void t1_emit_SUBOV(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_set_overflow(s, ins);
-}
+void t1_emit_ADDOV(struct tier1 *s, const struct ir_ins *ins) { emit_set_overflow(s, ins); }
+void t1_emit_SUBOV(struct tier1 *s, const struct ir_ins *ins) { emit_set_overflow(s, ins); }
 
 /* At most two registers of a fused compare, b, c and the result: all five. */
 static void emit_select(struct tier1 *s, const struct ir_ins *ins, bool w)
@@ -387,14 +339,8 @@ static void emit_select(struct tier1 *s, const struct ir_ins *ins, bool w)
 	}
 	t1_bind(s, d);
 }
-void t1_emit_SELECT(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_select(s, ins, false);
-}
-void t1_emit_SELECT64(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_select(s, ins, true);
-}
+void t1_emit_SELECT(struct tier1 *s, const struct ir_ins *ins) { emit_select(s, ins, false); }
+void t1_emit_SELECT64(struct tier1 *s, const struct ir_ins *ins) { emit_select(s, ins, true); }
 
 /* ---- between words and doublewords. Results of type D are never hinted to a guest register ---- */
 static void emit_multiply_wide(struct tier1 *s, const struct ir_ins *ins, bool sign)
@@ -414,14 +360,8 @@ static void emit_multiply_wide(struct tier1 *s, const struct ir_ins *ins, bool s
 	x86_imul(&s->x, true, d, rb);
 	t1_bind(s, d);
 }
-void t1_emit_MULS64(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_multiply_wide(s, ins, true);
-}
-void t1_emit_MULU64(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_multiply_wide(s, ins, false);
-}
+void t1_emit_MULS64(struct tier1 *s, const struct ir_ins *ins) { emit_multiply_wide(s, ins, true); }
+void t1_emit_MULU64(struct tier1 *s, const struct ir_ins *ins) { emit_multiply_wide(s, ins, false); }
 
 void t1_emit_SEXT64(struct tier1 *s, const struct ir_ins *ins)
 {
@@ -438,14 +378,8 @@ static void emit_low_half(struct tier1 *s, const struct ir_ins *ins)
 	x86_mov(&s->x, false, d, ra);
 	t1_bind(s, d);
 }
-void t1_emit_ZEXT64(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_low_half(s, ins);
-}
-void t1_emit_LO32(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_low_half(s, ins);
-}
+void t1_emit_ZEXT64(struct tier1 *s, const struct ir_ins *ins) { emit_low_half(s, ins); }
+void t1_emit_LO32(struct tier1 *s, const struct ir_ins *ins) { emit_low_half(s, ins); }
 
 void t1_emit_HI32(struct tier1 *s, const struct ir_ins *ins)
 {
@@ -473,14 +407,8 @@ void t1_emit_INSN(struct tier1 *s, const struct ir_ins *ins)
 	    .host = (uint32_t)(s->x.p - s->x.start), .off = (uint16_t)g->off, .bd = g->bd, .word = g->word};
 }
 
-void t1_emit_CONST(struct tier1 *s, const struct ir_ins *ins)
-{
-	s->v[s->i].loc = T1_CONST;
-}
-void t1_emit_CONST64(struct tier1 *s, const struct ir_ins *ins)
-{
-	s->v[s->i].loc = T1_CONST;
-}
+void t1_emit_CONST(struct tier1 *s, const struct ir_ins *ins) { s->v[s->i].loc = T1_CONST; }
+void t1_emit_CONST64(struct tier1 *s, const struct ir_ins *ins) { s->v[s->i].loc = T1_CONST; }
 
 static void emit_pc_value(struct tier1 *s, struct ir_target t)
 {
@@ -542,14 +470,8 @@ static void emit_state_load(struct tier1 *s, const struct ir_ins *ins, bool w)
 	x86_load(&s->x, w, d, x86_gs((size_t)ins->imm));
 	t1_bind(s, d);
 }
-void t1_emit_LDS32(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_state_load(s, ins, false);
-}
-void t1_emit_LDS64(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_state_load(s, ins, true);
-}
+void t1_emit_LDS32(struct tier1 *s, const struct ir_ins *ins) { emit_state_load(s, ins, false); }
+void t1_emit_LDS64(struct tier1 *s, const struct ir_ins *ins) { emit_state_load(s, ins, true); }
 
 static void emit_state_store(struct tier1 *s, const struct ir_ins *ins, bool w)
 {
@@ -559,11 +481,5 @@ static void emit_state_store(struct tier1 *s, const struct ir_ins *ins, bool w)
 	else
 		x86_store(&s->x, w, x86_gs((size_t)ins->imm), t1_use(s, a));
 }
-void t1_emit_STS32(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_state_store(s, ins, false);
-}
-void t1_emit_STS64(struct tier1 *s, const struct ir_ins *ins)
-{
-	emit_state_store(s, ins, true);
-}
+void t1_emit_STS32(struct tier1 *s, const struct ir_ins *ins) { emit_state_store(s, ins, false); }
+void t1_emit_STS64(struct tier1 *s, const struct ir_ins *ins) { emit_state_store(s, ins, true); }

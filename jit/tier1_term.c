@@ -13,10 +13,7 @@ static bool calls(const struct ir_block *b)
 	return jumps && b->term.hint == HINT_CALL;
 }
 
-unsigned t1_n_links(const struct ir_block *b)
-{
-	return t1_n_targets(b) + b->n_exits + (calls(b) ? 1 : 0);
-}
+unsigned t1_n_links(const struct ir_block *b) { return t1_n_targets(b) + b->n_exits + (calls(b) ? 1 : 0); }
 
 struct t1_late *t1_late_new(struct tier1 *s, enum t1_late_kind kind, uint8_t *from)
 {

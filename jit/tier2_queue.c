@@ -274,10 +274,7 @@ struct tier2_work *tier2_take_finished(struct tier2 *t)
 	return w;
 }
 
-bool tier2_has_finished(const struct tier2 *t)
-{
-	return atomic_load_explicit(&t->any_finished, memory_order_acquire);
-}
+bool tier2_has_finished(const struct tier2 *t) { return atomic_load_explicit(&t->any_finished, memory_order_acquire); }
 
 void tier2_drain(struct tier2 *t)
 {

@@ -46,15 +46,9 @@ static inline struct x86_mem x86_at_index(int base, int index, unsigned scale_lo
 {
 	return (struct x86_mem){(int8_t)base, (int8_t)index, (uint8_t)scale_log2, disp, NULL};
 }
-static inline struct x86_mem x86_rip(const void *address)
-{
-	return (struct x86_mem){.rip = address};
-}
+static inline struct x86_mem x86_rip(const void *address) { return (struct x86_mem){.rip = address}; }
 
-static inline uint8_t *x86_here(const struct x86 *x)
-{
-	return x->p + x->to_rx;
-}
+static inline uint8_t *x86_here(const struct x86 *x) { return x->p + x->to_rx; }
 
 /* Room for one more instruction (at most 15 bytes); if not, start over: the caller looks at overflow at the end. */
 static inline void x86_reserve(struct x86 *x)
@@ -64,10 +58,7 @@ static inline void x86_reserve(struct x86 *x)
 		x->p = x->start;
 	}
 }
-static inline void x86_u8(struct x86 *x, unsigned v)
-{
-	*x->p++ = (uint8_t)v;
-}
+static inline void x86_u8(struct x86 *x, unsigned v) { *x->p++ = (uint8_t)v; }
 static inline void x86_u32(struct x86 *x, uint32_t v)
 {
 	memcpy(x->p, &v, 4);
@@ -78,14 +69,8 @@ static inline void x86_u64(struct x86 *x, uint64_t v)
 	memcpy(x->p, &v, 8);
 	x->p += 8;
 }
-static inline bool x86_is_s8(int64_t v)
-{
-	return v == (int8_t)v;
-}
-static inline bool x86_is_s32(int64_t v)
-{
-	return v == (int32_t)v;
-}
+static inline bool x86_is_s8(int64_t v) { return v == (int8_t)v; }
+static inline bool x86_is_s32(int64_t v) { return v == (int32_t)v; }
 
 static inline void x86_prefix_opcode(struct x86 *x, unsigned enc, unsigned reg, unsigned index, unsigned base)
 {
@@ -138,10 +123,7 @@ static inline void x86_ins_mem(struct x86 *x, unsigned enc, unsigned reg, struct
 }
 
 /* ---- moves. w: 64-bit; else 32-bit, which clears the upper half of a destination register ---- */
-static inline unsigned x86_w(bool w)
-{
-	return w ? X_W : 0;
-}
+static inline unsigned x86_w(bool w) { return w ? X_W : 0; }
 
 static inline void x86_mov(struct x86 *x, bool w, int dst, int src)
 {
@@ -274,26 +256,11 @@ static inline void x86_rol16_8(struct x86 *x, int dst)
 	x86_ins_reg(x, 0xc1 | X_66, SH_ROL, (unsigned)dst);
 	x86_u8(x, 8);
 }
-static inline void x86_not(struct x86 *x, int dst)
-{
-	x86_ins_reg(x, 0xf7, 2, (unsigned)dst);
-}
-static inline void x86_neg(struct x86 *x, int dst)
-{
-	x86_ins_reg(x, 0xf7, 3, (unsigned)dst);
-}
-static inline void x86_div(struct x86 *x, int by)
-{
-	x86_ins_reg(x, 0xf7, 6, (unsigned)by);
-}
-static inline void x86_idiv(struct x86 *x, int by)
-{
-	x86_ins_reg(x, 0xf7, 7, (unsigned)by);
-}
-static inline void x86_cdq(struct x86 *x)
-{
-	x86_prefix_opcode(x, 0x99, 0, 0, 0);
-}
+static inline void x86_not(struct x86 *x, int dst) { x86_ins_reg(x, 0xf7, 2, (unsigned)dst); }
+static inline void x86_neg(struct x86 *x, int dst) { x86_ins_reg(x, 0xf7, 3, (unsigned)dst); }
+static inline void x86_div(struct x86 *x, int by) { x86_ins_reg(x, 0xf7, 6, (unsigned)by); }
+static inline void x86_idiv(struct x86 *x, int by) { x86_ins_reg(x, 0xf7, 7, (unsigned)by); }
+static inline void x86_cdq(struct x86 *x) { x86_prefix_opcode(x, 0x99, 0, 0, 0); }
 static inline void x86_bswap(struct x86 *x, bool w, int dst)
 {
 	x86_prefix_opcode(x, X_0F | 0xc8 | (dst & 7) | x86_w(w), 0, 0, (unsigned)dst);
@@ -312,20 +279,11 @@ static inline void x86_setcc(struct x86 *x, enum x86_cc cc, int dst)
 	x86_ins_reg(x, (0x90 | (unsigned)cc) | X_0F | X_BRM, 0, (unsigned)dst);
 	x86_ext(x, false, 1, dst, dst);
 }
-static inline void x86_xchg(struct x86 *x, int a, int b)
-{
-	x86_ins_reg(x, 0x87 | X_W, (unsigned)a, (unsigned)b);
-}
+static inline void x86_xchg(struct x86 *x, int a, int b) { x86_ins_reg(x, 0x87 | X_W, (unsigned)a, (unsigned)b); }
 
 /* ---- stack and control ---- */
-static inline void x86_push(struct x86 *x, int r)
-{
-	x86_prefix_opcode(x, 0x50 | (r & 7), 0, 0, (unsigned)r);
-}
-static inline void x86_pop(struct x86 *x, int r)
-{
-	x86_prefix_opcode(x, 0x58 | (r & 7), 0, 0, (unsigned)r);
-}
+static inline void x86_push(struct x86 *x, int r) { x86_prefix_opcode(x, 0x50 | (r & 7), 0, 0, (unsigned)r); }
+static inline void x86_pop(struct x86 *x, int r) { x86_prefix_opcode(x, 0x58 | (r & 7), 0, 0, (unsigned)r); }
 /* Sign-extended to 64 bits. */
 static inline void x86_push_imm(struct x86 *x, uint32_t v)
 {
@@ -361,18 +319,9 @@ static inline void x86_jcc(struct x86 *x, enum x86_cc cc, const void *to)
 	x86_prefix_opcode(x, X_0F | 0x80 | (unsigned)cc, 0, 0, 0);
 	x86_rel32(x, to);
 }
-static inline void x86_jmp_mem(struct x86 *x, struct x86_mem m)
-{
-	x86_ins_mem(x, 0xff, 4, m, 0);
-}
-static inline void x86_jmp_reg(struct x86 *x, int r)
-{
-	x86_ins_reg(x, 0xff, 4, (unsigned)r);
-}
-static inline void x86_call_mem(struct x86 *x, struct x86_mem m)
-{
-	x86_ins_mem(x, 0xff, 2, m, 0);
-}
+static inline void x86_jmp_mem(struct x86 *x, struct x86_mem m) { x86_ins_mem(x, 0xff, 4, m, 0); }
+static inline void x86_jmp_reg(struct x86 *x, int r) { x86_ins_reg(x, 0xff, 4, (unsigned)r); }
+static inline void x86_call_mem(struct x86 *x, struct x86_mem m) { x86_ins_mem(x, 0xff, 2, m, 0); }
 
 /* ---- forward jumps: where the displacement is, for x86_bind() ---- */
 static inline uint8_t *x86_jcc_forward(struct x86 *x, enum x86_cc cc)

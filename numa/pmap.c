@@ -83,10 +83,7 @@ void pmap_free(struct pmap *p)
 	free(p);
 }
 
-uint64_t pmap_bytes(const struct pmap *p)
-{
-	return p->pages * PAGE_BYTES;
-}
+uint64_t pmap_bytes(const struct pmap *p) { return p->pages * PAGE_BYTES; }
 
 struct machine_page *pmap_touch(struct pmap *p, struct gpa pa, unsigned node, int *err)
 {

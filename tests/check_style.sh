@@ -19,7 +19,8 @@ done
 mapfile -t sources < <(find "${folders[@]}" -name '*.[ch]' -not -path 'guest/cache/*' | sort)
 mapfile -t tables < <(find "${folders[@]}" -name '*.def' -not -path 'guest/cache/*' | sort)
 mapfile -t scripts < <(find "${folders[@]}" .ci \( -name '*.sh' -o -path 'guest/fetch' -o -path 'guest/mkinitramfs' -o \
-	-path 'bench/boot' -o -path '.ci/run' -o -path '.ci/packages' -o -name init \) -type f -not -path 'guest/cache/*' | sort)
+	-path 'bench/*' -o -path 'tests/run_all' -o -path 'tests/format' -o -path 'tests/guest/build' -o -path '.ci/*' -o \
+	-name init \) -type f -not -name '*.md' -not -path 'guest/cache/*' | sort)
 
 if ! differs=$(clang-format --dry-run -Werror "${sources[@]}" 2>&1); then
 	grep -E 'error:' <<<"$differs" | cut -d: -f1 | sort | uniq -c |

@@ -7,25 +7,16 @@
 
 #define PAIR_SHIFT (PAGE_SHIFT + 1)
 
-static uint64_t class_bytes(unsigned class)
-{
-	return (uint64_t)1 << (PAIR_SHIFT + 2 * class);
-}
+static uint64_t class_bytes(unsigned class) { return (uint64_t)1 << (PAIR_SHIFT + 2 * class); }
 
 static unsigned entry_class(const struct guest_tlb_entry *e)
 {
 	return (unsigned)(__builtin_ctzll(guest_tlb_entry_bytes(e)) - PAIR_SHIFT) / 2;
 }
 
-static unsigned entry_bank(const struct guest_tlb_entry *e)
-{
-	return e->global ? BANK_GLOBAL : e->asid;
-}
+static unsigned entry_bank(const struct guest_tlb_entry *e) { return e->global ? BANK_GLOBAL : e->asid; }
 
-static unsigned entry_half(const struct guest_tlb_entry *e)
-{
-	return e->vpn2 >> 31 & 1;
-}
+static unsigned entry_half(const struct guest_tlb_entry *e) { return e->vpn2 >> 31 & 1; }
 
 /* vpn2 is aligned to its class. */
 static uint32_t hash(unsigned bank, uint64_t vpn2, unsigned class)
@@ -35,10 +26,7 @@ static uint32_t hash(unsigned bank, uint64_t vpn2, unsigned class)
 	return (uint32_t)(key * 0x9e3779b97f4a7c15ull >> (64 - HASH_HEADS_LOG2)); /* multiplicative, golden ratio */
 }
 
-static uint32_t kept_hash(const struct kept *k)
-{
-	return hash(entry_bank(&k->e), k->e.vpn2, k->page_class);
-}
+static uint32_t kept_hash(const struct kept *k) { return hash(entry_bank(&k->e), k->e.vpn2, k->page_class); }
 
 int banks_init(struct banks *b, void (*on_drop)(void *arg, const struct guest_tlb_entry *e), void *arg)
 {

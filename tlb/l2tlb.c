@@ -6,10 +6,7 @@
 
 #include "tlb/table.h"
 
-static void purge_dropped(void *arg, const struct guest_tlb_entry *e)
-{
-	tables_purge(arg, e);
-}
+static void purge_dropped(void *arg, const struct guest_tlb_entry *e) { tables_purge(arg, e); }
 
 int l2tlb_new(struct l2tlb **out, struct guest_tlb *arch)
 {
@@ -138,12 +135,6 @@ void l2tlb_on_read(struct l2tlb *l, unsigned i)
 	banks_drop_slot(&l->banks, i);
 }
 
-const struct l2tlb_stats *l2tlb_stats(const struct l2tlb *l)
-{
-	return &l->stats;
-}
+const struct l2tlb_stats *l2tlb_stats(const struct l2tlb *l) { return &l->stats; }
 
-struct l2tlb_stats *l2tlb_stats_mut(struct l2tlb *l)
-{
-	return &l->stats;
-}
+struct l2tlb_stats *l2tlb_stats_mut(struct l2tlb *l) { return &l->stats; }

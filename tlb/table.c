@@ -18,10 +18,7 @@ static struct l2tlb_entry *table_entries(const struct l2tlb *l, unsigned t)
 	return l->entries + (size_t)t * L2TLB_ENTRIES;
 }
 
-static unsigned index_of(uint64_t va)
-{
-	return (va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1);
-}
+static unsigned index_of(uint64_t va) { return (va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1); }
 
 /* The guest page that an entry is for, from whichever tag is valid. */
 static uint64_t entry_page(const struct l2tlb_entry *e)
@@ -326,12 +323,6 @@ static void shoot_down(struct l2tlb *l, struct machine_page *page, bool all)
 	prune_backmaps(l, page);
 }
 
-void l2tlb_drop_writes(struct l2tlb *l, struct machine_page *page)
-{
-	shoot_down(l, page, false);
-}
+void l2tlb_drop_writes(struct l2tlb *l, struct machine_page *page) { shoot_down(l, page, false); }
 
-void l2tlb_drop_page(struct l2tlb *l, struct machine_page *page)
-{
-	shoot_down(l, page, true);
-}
+void l2tlb_drop_page(struct l2tlb *l, struct machine_page *page) { shoot_down(l, page, true); }

@@ -242,10 +242,7 @@ static void clock_skip_to(void *opaque, uint64_t at_ns)
 		__atomic_store_n(&c->gs->poll, 1, __ATOMIC_RELEASE);
 }
 
-static uint64_t now_cb(void *opaque)
-{
-	return clock_now_ns(opaque);
-}
+static uint64_t now_cb(void *opaque) { return clock_now_ns(opaque); }
 
 struct clock_ops clock_as_ops(struct clock *c)
 {
@@ -308,10 +305,7 @@ void clock_idle(struct clock *c)
 	}
 }
 
-bool clock_input_ready(struct clock *c)
-{
-	return atomic_load(&c->input_ready);
-}
+bool clock_input_ready(struct clock *c) { return atomic_load(&c->input_ready); }
 
 void clock_input_done(struct clock *c, bool again)
 {

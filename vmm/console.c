@@ -240,10 +240,7 @@ void console_flush(struct console *c)
 	pthread_mutex_unlock(&c->lock);
 }
 
-int console_fd(const struct console *c)
-{
-	return c->in_fd;
-}
+int console_fd(const struct console *c) { return c->in_fd; }
 
 static void show_keys(struct console *c)
 {

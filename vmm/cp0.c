@@ -4,17 +4,11 @@
 
 /* Coprocessor 0 as lifted code calls it.  Source: MIPS32 PRA volume III, chapter 9, by register. */
 
-static uint32_t reg(const struct vcpu *v, unsigned index)
-{
-	return (uint32_t)v->gs.cp0[index];
-}
+static uint32_t reg(const struct vcpu *v, unsigned index) { return (uint32_t)v->gs.cp0[index]; }
 
 /* ---- Count, Compare, the timer interrupt ---- */
 
-static uint32_t ns_to_count(const struct vcpu *v, uint64_t ns)
-{
-	return (uint32_t)(ns / (1000000000u / v->count_hz));
-}
+static uint32_t ns_to_count(const struct vcpu *v, uint64_t ns) { return (uint32_t)(ns / (1000000000u / v->count_hz)); }
 
 static uint32_t count_at(const struct vcpu *v, uint64_t now_ns)
 {
@@ -23,10 +17,7 @@ static uint32_t count_at(const struct vcpu *v, uint64_t now_ns)
 	return v->count_base + ns_to_count(v, now_ns);
 }
 
-uint32_t cp0_count(struct vcpu *v)
-{
-	return count_at(v, clock_now_ns(v->vm->clock));
-}
+uint32_t cp0_count(struct vcpu *v) { return count_at(v, clock_now_ns(v->vm->clock)); }
 
 static void timer_expired(void *arg)
 {

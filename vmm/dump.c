@@ -105,10 +105,7 @@ void vm_dump_lifted(struct vm *vm, const struct ir_block *b, uint64_t pc, enum t
 		dump_block_begin(&d->sink, b, pc, tier);
 }
 
-const struct ir_dump *vm_dump_passes(struct vm *vm)
-{
-	return vm->dump && vm->dump->on ? &vm->dump->passes : NULL;
-}
+const struct ir_dump *vm_dump_passes(struct vm *vm) { return vm->dump && vm->dump->on ? &vm->dump->passes : NULL; }
 
 void vm_dump_optimised(struct vm *vm, const struct ir_block *b, uint64_t pc, enum tier tier)
 {

@@ -251,10 +251,7 @@ static struct ir_block *lift_for_region(void *ctx, uint32_t off, struct arena *a
 	return b;
 }
 
-static bool always(void *ctx, uint32_t off)
-{
-	return true;
-}
+static bool always(void *ctx, uint32_t off) { return true; }
 
 static int show_region(struct dumper *d, uint32_t off)
 {
@@ -275,10 +272,7 @@ static int show_region(struct dumper *d, uint32_t off)
 	return err ? fail(STATUS_FAILED, "%08llx: not compiled by tier 2", (unsigned long long)pc) : STATUS_OK;
 }
 
-static int show(struct dumper *d, uint32_t off)
-{
-	return d->opt->tier == 1 ? show_block(d, off) : show_region(d, off);
-}
+static int show(struct dumper *d, uint32_t off) { return d->opt->tier == 1 ? show_block(d, off) : show_region(d, off); }
 
 /* ---- what to show ---- */
 

@@ -8,10 +8,7 @@
 
 #include "vmm/symbols.h"
 
-bool dump_wants(const struct dump_sink *s, char letter)
-{
-	return strchr(s->letters, letter);
-}
+bool dump_wants(const struct dump_sink *s, char letter) { return strchr(s->letters, letter); }
 
 void dump_name(void *symbols, uint64_t pc, char *out, size_t out_bytes)
 {

@@ -2,10 +2,7 @@
 #include "frontend/cp0.h"
 #include "vmm/vm.h"
 
-static uint32_t cp0(const struct vcpu *v, unsigned index)
-{
-	return (uint32_t)v->gs.cp0[index];
-}
+static uint32_t cp0(const struct vcpu *v, unsigned index) { return (uint32_t)v->gs.cp0[index]; }
 
 /* Vector base + offset, MIPS32 PRA volume III, tables 6-4 to 6-7. */
 static uint32_t vector_base(const struct vcpu *v)

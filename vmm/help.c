@@ -117,10 +117,7 @@ bool help_print(const char *topic, FILE *out)
 	return true;
 }
 
-void help_print_version(FILE *out)
-{
-	fputs("disco " DISCO_VERSION "\n", out);
-}
+void help_print_version(FILE *out) { fputs("disco " DISCO_VERSION "\n", out); }
 
 void help_print_cpus(FILE *out)
 {

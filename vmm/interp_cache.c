@@ -47,10 +47,7 @@ static uint32_t block_hash(const struct machine_page *page, uint32_t off, uint32
 	return (uint32_t)(key * 0x9e3779b97f4a7c15u >> 40) % BUCKETS;
 }
 
-static uint32_t page_hash(const struct machine_page *page)
-{
-	return page->mpn * 0x9e3779b1u % BUCKETS;
-}
+static uint32_t page_hash(const struct machine_page *page) { return page->mpn * 0x9e3779b1u % BUCKETS; }
 
 static struct lifted_page *page_find(const struct interp_cache *c, const struct machine_page *page)
 {

@@ -406,10 +406,7 @@ int mem_new(struct vcpu *v)
 	return v->page_cache ? 0 : -ENOMEM;
 }
 
-void mem_free(struct vcpu *v)
-{
-	free(v->page_cache);
-}
+void mem_free(struct vcpu *v) { free(v->page_cache); }
 
 static struct page_cache_entry *page_cache_slot(struct vcpu *v, const uint8_t *host)
 {

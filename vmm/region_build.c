@@ -11,10 +11,7 @@ struct builder {
 	uint16_t pending[REGION_MAX_BLOCKS * 4]; /* offsets into the page */
 };
 
-static uint8_t *fate(struct builder *rb, uint32_t off)
-{
-	return &rb->plan->fate[off / 4];
-}
+static uint8_t *fate(struct builder *rb, uint32_t off) { return &rb->plan->fate[off / 4]; }
 
 static void follow(struct builder *rb, const struct ir_block *b, struct ir_target t)
 {

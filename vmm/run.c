@@ -48,10 +48,7 @@ static size_t on_rx(void *opaque, uint8_t *data, size_t n, int *end)
 	return got > 0 ? (size_t)got : 0;
 }
 
-static void on_idle(void *opaque)
-{
-	console_flush(((struct run *)opaque)->console);
-}
+static void on_idle(void *opaque) { console_flush(((struct run *)opaque)->console); }
 
 /* What the boot firmware did to the board before it starts a program. */
 static void poke_board(struct vm *vm)

@@ -31,10 +31,7 @@ struct symbols {
 	size_t text_bytes, text_cap;
 };
 
-struct symbols *symbols_new(void)
-{
-	return calloc(1, sizeof(struct symbols));
-}
+struct symbols *symbols_new(void) { return calloc(1, sizeof(struct symbols)); }
 
 void symbols_free(struct symbols *s)
 {
@@ -45,10 +42,7 @@ void symbols_free(struct symbols *s)
 	free(s);
 }
 
-size_t symbols_count(const struct symbols *s)
-{
-	return s->n;
-}
+size_t symbols_count(const struct symbols *s) { return s->n; }
 
 /* Names go to the user's terminal and into JSON: those with anything but visible ASCII are left out. */
 static bool good_name(const char *name, size_t len)

@@ -147,7 +147,4 @@ bool vcpu_code_at(struct vcpu *v, struct machine_page *page, uint32_t off, uint3
 	       (page->code && jit_page_has_code(page->code, off, bytes));
 }
 
-bool vcpu_page_has_code(struct vcpu *v, struct machine_page *page)
-{
-	return vcpu_code_at(v, page, 0, PAGE_BYTES);
-}
+bool vcpu_page_has_code(struct vcpu *v, struct machine_page *page) { return vcpu_code_at(v, page, 0, PAGE_BYTES); }

@@ -47,9 +47,6 @@ struct vcpu {
 	struct vcpu_stats stats;
 };
 
-static inline struct vcpu *vcpu_of(struct guest_state *gs)
-{
-	return (struct vcpu *)gs;
-}
+static inline struct vcpu *vcpu_of(struct guest_state *gs) { return (struct vcpu *)gs; }
 
 #endif

@@ -34,14 +34,8 @@ void vm_end(struct vm *vm, enum vm_end why)
 		clock_kick(vm->clock);
 }
 
-static void on_power_off(void *opaque)
-{
-	vm_end(opaque, VM_POWER_OFF);
-}
-static void on_reset(void *opaque)
-{
-	vm_end(opaque, VM_RESET);
-}
+static void on_power_off(void *opaque) { vm_end(opaque, VM_POWER_OFF); }
+static void on_reset(void *opaque) { vm_end(opaque, VM_RESET); }
 
 static void on_console_tx(void *opaque, const uint8_t *data, size_t n)
 {

@@ -17,10 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 /* The decoder's memo is worth keeping from one input to the next; that makes it state of the fuzzer, not of Disco. */
 static struct frontend *frontend;
 
-static void close_frontend(void)
-{
-	frontend_free(frontend);
-}
+static void close_frontend(void) { frontend_free(frontend); }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {

@@ -89,26 +89,11 @@ __attribute__((noinline)) static uint32_t fibonacci(uint32_t n)
 	return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2);
 }
 
-static uint32_t op_add(uint32_t a, uint32_t b)
-{
-	return a + b;
-}
-static uint32_t op_mul(uint32_t a, uint32_t b)
-{
-	return a * (b | 1);
-}
-static uint32_t op_rotate(uint32_t a, uint32_t b)
-{
-	return a << (b & 31) | a >> (-b & 31);
-}
-static uint32_t op_divide(uint32_t a, uint32_t b)
-{
-	return b ? a / b + a % b : a;
-}
-static uint32_t op_signed(uint32_t a, uint32_t b)
-{
-	return b ? (uint32_t)((int32_t)(a >> 1) / (int32_t)(b | 1)) : a;
-}
+static uint32_t op_add(uint32_t a, uint32_t b) { return a + b; }
+static uint32_t op_mul(uint32_t a, uint32_t b) { return a * (b | 1); }
+static uint32_t op_rotate(uint32_t a, uint32_t b) { return a << (b & 31) | a >> (-b & 31); }
+static uint32_t op_divide(uint32_t a, uint32_t b) { return b ? a / b + a % b : a; }
+static uint32_t op_signed(uint32_t a, uint32_t b) { return b ? (uint32_t)((int32_t)(a >> 1) / (int32_t)(b | 1)) : a; }
 static uint32_t op_bits(uint32_t a, uint32_t b)
 {
 	return (uint32_t)__builtin_clz(a | 1) + __builtin_bswap32(b) + (uint32_t)(int8_t)a + (uint32_t)(int16_t)b;

@@ -12,10 +12,7 @@
 static PAGE_ALIGNED uint32_t arena[2][PAGE / 4];
 static uint32_t seed;
 
-static uint32_t rnd(void)
-{
-	return random_next(&seed);
-}
+static uint32_t rnd(void) { return random_next(&seed); }
 
 /* Half of the time any word, otherwise one of an opcode that exists, with likely registers and small offsets. */
 static uint32_t random_word(void)

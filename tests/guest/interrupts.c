@@ -22,14 +22,8 @@
 static uint32_t code[64];
 static uint32_t code_words;
 
-static void begin(void)
-{
-	code_words = 0;
-}
-static void emit(uint32_t word)
-{
-	((volatile uint32_t *)code)[code_words++] = word;
-}
+static void begin(void) { code_words = 0; }
+static void emit(uint32_t word) { ((volatile uint32_t *)code)[code_words++] = word; }
 
 /* Run code[] with t0, t1 given until an exception; EPC is shown as an index into code. */
 static void run(const char *name, uint32_t status, uint32_t t0, uint32_t t1)

@@ -127,10 +127,7 @@ void tlb_put(uint32_t index, uint32_t mask, uint32_t hi, uint32_t lo0, uint32_t 
 	__asm__ volatile("tlbwi\n\tehb" ::: "memory");
 }
 
-uint32_t tlb_entries(void)
-{
-	return (READ_C0(16, 1) >> 25 & 63) + 1;
-}
+uint32_t tlb_entries(void) { return (READ_C0(16, 1) >> 25 & 63) + 1; }
 
 void tlb_clear(void)
 {

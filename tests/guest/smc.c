@@ -11,22 +11,18 @@
 
 #define MAP_A 0x00400000u /* two pages: code, page_b */
 #define MAP_B 0x00500000u /* the same physical pages, the other way round */
-#define MAP_C 0x00600000u /* changes */
+#define MAP_C 0x00600000u /* changes, as MAP_D */
+#define MAP_D 0x00700000u
 
 static PAGE_ALIGNED uint32_t code[PAGE / 4], page_b[PAGE / 4];
+static PAGE_ALIGNED volatile uint32_t slots[4][PAGE / 4];
 static uint32_t patches, wrong, first_wrong, test;
 
 typedef uint32_t code_fn(uint32_t a, uint32_t b, uint32_t c);
 
-static uint32_t call(uint32_t va, uint32_t a, uint32_t b, uint32_t c)
-{
-	return ((code_fn *)(uintptr_t)va)(a, b, c);
-}
+static uint32_t call(uint32_t va, uint32_t a, uint32_t b, uint32_t c) { return ((code_fn *)(uintptr_t)va)(a, b, c); }
 
-static void put(uint32_t va, uint32_t word)
-{
-	*(volatile uint32_t *)(uintptr_t)va = word;
-}
+static void put(uint32_t va, uint32_t word) { *(volatile uint32_t *)(uintptr_t)va = word; }
 
 static void expect(uint32_t seen, uint32_t want)
 {
@@ -50,10 +46,7 @@ static void done(const char *name)
 	test++;
 }
 
-static uint32_t kseg0(const uint32_t *page)
-{
-	return KSEG0(PHYS(page));
-}
+static uint32_t kseg0(const volatile uint32_t *page) { return KSEG0(PHYS(page)); }
 
 /* v0 = imm (positive, 15 bits); return */
 static void put_constant(uint32_t va, uint32_t imm)
@@ -203,6 +196,32 @@ static void across_pages(uint32_t rounds)
 	}
 }
 
+/*
+ * The branch stays, its slot is on a page that is mapped elsewhere each time, or the branch's page is seen at another address
+ * with another neighbour.  The words of all slots are different, and now and then changed as well.
+ */
+static void slot_remapped(uint32_t rounds)
+{
+	put(kseg0(code) + 0xffc, BEQ(ZERO, ZERO, 0x10)); /* to the other page, + 0x40 */
+	for (uint32_t k = 0; k < 4; k++) {
+		put(kseg0(slots[k]), ADDIU(V0, ZERO, k));
+		put(kseg0(slots[k]) + 0x40, JR(RA));
+		put(kseg0(slots[k]) + 0x44, ADDIU(V0, V0, k * 0x100));
+	}
+	for (uint32_t i = 0; i < rounds; i++) {
+		uint32_t k = (i ^ i >> 3) & 3, j = (k + 1) & 3;
+
+		if (i % 16 == 0)
+			put(kseg0(slots[k]), ADDIU(V0, ZERO, k + (i & 0xf0)));
+		tlb_put(2, PAGEMASK_4K, MAP_C, LO(PHYS(code), LO_V), LO(PHYS(slots[k]), LO_V));
+		tlb_put(3, PAGEMASK_4K, MAP_D, LO(PHYS(code), LO_V), LO(PHYS(slots[j]), LO_V));
+		for (unsigned again = 0; again < 3; again++) {
+			expect(call(MAP_C + 0xffc, 0, 0, 0), (slots[k][0] & 0xffff) + k * 0x100);
+			expect(call(MAP_D + 0xffc, 0, 0, 0), (slots[j][0] & 0xffff) + j * 0x100);
+		}
+	}
+}
+
 /* One virtual page, two physical ones in turn; each with code of its own, and both patched while the other is mapped. */
 static void remapped(uint32_t rounds)
 {
@@ -243,10 +262,7 @@ static const struct {
     {"mapped, another", MAP_A, MAP_B + PAGE},   {"another, mapped", MAP_B + PAGE, MAP_A},
 };
 
-static uint32_t address(uint32_t way)
-{
-	return way >= 0x80000000u ? way | PHYS(code) : way;
-}
+static uint32_t address(uint32_t way) { return way >= 0x80000000u ? way | PHYS(code) : way; }
 
 /* The command line "scale=N" divides the number of rounds, for monitors to which each patch costs a compilation. */
 static uint32_t read_scale(uint32_t argc, const uint32_t *argv)
@@ -293,6 +309,8 @@ void guest_main(uint32_t argc, const uint32_t *argv)
 	done("a slot on the next page");
 	remapped(1500 / scale);
 	done("a page mapped elsewhere");
+	slot_remapped(1500 / scale);
+	done("a slot's page mapped elsewhere");
 	put_text("patches: ");
 	put_dec(patches);
 	put_char('\n');

@@ -41,31 +41,13 @@ static void put_li(struct assembler *a, unsigned reg, uint32_t value)
 	put(a, A_ORI(reg, reg, value));
 }
 
-static uint32_t driver_va(const struct oracle_setup *s, uint32_t at)
-{
-	return setup_base(s) + PA_DRIVER + at;
-}
+static uint32_t driver_va(const struct oracle_setup *s, uint32_t at) { return setup_base(s) + PA_DRIVER + at; }
 
-uint32_t guest_loop_va(const struct oracle_setup *s)
-{
-	return driver_va(s, AT_LOOP);
-}
-uint32_t guest_tail_va(const struct oracle_setup *s)
-{
-	return driver_va(s, AT_TAIL);
-}
-uint32_t guest_end_va(const struct oracle_setup *s)
-{
-	return driver_va(s, AT_END);
-}
-uint32_t guest_resume_va(const struct oracle_setup *s)
-{
-	return driver_va(s, AT_RESUME);
-}
-uint32_t guest_boot_va(void)
-{
-	return 0x80000000u + PA_DRIVER + AT_BOOT;
-}
+uint32_t guest_loop_va(const struct oracle_setup *s) { return driver_va(s, AT_LOOP); }
+uint32_t guest_tail_va(const struct oracle_setup *s) { return driver_va(s, AT_TAIL); }
+uint32_t guest_end_va(const struct oracle_setup *s) { return driver_va(s, AT_END); }
+uint32_t guest_resume_va(const struct oracle_setup *s) { return driver_va(s, AT_RESUME); }
+uint32_t guest_boot_va(void) { return 0x80000000u + PA_DRIVER + AT_BOOT; }
 
 /* Load the case's state. SC clears LLbit: no block begins with another's link. The block's address comes last. */
 static void put_loop(struct assembler *a, const struct oracle_setup *s)

@@ -43,13 +43,7 @@ void guest_write_cases(const struct oracle_program *p, const struct oracle_setup
 void guest_read_cases(const struct guest_case *in, const struct oracle_program *p, const struct oracle_setup *s,
 		      struct oracle_result *out);
 
-static inline uint32_t guest_swap32(bool be, uint32_t x)
-{
-	return be ? __builtin_bswap32(x) : x;
-}
-static inline uint64_t guest_swap64(bool be, uint64_t x)
-{
-	return be ? __builtin_bswap64(x) : x;
-}
+static inline uint32_t guest_swap32(bool be, uint32_t x) { return be ? __builtin_bswap32(x) : x; }
+static inline uint64_t guest_swap64(bool be, uint64_t x) { return be ? __builtin_bswap64(x) : x; }
 
 #endif

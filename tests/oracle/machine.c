@@ -57,10 +57,7 @@ static void invalidate(struct machine_vm *m, uint32_t pa, uint32_t bytes)
 
 /* ---- running ---- */
 
-static void on_timeout(void *vm)
-{
-	vm_end(vm, VM_QUIT);
-}
+static void on_timeout(void *vm) { vm_end(vm, VM_QUIT); }
 
 /* Run from pc until the guest resets the machine; false if it does not in time, which is the guest's under icount. */
 static bool run_to_reset(struct machine_vm *m, uint32_t pc)

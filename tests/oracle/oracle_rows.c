@@ -88,10 +88,7 @@ Test(oracle_rows, user_be)
 	     ALL, true, 10);
 }
 /* Status.CU1 = 0: all of COP1 is coprocessor unusable. */
-Test(oracle_rows, no_fpu)
-{
-	rows("oracle_rows/no_fpu", (struct oracle_setup){.mapped = true}, ALL, true, 4);
-}
+Test(oracle_rows, no_fpu) { rows("oracle_rows/no_fpu", (struct oracle_setup){.mapped = true}, ALL, true, 4); }
 Test(oracle_rows, tier2_le)
 {
 	rows("oracle_rows/tier2_le", (struct oracle_setup){.mapped = true, .cu1 = true, .fp = true, .fr = true},

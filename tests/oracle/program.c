@@ -46,10 +46,7 @@ bool program_target_ok(const struct oracle_program *p, uint32_t insn)
 	return !(p->insn[insn].flags & (PI_SLOT | PI_GLUED));
 }
 
-static int16_t moved(int16_t target, uint32_t insn)
-{
-	return target > (int)insn ? target - 1 : target;
-}
+static int16_t moved(int16_t target, uint32_t insn) { return target > (int)insn ? target - 1 : target; }
 
 void program_remove(struct oracle_program *p, uint32_t insn)
 {

@@ -16,15 +16,9 @@ struct rng {
 
 struct rng rng_seed(uint64_t seed);
 uint64_t rng_next(struct rng *r);
-static inline uint32_t rng_below(struct rng *r, uint32_t n)
-{
-	return (uint32_t)((rng_next(r) >> 32) * n >> 32);
-}
+static inline uint32_t rng_below(struct rng *r, uint32_t n) { return (uint32_t)((rng_next(r) >> 32) * n >> 32); }
 /* True once in n. */
-static inline bool rng_one_in(struct rng *r, uint32_t n)
-{
-	return rng_below(r, n) == 0;
-}
+static inline bool rng_one_in(struct rng *r, uint32_t n) { return rng_below(r, n) == 0; }
 /* Values where things go wrong, more often than their share. fpr: a double, or two singles or words. */
 uint32_t rng_gpr(struct rng *r);
 uint64_t rng_fpr(struct rng *r);
@@ -60,10 +54,7 @@ struct oracle_setup {
 	bool kernel; /* privileged rows: the driver puts Status back after each case */
 };
 
-static inline uint32_t setup_base(const struct oracle_setup *s)
-{
-	return s->mapped ? 0 : 0x80000000u;
-}
+static inline uint32_t setup_base(const struct oracle_setup *s) { return s->mapped ? 0 : 0x80000000u; }
 uint32_t setup_status(const struct oracle_setup *s);
 
 /* ---- programs ---- */

@@ -114,10 +114,7 @@ static uint32_t set_field(uint32_t word, unsigned shift, unsigned value)
 	return (word & ~(31u << shift)) | value << shift;
 }
 
-static bool field_free(const struct insn *row, unsigned shift)
-{
-	return !(row->mask >> shift & 31);
-}
+static bool field_free(const struct insn *row, unsigned shift) { return !(row->mask >> shift & 31); }
 
 /* FPR fields: half of them hot; with FR=0 an odd register of a 64-bit format is UNPREDICTABLE (I-A, "FR"). */
 static uint32_t fpr_fields(struct generator *g, const struct insn *row, uint32_t word)
@@ -415,10 +412,7 @@ static void put_wait(struct generator *g, uint32_t word)
 	generator_put(g, word, PI_GLUED);
 }
 
-static uint32_t cp0_word(uint32_t word, unsigned index)
-{
-	return set_field(word, 11, index / 8) | index % 8;
-}
+static uint32_t cp0_word(uint32_t word, unsigned index) { return set_field(word, 11, index / 8) | index % 8; }
 
 static void put_privileged(struct generator *g, const struct insn *row)
 {

@@ -61,10 +61,7 @@ static unsigned exception_code(uint32_t intno)
 	return EXC_NONE;
 }
 
-static uint32_t insn_number(const struct unicorn *u)
-{
-	return (u->pc - program_va(u->p, &u->setup, 0)) / 4;
-}
+static uint32_t insn_number(const struct unicorn *u) { return (u->pc - program_va(u->p, &u->setup, 0)) / 4; }
 
 static bool slot_of_likely(const struct unicorn *u)
 {
@@ -247,10 +244,7 @@ void unicorn_free(struct unicorn *u)
 	free(u);
 }
 
-uint64_t unicorn_insns(const struct unicorn *u)
-{
-	return u->insns;
-}
+uint64_t unicorn_insns(const struct unicorn *u) { return u->insns; }
 
 /* ---- exceptions ---- */
 

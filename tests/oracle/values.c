@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/oracle/program.h"
 
-struct rng rng_seed(uint64_t seed)
-{
-	return (struct rng){seed * 0x9e3779b97f4a7c15u + 0x632be59bd9b4e019u};
-}
+struct rng rng_seed(uint64_t seed) { return (struct rng){seed * 0x9e3779b97f4a7c15u + 0x632be59bd9b4e019u}; }
 
 /* splitmix64 */
 uint64_t rng_next(struct rng *r)

@@ -98,7 +98,9 @@ for disco in "$DISCO" "$asan"; do
 	# what is right beside all the wrong ones: it runs until it is stopped
 	timeout 1 "$disco" run --kernel "$good" </dev/null >"$work/out" 2>"$work/err"
 	[ $? -eq 124 ] || fail "good.elf does not run: $(cat "$work/err")"
-	[ "$disco" = "$asan" ] && [ "${DISCO_TEST_LENGTH:-short}" = short ] || options
+	if [ "$disco" = "$DISCO" ] || [ "${DISCO_TEST_LENGTH:-short}" = long ]; then
+		options
+	fi
 	files
 done
 echo "$checks checks"

@@ -26,7 +26,7 @@ session() {
 		"expect:$(echo 1001 | md5sum | cut -d ' ' -f 1)" "$prompt" \
 		'send:(sleep 1; echo background $((6 * 7)) done) & wait' 'expect:background 42 done' "$prompt" \
 		'send:echo one two >/tmp/f && gzip </tmp/f | gunzip | tr a-z A-Z' 'expect:ONE TWO' "$prompt" \
-		'send:grep -c "[1-9] *MIPS *7 *timer" /proc/interrupts' 'expect:^1\r?$' "$prompt" \
+		'send:grep -c "[1-9][0-9]* *MIPS *7 *timer" /proc/interrupts' 'expect:^1\r?$' "$prompt" \
 		'send:sh -c "kill -SEGV \$\$"; echo status $?' 'expect:status 139' "$prompt" \
 		'refuse:Oops|BUG:|do_page_fault|Kernel panic|reserved instruction' \
 		'send:poweroff' 'expect:Power down' \

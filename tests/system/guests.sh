@@ -25,12 +25,12 @@ compare() {
 # Tier 2 alone compiles each block as it comes: minutes for a guest that rewrites its code, so one byte order does.
 for order in el eb; do
 	if [ $order = el ] || [ "${DISCO_TEST_LENGTH:-short}" = long ]; then
-		all="interp 1 12 2"
+		all=(interp 1 12 2)
 	else
-		all="interp 1 12"
+		all=(interp 1 12)
 	fi
-	compare exceptions 34Kf 34Kf $order $all
-	compare protection max P5600 $order $all
+	compare exceptions 34Kf 34Kf $order "${all[@]}"
+	compare protection max P5600 $order "${all[@]}"
 	compare tlb 34Kf 34Kf $order interp 1 12 2
 	compare interrupts 34Kf 34Kf $order interp 1 12 2
 	compare compute 34Kf 34Kf $order interp 1 12 2

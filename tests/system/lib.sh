@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# shellcheck shell=bash
 # What the system tests share; sourced.  DISCO, KERNEL, INITRD as run_all sets them, or what a build leaves.
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 : "${DISCO:=$PWD/build/release/disco}" "${KERNEL:=$PWD/guest/cache/vmlinuz}" "${INITRD:=$PWD/guest/cache/initramfs.cpio}"
@@ -42,10 +43,13 @@ build_guests() {
 
 # on_qemu ORDER CPU NAME [QEMU OPTION...]: the guest's console
 on_qemu() {
-	local order=$1 cpu=$2 name=$3 qemu=qemu-system-mipsel
+	local order=$1 cpu=$2 name=$3 qemu
 	shift 3
-	[ "$order" = el ] || qemu=qemu-system-mips
-	timeout 120 $qemu -M malta -cpu "$cpu" -m 128 -nodefaults -display none -serial stdio -no-reboot \
+	case $order in
+	el) qemu="qemu-system-mipsel" ;;
+	eb) qemu="qemu-system-mips" ;;
+	esac
+	timeout 120 "$qemu" -M malta -cpu "$cpu" -m 128 -nodefaults -display none -serial stdio -no-reboot \
 		-kernel "$guests/$order/$name.elf" "$@" </dev/null
 }
 

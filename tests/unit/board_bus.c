@@ -19,10 +19,7 @@ static uint64_t log_read(void *opaque, uint32_t off, unsigned bytes)
 	l->bytes[l->n++ % 16] = bytes;
 	return 0x0807060504030201 >> (8 * (off & 7));
 }
-static void log_write(void *opaque, uint32_t off, uint64_t v, unsigned bytes)
-{
-	log_read(opaque, off, bytes);
-}
+static void log_write(void *opaque, uint32_t off, uint64_t v, unsigned bytes) { log_read(opaque, off, bytes); }
 static const struct io_ops log_ops = {log_read, log_write};
 
 Test(board_bus, splits_and_clips)
@@ -271,11 +268,5 @@ static void hostile_run(bool big, uint64_t seed, unsigned steps)
 	cr_assert_eq(fake_alarms_left(&f.clock), 0);
 }
 
-Test(board_bus, hostile_little_endian)
-{
-	hostile_run(false, 0x123456789abcdef, 1000000);
-}
-Test(board_bus, hostile_big_endian)
-{
-	hostile_run(true, 0xfedcba987654321, 1000000);
-}
+Test(board_bus, hostile_little_endian) { hostile_run(false, 0x123456789abcdef, 1000000); }
+Test(board_bus, hostile_big_endian) { hostile_run(true, 0xfedcba987654321, 1000000); }

@@ -22,10 +22,7 @@ struct fake_clock {
 	} alarm[FAKE_ALARMS];
 };
 
-static inline uint64_t fake_now(void *opaque)
-{
-	return ((struct fake_clock *)opaque)->now;
-}
+static inline uint64_t fake_now(void *opaque) { return ((struct fake_clock *)opaque)->now; }
 
 static inline void fake_alarm(void *opaque, uint64_t at_ns, void (*fn)(void *), void *arg)
 {
@@ -71,10 +68,7 @@ static inline void fake_advance_to(struct fake_clock *c, uint64_t to)
 		c->now = to;
 }
 
-static inline void fake_advance(struct fake_clock *c, uint64_t ns)
-{
-	fake_advance_to(c, c->now + ns);
-}
+static inline void fake_advance(struct fake_clock *c, uint64_t ns) { fake_advance_to(c, c->now + ns); }
 
 static inline void fake_skip(void *opaque, uint64_t at_ns)
 {
@@ -112,10 +106,7 @@ static inline void fake_irq_set(void *opaque, unsigned n, bool level)
 	i->level = level;
 }
 
-static inline struct irq_line fake_irq_line(struct fake_irq *i)
-{
-	return (struct irq_line){fake_irq_set, i, 0};
-}
+static inline struct irq_line fake_irq_line(struct fake_irq *i) { return (struct irq_line){fake_irq_set, i, 0}; }
 
 /* One byte register of a chip. */
 static inline uint8_t chip_in(const struct io_ops *ops, void *chip, uint32_t off)
@@ -145,10 +136,7 @@ static inline void fake_tx(void *opaque, const uint8_t *data, size_t n)
 	for (size_t i = 0; i < n; i++)
 		f->tx[f->tx_bytes++ % sizeof(f->tx)] = data[i];
 }
-static inline void fake_power_off(void *opaque)
-{
-	((struct fake_board *)opaque)->power_offs++;
-}
+static inline void fake_power_off(void *opaque) { ((struct fake_board *)opaque)->power_offs++; }
 static inline void fake_reset(void *opaque)
 {
 	struct fake_board *f = opaque;
@@ -215,14 +203,8 @@ static inline void fake_boot_stub(struct fake_board *f, bool big_endian)
 		fake_gt_put(f, big_endian, setup[i][0], setup[i][1]);
 }
 
-static inline uint8_t fake_in(struct fake_board *f, uint16_t port)
-{
-	return (uint8_t)fake_read(f, FAKE_IO + port, 1);
-}
-static inline void fake_out(struct fake_board *f, uint16_t port, uint8_t v)
-{
-	fake_write(f, FAKE_IO + port, v, 1);
-}
+static inline uint8_t fake_in(struct fake_board *f, uint16_t port) { return (uint8_t)fake_read(f, FAKE_IO + port, 1); }
+static inline void fake_out(struct fake_board *f, uint16_t port, uint8_t v) { fake_write(f, FAKE_IO + port, v, 1); }
 
 /* Linux's gt64xxx_pci0_pcibios_config_access(), little-endian. */
 static inline uint32_t fake_config_read(struct fake_board *f, unsigned slot, unsigned fn, unsigned reg)

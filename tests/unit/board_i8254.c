@@ -20,18 +20,9 @@ static void start(struct rig *r)
 	i8254_init(&r->pit, &ops, &line);
 }
 
-static void out(struct rig *r, unsigned off, uint8_t v)
-{
-	chip_out(&i8254_ops, &r->pit, off, v);
-}
-static uint8_t in(struct rig *r, unsigned off)
-{
-	return chip_in(&i8254_ops, &r->pit, off);
-}
-static uint64_t ticks_ns(uint64_t t)
-{
-	return (t * 1000000000 + I8254_HZ - 1) / I8254_HZ;
-}
+static void out(struct rig *r, unsigned off, uint8_t v) { chip_out(&i8254_ops, &r->pit, off, v); }
+static uint8_t in(struct rig *r, unsigned off) { return chip_in(&i8254_ops, &r->pit, off); }
+static uint64_t ticks_ns(uint64_t t) { return (t * 1000000000 + I8254_HZ - 1) / I8254_HZ; }
 
 static void program(struct rig *r, unsigned n, unsigned mode, uint16_t count)
 {

@@ -13,10 +13,7 @@ static void out(struct rig *r, unsigned chip, unsigned off, uint8_t v)
 {
 	chip_out(&i8259_ops, &r->pic.chip[chip], off, v);
 }
-static uint8_t in(struct rig *r, unsigned chip, unsigned off)
-{
-	return chip_in(&i8259_ops, &r->pic.chip[chip], off);
-}
+static uint8_t in(struct rig *r, unsigned chip, unsigned off) { return chip_in(&i8259_ops, &r->pic.chip[chip], off); }
 
 static void start(struct rig *r, uint8_t icw4)
 {

@@ -14,10 +14,7 @@ struct rig {
 	unsigned resets;
 };
 
-static void count_reset(void *opaque)
-{
-	(*(unsigned *)opaque)++;
-}
+static void count_reset(void *opaque) { (*(unsigned *)opaque)++; }
 
 static void start(struct rig *r)
 {
@@ -27,22 +24,10 @@ static void start(struct rig *r)
 	i8042_init(&r->k, &line, count_reset, &r->resets);
 }
 
-static uint8_t status(struct rig *r)
-{
-	return chip_in(&i8042_command_ops, &r->k, 0);
-}
-static uint8_t data(struct rig *r)
-{
-	return chip_in(&i8042_data_ops, &r->k, 0);
-}
-static void command(struct rig *r, uint8_t v)
-{
-	chip_out(&i8042_command_ops, &r->k, 0, v);
-}
-static void send(struct rig *r, uint8_t v)
-{
-	chip_out(&i8042_data_ops, &r->k, 0, v);
-}
+static uint8_t status(struct rig *r) { return chip_in(&i8042_command_ops, &r->k, 0); }
+static uint8_t data(struct rig *r) { return chip_in(&i8042_data_ops, &r->k, 0); }
+static void command(struct rig *r, uint8_t v) { chip_out(&i8042_command_ops, &r->k, 0, v); }
+static void send(struct rig *r, uint8_t v) { chip_out(&i8042_data_ops, &r->k, 0, v); }
 
 static void expect(struct rig *r, const uint8_t *bytes, unsigned n)
 {

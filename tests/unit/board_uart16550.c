@@ -22,18 +22,9 @@ static void start(struct rig *r)
 	uart16550_init(&r->uart, &ops, &line, 1843200, fake_tx, &r->sink);
 }
 
-static uint8_t in(struct rig *r, unsigned reg)
-{
-	return chip_in(&uart16550_ops, &r->uart, reg);
-}
-static void out(struct rig *r, unsigned reg, uint8_t v)
-{
-	chip_out(&uart16550_ops, &r->uart, reg, v);
-}
-static size_t rx(struct rig *r, const char *s)
-{
-	return uart16550_rx(&r->uart, (const uint8_t *)s, strlen(s));
-}
+static uint8_t in(struct rig *r, unsigned reg) { return chip_in(&uart16550_ops, &r->uart, reg); }
+static void out(struct rig *r, unsigned reg, uint8_t v) { chip_out(&uart16550_ops, &r->uart, reg, v); }
+static size_t rx(struct rig *r, const char *s) { return uart16550_rx(&r->uart, (const uint8_t *)s, strlen(s)); }
 
 Test(board_uart16550, transmit)
 {

@@ -55,10 +55,7 @@ static bool readable(int fd)
 	return poll(&pfd, 1, 0) > 0;
 }
 
-static void put(struct console *c, const char *s)
-{
-	console_write(c, (const uint8_t *)s, strlen(s));
-}
+static void put(struct console *c, const char *s) { console_write(c, (const uint8_t *)s, strlen(s)); }
 
 Test(console, pipe_output)
 {
@@ -219,39 +216,15 @@ static void check_restored(int sig, void (*end)(void))
 	close(p.slave);
 }
 
-static void end_by_exit(void)
-{
-	exit(3);
-}
-static void end_by_panic(void)
-{
-	panic("a test of the panic hook");
-}
+static void end_by_exit(void) { exit(3); }
+static void end_by_panic(void) { panic("a test of the panic hook"); }
 
-Test(console, restored_by_sigterm)
-{
-	check_restored(SIGTERM, NULL);
-}
-Test(console, restored_by_sigint)
-{
-	check_restored(SIGINT, NULL);
-}
-Test(console, restored_by_sighup)
-{
-	check_restored(SIGHUP, NULL);
-}
-Test(console, restored_by_sigsegv)
-{
-	check_restored(SIGSEGV, NULL);
-}
-Test(console, restored_by_panic)
-{
-	check_restored(0, end_by_panic);
-}
-Test(console, restored_by_exit)
-{
-	check_restored(0, end_by_exit);
-}
+Test(console, restored_by_sigterm) { check_restored(SIGTERM, NULL); }
+Test(console, restored_by_sigint) { check_restored(SIGINT, NULL); }
+Test(console, restored_by_sighup) { check_restored(SIGHUP, NULL); }
+Test(console, restored_by_sigsegv) { check_restored(SIGSEGV, NULL); }
+Test(console, restored_by_panic) { check_restored(0, end_by_panic); }
+Test(console, restored_by_exit) { check_restored(0, end_by_exit); }
 
 /* While stopped the terminal is the shell's; after SIGCONT it is the guest's again. */
 Test(console, stop_and_continue)

@@ -31,10 +31,7 @@ static struct ir_block *lift(void *ctx, uint32_t off, struct arena *a)
 	return b;
 }
 
-static bool has_run(void *ctx, uint32_t off)
-{
-	return !((struct page *)ctx)->not_run[off / 4];
-}
+static bool has_run(void *ctx, uint32_t off) { return !((struct page *)ctx)->not_run[off / 4]; }
 
 static void open_page(struct page *p, uint32_t mode)
 {

@@ -181,10 +181,7 @@ struct oracle {
 #define CFC1(rt)                (0x4440f800u | (rt) << 16)
 
 /* FPR i of struct regs: odd numbers too, except that with FR=0 only the even register of a pair is loaded. */
-static unsigned fpr_number(unsigned i, bool odd, bool fr)
-{
-	return 2 * i + 2 + (odd && fr);
-}
+static unsigned fpr_number(unsigned i, bool odd, bool fr) { return 2 * i + 2 + (odd && fr); }
 
 static uint32_t oracle_write_program(struct oracle *o, const uint32_t *words, uint32_t n_words, bool fr, bool odd)
 {
@@ -332,10 +329,7 @@ static bool is_format(const struct insn *row, const char *suffix)
 }
 
 /* A single-format instruction works on odd registers with FR=0 too. */
-static bool odd_ok(const struct insn *row, bool fr)
-{
-	return fr || !(row->flags & INSN_FR_PAIR);
-}
+static bool odd_ok(const struct insn *row, bool fr) { return fr || !(row->flags & INSN_FR_PAIR); }
 
 /* fd 2, fs 4, ft 6, fr 8, or each plus one; whatever else the mask leaves free is random (cc, cond). */
 static uint32_t row_word(const struct insn *row, bool odd)
@@ -367,14 +361,8 @@ static uint32_t odd_bits(const struct insn *row, uint32_t choice)
 
 /* ---- what is compared ---- */
 
-static bool s_nan(uint64_t v)
-{
-	return (v & 0x7fffffff) > 0x7f800000;
-}
-static bool d_nan(uint64_t v)
-{
-	return (v & ~0ull >> 1) > 0x7ff0000000000000;
-}
+static bool s_nan(uint64_t v) { return (v & 0x7fffffff) > 0x7f800000; }
+static bool d_nan(uint64_t v) { return (v & ~0ull >> 1) > 0x7ff0000000000000; }
 
 /* FPR n of the word under test; a single is in the low half. */
 static uint64_t operand(const struct regs *r, unsigned n, bool fr)
@@ -556,26 +544,11 @@ static void compare_registers(bool fr, uint32_t fcsr_mask, uint32_t batches)
 
 #define UNTRAPPED (FCSR_WRITABLE & ~(FCSR_ENABLES | FCSR_FS | FCSR_CAUSE))
 
-Test(fpu_oracle, registers_fr0)
-{
-	compare_registers(false, UNTRAPPED, 10);
-}
-Test(fpu_oracle, registers_fr1)
-{
-	compare_registers(true, UNTRAPPED, 10);
-}
-Test(fpu_oracle, traps_fr0)
-{
-	compare_registers(false, UNTRAPPED | FCSR_ENABLES, 2);
-}
-Test(fpu_oracle, traps_fr1)
-{
-	compare_registers(true, UNTRAPPED | FCSR_ENABLES, 2);
-}
-Test(fpu_oracle, flush)
-{
-	compare_registers(true, UNTRAPPED | FCSR_FS, 4);
-}
+Test(fpu_oracle, registers_fr0) { compare_registers(false, UNTRAPPED, 10); }
+Test(fpu_oracle, registers_fr1) { compare_registers(true, UNTRAPPED, 10); }
+Test(fpu_oracle, traps_fr0) { compare_registers(false, UNTRAPPED | FCSR_ENABLES, 2); }
+Test(fpu_oracle, traps_fr1) { compare_registers(true, UNTRAPPED | FCSR_ENABLES, 2); }
+Test(fpu_oracle, flush) { compare_registers(true, UNTRAPPED | FCSR_FS, 4); }
 
 /* Conditional moves: QEMU looks at the registers only if it moves, or not at all.  UNPREDICTABLE, and RI here. */
 static bool qemu_rejects_odd(const struct insn *row)
@@ -634,14 +607,8 @@ static void compare_memory(bool fr)
 	run_close(r);
 }
 
-Test(fpu_oracle, memory_fr0)
-{
-	compare_memory(false);
-}
-Test(fpu_oracle, memory_fr1)
-{
-	compare_memory(true);
-}
+Test(fpu_oracle, memory_fr0) { compare_memory(false); }
+Test(fpu_oracle, memory_fr1) { compare_memory(true); }
 
 /* BC1x over one instruction, its slot counting in $3 and the instruction jumped over in $4. */
 Test(fpu_oracle, branches)

@@ -97,14 +97,8 @@ static void lift_random_words(unsigned isa, uint64_t seed, uint32_t total)
 	fixture_free(&x);
 }
 
-Test(frontend_lift, random_words_verify)
-{
-	lift_random_words(ALL_ISA, 0x243f6a8885a308d3u, 1000000);
-}
-Test(frontend_lift, random_words_verify_without_fpu)
-{
-	lift_random_words(ISA_MIPS32R1, 0x13198a2e03707344u, 200000);
-}
+Test(frontend_lift, random_words_verify) { lift_random_words(ALL_ISA, 0x243f6a8885a308d3u, 1000000); }
+Test(frontend_lift, random_words_verify_without_fpu) { lift_random_words(ISA_MIPS32R1, 0x13198a2e03707344u, 200000); }
 
 /* Every row in every mode, alone and in a delay slot: the widest operands, no operands. */
 Test(frontend_lift, every_row_in_every_mode)

@@ -254,10 +254,7 @@ static void ours_run(struct ours *o, struct machine *m, uint32_t word, bool bran
 
 /* ---- One case ---- */
 
-static bool is_memory(const struct insn *row)
-{
-	return insn_opcode(row->match) >= 0x20;
-}
+static bool is_memory(const struct insn *row) { return insn_opcode(row->match) >= 0x20; }
 
 /* Rows of this test: what the table says, minus what other tests hold. */
 static bool wanted(const struct insn *row)
@@ -385,11 +382,5 @@ static void compare_rows(bool be, uint64_t seed)
 	arena_free(&ours.arena);
 }
 
-Test(frontend_oracle, little_endian)
-{
-	compare_rows(false, 0x452821e638d01377u);
-}
-Test(frontend_oracle, big_endian)
-{
-	compare_rows(true, 0xbe5466cf34e90c6cu);
-}
+Test(frontend_oracle, little_endian) { compare_rows(false, 0x452821e638d01377u); }
+Test(frontend_oracle, big_endian) { compare_rows(true, 0xbe5466cf34e90c6cu); }

@@ -24,10 +24,7 @@ static inline uint64_t ir_gen_next(struct ir_gen *g)
 	return z ^ z >> 31;
 }
 
-static inline uint32_t ir_gen_below(struct ir_gen *g, uint32_t n)
-{
-	return (uint32_t)(ir_gen_next(g) >> 32) % n;
-}
+static inline uint32_t ir_gen_below(struct ir_gen *g, uint32_t n) { return (uint32_t)(ir_gen_next(g) >> 32) % n; }
 
 /* DISCO_SEED in the environment, else the default. The test prints it when it fails. */
 static inline uint64_t ir_gen_seed(uint64_t otherwise)

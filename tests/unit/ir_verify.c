@@ -124,10 +124,7 @@ static struct ir_block *parse(struct arena *a, const char *text)
 	  "not a zero-extended address")
 
 #define X(name, text, damage, want)                                                                                    \
-	static void damage_##name(struct ir_block *b)                                                                  \
-	{                                                                                                              \
-		(void)(damage);                                                                                        \
-	}
+	static void damage_##name(struct ir_block *b) { (void)(damage); }
 DAMAGES(X)
 #undef X
 

@@ -136,14 +136,8 @@ static inline struct ir_block *room_block(struct arena *a, uint32_t mode, uint64
 	return b;
 }
 
-static inline struct ir_target room_abs(uint64_t pc)
-{
-	return (struct ir_target){TGT_ABS, (int64_t)pc};
-}
-static inline struct ir_target room_off(int64_t off)
-{
-	return (struct ir_target){TGT_PAGE, off};
-}
+static inline struct ir_target room_abs(uint64_t pc) { return (struct ir_target){TGT_ABS, (int64_t)pc}; }
+static inline struct ir_target room_off(int64_t off) { return (struct ir_target){TGT_PAGE, off}; }
 
 static inline struct ir_term room_jump(struct ir_target t)
 {

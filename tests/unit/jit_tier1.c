@@ -136,15 +136,9 @@ static void check_blocks(struct jit_config cfg, uint64_t seed, int n)
 	room_close(&r);
 }
 
-Test(jit_tier1, blocks)
-{
-	check_blocks((struct jit_config){.keep_ir = true}, 11, BLOCKS);
-}
+Test(jit_tier1, blocks) { check_blocks((struct jit_config){.keep_ir = true}, 11, BLOCKS); }
 
-Test(jit_tier1, blocks_counted)
-{
-	check_blocks((struct jit_config){.icount = true, .count_insns = true}, 12, BLOCKS);
-}
+Test(jit_tier1, blocks_counted) { check_blocks((struct jit_config){.icount = true, .count_insns = true}, 12, BLOCKS); }
 
 /* Code memory of the least size: these blocks flush it several times. */
 Test(jit_tier1, blocks_in_little_memory)

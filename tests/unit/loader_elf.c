@@ -119,14 +119,8 @@ Test(loader, physical_address)
 	cr_assert_eq(out.high_gpa, 0x300010);
 }
 
-static void swap16(uint16_t *v)
-{
-	*v = __builtin_bswap16(*v);
-}
-static void swap32(uint32_t *v)
-{
-	*v = __builtin_bswap32(*v);
-}
+static void swap16(uint16_t *v) { *v = __builtin_bswap16(*v); }
+static void swap32(uint32_t *v) { *v = __builtin_bswap32(*v); }
 
 Test(loader, big_endian)
 {

@@ -74,14 +74,8 @@ static void check(bool be)
 	cr_assert_eq(r[3], 8u << 20);
 }
 
-Test(yamon, little_endian)
-{
-	check(false);
-}
-Test(yamon, big_endian)
-{
-	check(true);
-}
+Test(yamon, little_endian) { check(false); }
+Test(yamon, big_endian) { check(true); }
 
 Test(yamon, no_initrd)
 {

@@ -70,10 +70,7 @@ static void check_blocks(struct jit_config cfg, uint64_t seed, int blocks)
 	rig_close(&r);
 }
 
-Test(tier2_random, blocks)
-{
-	check_blocks((struct jit_config){.sync_tier2 = true}, 1, BLOCKS);
-}
+Test(tier2_random, blocks) { check_blocks((struct jit_config){.sync_tier2 = true}, 1, BLOCKS); }
 
 Test(tier2_random, blocks_counted)
 {

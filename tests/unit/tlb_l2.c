@@ -83,10 +83,7 @@ static void touch(struct world *w, uint64_t va, uint8_t asid, enum tlb_access ac
 }
 
 /* Evict what is in slot i, by a TLBWR of something far away. */
-static void evict(struct world *w, unsigned i)
-{
-	put(w, i, pair(0x60000000 + i * 0x2000, 200, 0, 0), true);
-}
+static void evict(struct world *w, unsigned i) { put(w, i, pair(0x60000000 + i * 0x2000, 200, 0, 0), true); }
 
 /* ---- tables ---- */
 

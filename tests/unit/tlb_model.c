@@ -70,10 +70,7 @@ static bool covers(const struct rec *r, uint64_t va, uint8_t asid)
 	return va >= r->base && va < r->base + r->bytes && (r->e.global || r->e.asid == asid);
 }
 
-static void forget(struct model *m, unsigned i)
-{
-	m->rec[i] = m->rec[--m->n];
-}
+static void forget(struct model *m, unsigned i) { m->rec[i] = m->rec[--m->n]; }
 
 /* The guest's own entry with the lowest index, or else the kept one; NULL: neither. */
 static struct rec *lookup(struct model *m, uint64_t va, uint8_t asid)
@@ -427,10 +424,7 @@ static void step(struct model *m)
 static struct run runs[] = {{4, true, 1},  {16, true, 2},  {64, true, 3},  {16, true, 4},
 			    {4, false, 5}, {16, false, 6}, {64, false, 7}, {32, false, 8}};
 
-ParameterizedTestParameters(l2tlb_model, agrees)
-{
-	return cr_make_param_array(struct run, runs, ARRAY_LEN(runs));
-}
+ParameterizedTestParameters(l2tlb_model, agrees) { return cr_make_param_array(struct run, runs, ARRAY_LEN(runs)); }
 
 ParameterizedTest(struct run *run, l2tlb_model, agrees)
 {

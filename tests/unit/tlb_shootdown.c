@@ -43,15 +43,9 @@ static struct l2tlb_entry *map(struct world *w, uint64_t va, uint8_t asid, struc
 	return &t[(va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];
 }
 
-static bool readable(const struct l2tlb_entry *e, uint64_t va)
-{
-	return e->read_tag == va;
-}
+static bool readable(const struct l2tlb_entry *e, uint64_t va) { return e->read_tag == va; }
 
-static bool writable(const struct l2tlb_entry *e, uint64_t va)
-{
-	return e->write_tag == va;
-}
+static bool writable(const struct l2tlb_entry *e, uint64_t va) { return e->write_tag == va; }
 
 Test(shootdown, takes_writes_or_all_from_every_mapping)
 {

@@ -39,16 +39,10 @@ static void open_clock(struct fixture *f, bool icount, int fd)
 	f->ops = clock_as_ops(f->c);
 }
 
-static void alarm_at(struct fixture *f, uint64_t at, struct ringer *r)
-{
-	f->ops.alarm(f->ops.opaque, at, ring, r);
-}
+static void alarm_at(struct fixture *f, uint64_t at, struct ringer *r) { f->ops.alarm(f->ops.opaque, at, ring, r); }
 
 /* Pretend to execute n instructions of the slice. */
-static void execute(struct fixture *f, int64_t n)
-{
-	f->gs.icount_left -= n;
-}
+static void execute(struct fixture *f, int64_t n) { f->gs.icount_left -= n; }
 
 Test(vmm_clock, icount_is_time)
 {

@@ -2,10 +2,7 @@
 /* Where exceptions go and what they leave behind: MIPS32 PRA volume III, chapter 6, tables 6-4 to 6-7. */
 #include "tests/unit/vmm_machine.h"
 
-static struct vm *open_vm(void)
-{
-	return machine_open(&(struct vm_config){.icount = true}, TIERS_INTERP);
-}
+static struct vm *open_vm(void) { return machine_open(&(struct vm_config){.icount = true}, TIERS_INTERP); }
 
 static void start(struct vm *vm, uint32_t status, uint32_t pc, bool slot)
 {

@@ -13,10 +13,7 @@ static void setup(void)
 		PUT(vm, va, A_ADDIU(T0, T0, 1), A_ADDIU(T0, T0, 2), A_JR(RA), A_NOP);
 }
 
-static void teardown(void)
-{
-	vm_free(vm);
-}
+static void teardown(void) { vm_free(vm); }
 
 TestSuite(vmm_interp_cache, .init = setup, .fini = teardown);
 
@@ -27,10 +24,7 @@ static const struct ir_block *get(uint32_t va)
 	return interp_cache_get(c, vm->vcpu);
 }
 
-static struct machine_page *page(void)
-{
-	return pmap_peek(vm->ram, gpa(CODE_VA & 0x1fffffff));
-}
+static struct machine_page *page(void) { return pmap_peek(vm->ram, gpa(CODE_VA & 0x1fffffff)); }
 
 Test(vmm_interp_cache, one_block_per_key)
 {

@@ -4,10 +4,7 @@
 
 #define WORD MEM_META(2, 0)
 
-static struct vm *open_vm(bool icount)
-{
-	return machine_open(&(struct vm_config){.icount = icount}, TIERS_INTERP);
-}
+static struct vm *open_vm(bool icount) { return machine_open(&(struct vm_config){.icount = icount}, TIERS_INTERP); }
 
 /* The exception that an access raised, or EXC_NONE. */
 static unsigned code_of(struct vm *vm)

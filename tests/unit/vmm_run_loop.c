@@ -79,10 +79,7 @@ static void put_busy_loop(struct vm *vm)
 	PUT(vm, CODE_VA + 0x100, A_XOR(S0 + 1, S0 + 1, V0), A_JR(RA), A_ADDU(18, 18, A0));
 }
 
-Test(vmm_run_loop, interrupts_at_the_same_instruction, .timeout = 120)
-{
-	same_on_all_tiers(put_busy_loop);
-}
+Test(vmm_run_loop, interrupts_at_the_same_instruction, .timeout = 120) { same_on_all_tiers(put_busy_loop); }
 
 /* More than a block of straight code, with device accesses, one of them in a delay slot; a device that skips time. */
 static void put_device_code(struct vm *vm)
@@ -109,10 +106,7 @@ static void put_device_code(struct vm *vm)
 	machine_put(vm, CODE_VA + 8, w, n);
 }
 
-Test(vmm_run_loop, device_accesses_at_the_same_instruction, .timeout = 120)
-{
-	same_on_all_tiers(put_device_code);
-}
+Test(vmm_run_loop, device_accesses_at_the_same_instruction, .timeout = 120) { same_on_all_tiers(put_device_code); }
 
 /* A loop that changes its own next instruction, by SW and by SC, and counts what it did. */
 static void put_self_modifying(struct vm *vm)
@@ -240,19 +234,13 @@ static void *type(void *arg)
 	return NULL;
 }
 
-static void put_one_block(struct vm *vm)
-{
-	PUT(vm, CODE_VA, A_BEQ(ZERO, ZERO, -1), A_NOP);
-}
+static void put_one_block(struct vm *vm) { PUT(vm, CODE_VA, A_BEQ(ZERO, ZERO, -1), A_NOP); }
 static void put_indirect_loop(struct vm *vm)
 {
 	vm->vcpu->gs.reg[T0] = CODE_VA;
 	PUT(vm, CODE_VA, A_JR(T0), A_NOP);
 }
-static void put_idle(struct vm *vm)
-{
-	PUT(vm, CODE_VA, A_WAIT, A_BEQ(ZERO, ZERO, -2), A_NOP);
-}
+static void put_idle(struct vm *vm) { PUT(vm, CODE_VA, A_WAIT, A_BEQ(ZERO, ZERO, -2), A_NOP); }
 static void put_no_vectors(struct vm *vm)
 {
 	vm->vcpu->gs.cp0[CP0_Status] = ST_BEV; /* in the flash, which is empty */
@@ -330,10 +318,7 @@ Test(vmm_run_loop, idle_with_unread_input, .timeout = 60)
 	}
 }
 
-Test(vmm_run_loop, idle_time_is_the_same_on_all_tiers, .timeout = 60)
-{
-	same_on_all_tiers(put_idle_timer);
-}
+Test(vmm_run_loop, idle_time_is_the_same_on_all_tiers, .timeout = 60) { same_on_all_tiers(put_idle_timer); }
 
 /* WAIT ends for an interrupt that IM lets through, IE or not (volume II, WAIT). */
 Test(vmm_run_loop, wait_with_interrupts_disabled, .timeout = 60)

@@ -52,10 +52,7 @@ struct board {
 };
 
 /* The monitor flash without an image: erased, and not writable from the CPU. */
-static uint64_t flash_read(void *opaque, uint32_t off, unsigned bytes)
-{
-	return UINT64_MAX;
-}
+static uint64_t flash_read(void *opaque, uint32_t off, unsigned bytes) { return UINT64_MAX; }
 static void flash_write(void *opaque, uint32_t off, uint64_t value, unsigned bytes) {}
 
 static uint64_t boot_read(void *opaque, uint32_t off, unsigned bytes)
@@ -242,10 +239,7 @@ void board_reset(struct board *b)
 }
 
 /* A big-endian CPU's value of bytes that the bus numbers from the low address up. */
-static uint64_t swap_value(uint64_t v, unsigned bytes)
-{
-	return __builtin_bswap64(v) >> (64 - 8 * bytes);
-}
+static uint64_t swap_value(uint64_t v, unsigned bytes) { return __builtin_bswap64(v) >> (64 - 8 * bytes); }
 
 /* On word lanes a big-endian CPU finds byte 0 of a register at address 3: the wires cross, the word keeps its value. */
 static uint64_t read_word_lanes(struct board *b, uint64_t pa, unsigned bytes, bool *claimed)
@@ -330,12 +324,6 @@ size_t board_console_rx(struct board *b, const uint8_t *data, size_t n)
 	return uart16550_rx(&b->uart[UART_TTYS0], data, n);
 }
 
-size_t board_console_room(const struct board *b)
-{
-	return uart16550_room(&b->uart[UART_TTYS0]);
-}
+size_t board_console_room(const struct board *b) { return uart16550_room(&b->uart[UART_TTYS0]); }
 
-struct pci_bus *board_pci(struct board *b)
-{
-	return &b->pci;
-}
+struct pci_bus *board_pci(struct board *b) { return &b->pci; }

@@ -45,9 +45,6 @@ const struct bus_range *bus_find(const struct bus *b, uint64_t addr);
 uint64_t bus_read(const struct bus *b, uint64_t addr, unsigned bytes, bool *claimed);
 void bus_write(const struct bus *b, uint64_t addr, uint64_t value, unsigned bytes, bool *claimed);
 
-static inline uint64_t bus_mask(unsigned bytes)
-{
-	return bytes >= 8 ? UINT64_MAX : (1ull << (8 * bytes)) - 1;
-}
+static inline uint64_t bus_mask(unsigned bytes) { return bytes >= 8 ? UINT64_MAX : (1ull << (8 * bytes)) - 1; }
 
 #endif

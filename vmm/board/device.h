@@ -41,10 +41,7 @@ struct clock_ops {
 	void *opaque;
 };
 
-static inline uint64_t device_now_ns(const struct clock_ops *c)
-{
-	return c->now_ns(c->opaque);
-}
+static inline uint64_t device_now_ns(const struct clock_ops *c) { return c->now_ns(c->opaque); }
 static inline void device_alarm(const struct clock_ops *c, uint64_t at_ns, void (*fn)(void *arg), void *arg)
 {
 	c->alarm(c->opaque, at_ns, fn, arg);

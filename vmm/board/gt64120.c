@@ -30,19 +30,10 @@ enum { ADDRESS_SHIFT = 21, WINDOW_BITS = 0x7f };
 #define CFGADDR_ENABLE     (1u << 31)
 #define CFGADDR_BUS_DEVICE 0x00fff800u
 
-static uint32_t *reg(struct gt64120 *gt, enum gt_reg r)
-{
-	return &gt->s.reg[r / 4];
-}
-static uint32_t get(const struct gt64120 *gt, enum gt_reg r)
-{
-	return gt->s.reg[r / 4];
-}
+static uint32_t *reg(struct gt64120 *gt, enum gt_reg r) { return &gt->s.reg[r / 4]; }
+static uint32_t get(const struct gt64120 *gt, enum gt_reg r) { return gt->s.reg[r / 4]; }
 
-uint64_t gt64120_isd_base(const struct gt64120 *gt)
-{
-	return (uint64_t)get(gt, GT_ISD) << ADDRESS_SHIFT;
-}
+uint64_t gt64120_isd_base(const struct gt64120 *gt) { return (uint64_t)get(gt, GT_ISD) << ADDRESS_SHIFT; }
 
 /*
  * Window match (data sheet, "CPU address decoding"): A[35:28] equals LD[14:7], and A[27:21] lies between LD[6:0] and
@@ -83,10 +74,7 @@ static uint32_t cause(const struct gt64120 *gt)
 	return c;
 }
 
-static void update_interrupt(struct gt64120 *gt)
-{
-	irq_set(&gt->interrupt, cause(gt) & CAUSE_CPU_ANY);
-}
+static void update_interrupt(struct gt64120 *gt) { irq_set(&gt->interrupt, cause(gt) & CAUSE_CPU_ANY); }
 
 static void raise_cause(struct gt64120 *gt, uint32_t bit)
 {
@@ -119,10 +107,7 @@ static bool swaps_config(const struct gt64120 *gt)
 	return !(get(gt, GT_PCI0_CMD) & CMD_MASTER_NO_SWAP) && (get(gt, GT_PCI0_CFGADDR) & CFGADDR_BUS_DEVICE);
 }
 
-static uint32_t swap(uint32_t v, unsigned bytes)
-{
-	return __builtin_bswap32(v) >> (32 - 8 * bytes);
-}
+static uint32_t swap(uint32_t v, unsigned bytes) { return __builtin_bswap32(v) >> (32 - 8 * bytes); }
 
 static uint32_t read_config(struct gt64120 *gt, unsigned lane, unsigned bytes)
 {

@@ -10,19 +10,10 @@ enum { CONTROL_LATCH = 0, CONTROL_READ_BACK = 3 };
 enum { READ_BACK_NO_COUNT = 0x20, READ_BACK_NO_STATUS = 0x10 };
 enum { PORT61_GATE2 = 1, PORT61_REFRESH = 0x10, PORT61_OUT2 = 0x20 };
 
-static uint64_t ticks_of_ns(uint64_t ns)
-{
-	return device_scale(ns, I8254_HZ, NS_PER_S);
-}
-static uint64_t ns_of_ticks(uint64_t ticks)
-{
-	return device_scale_up(ticks, NS_PER_S, I8254_HZ);
-}
+static uint64_t ticks_of_ns(uint64_t ns) { return device_scale(ns, I8254_HZ, NS_PER_S); }
+static uint64_t ns_of_ticks(uint64_t ticks) { return device_scale_up(ticks, NS_PER_S, I8254_HZ); }
 
-static bool is_periodic(const struct i8254_counter *c)
-{
-	return c->mode == 2 || c->mode == 3;
-}
+static bool is_periodic(const struct i8254_counter *c) { return c->mode == 2 || c->mode == 3; }
 
 /* Clocks since the count was loaded or triggered. */
 static uint64_t elapsed(const struct i8254_counter *c, uint64_t now)
@@ -360,7 +351,4 @@ void i8254_reset(struct i8254 *p)
 	irq_set(&p->irq, false);
 }
 
-void i8254_stop(struct i8254 *p)
-{
-	device_alarm(&p->clock, DEVICE_NO_ALARM, alarm_rang, p);
-}
+void i8254_stop(struct i8254 *p) { device_alarm(&p->clock, DEVICE_NO_ALARM, alarm_rang, p); }

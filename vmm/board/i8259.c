@@ -18,10 +18,7 @@ enum ocw2 {
 	OCW2_ROTATE_EOI_SPECIFIC,
 };
 
-static bool is_master(const struct i8259 *c)
-{
-	return c == &c->pair->chip[MASTER];
-}
+static bool is_master(const struct i8259 *c) { return c == &c->pair->chip[MASTER]; }
 
 static bool is_level(const struct i8259 *c, unsigned n)
 {

@@ -32,10 +32,7 @@ static uint8_t encode(const struct mc146818_state *s, int v)
 	return (uint8_t)(s->b & B_BINARY ? v : (v / 10 % 10) << 4 | v % 10);
 }
 
-static int decode(const struct mc146818_state *s, uint8_t v)
-{
-	return s->b & B_BINARY ? v : (v >> 4) * 10 + (v & 15);
-}
+static int decode(const struct mc146818_state *s, uint8_t v) { return s->b & B_BINARY ? v : (v >> 4) * 10 + (v & 15); }
 
 static uint8_t encode_hour(const struct mc146818_state *s, int hour)
 {
@@ -60,10 +57,7 @@ static bool is_time_reg(unsigned i)
 	       i == REG_CENTURY;
 }
 
-static uint64_t phase(const struct mc146818_state *s, uint64_t now)
-{
-	return (now + s->phase_ns) % NS;
-}
+static uint64_t phase(const struct mc146818_state *s, uint64_t now) { return (now + s->phase_ns) % NS; }
 
 static int64_t clock_seconds(const struct mc146818_state *s, uint64_t now)
 {
@@ -189,10 +183,7 @@ static uint64_t ns_of_second(const struct mc146818_state *s, int64_t second)
 	return device_scale((uint64_t)(second - s->base_s), NS, 1) - s->phase_ns;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
+static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 static void alarm_rang(void *arg);
 
@@ -226,10 +217,7 @@ static void refresh(struct mc146818 *r)
 	schedule(r);
 }
 
-static void alarm_rang(void *arg)
-{
-	refresh(arg);
-}
+static void alarm_rang(void *arg) { refresh(arg); }
 
 /* Make the clock show `seconds` from now on without disturbing the divider chain. */
 static void set_seconds(struct mc146818_state *s, int64_t seconds, uint64_t now)
@@ -417,7 +405,4 @@ void mc146818_reset(struct mc146818 *r)
 	irq_set(&r->irq, false);
 }
 
-void mc146818_stop(struct mc146818 *r)
-{
-	device_alarm(&r->clock, DEVICE_NO_ALARM, alarm_rang, r);
-}
+void mc146818_stop(struct mc146818 *r) { device_alarm(&r->clock, DEVICE_NO_ALARM, alarm_rang, r); }

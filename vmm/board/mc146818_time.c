@@ -3,10 +3,7 @@
 
 enum { SECONDS_PER_DAY = 86400, DAYS_PER_400_YEARS = 146097, EPOCH_WEEKDAY = 4 /* Thursday, from Sunday = 0 */ };
 
-static int64_t floor_div(int64_t a, int64_t b)
-{
-	return a / b - (a % b < 0);
-}
+static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 
 /* Days from 1970-01-01 to the first of March of the year; March first makes the leap day the last of its year. */
 static int64_t days_to_march(int64_t year)

@@ -225,7 +225,4 @@ void piix4_reset(struct piix4 *p)
 	update_routed(p);
 }
 
-void piix4_stop(struct piix4 *p)
-{
-	piix4_pm_stop(p);
-}
+void piix4_stop(struct piix4 *p) { piix4_pm_stop(p); }

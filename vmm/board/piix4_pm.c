@@ -22,10 +22,7 @@ enum {
 };
 enum { TIMER_HZ = 3579545, TIMER_BITS = 24, IRQ_SCI = 9 };
 
-static uint64_t ticks(const struct piix4 *p)
-{
-	return device_scale(device_now_ns(&p->clock), TIMER_HZ, 1000000000);
-}
+static uint64_t ticks(const struct piix4 *p) { return device_scale(device_now_ns(&p->clock), TIMER_HZ, 1000000000); }
 
 static void alarm_rang(void *arg);
 
@@ -45,10 +42,7 @@ static void update(struct piix4 *p)
 	device_alarm(&p->clock, at, alarm_rang, p);
 }
 
-static void alarm_rang(void *arg)
-{
-	update(arg);
-}
+static void alarm_rang(void *arg) { update(arg); }
 
 static uint32_t read_word(struct piix4 *p, unsigned off)
 {
@@ -75,10 +69,7 @@ static uint64_t pm_read(void *opaque, uint32_t off, unsigned bytes)
 	return read_word(p, off & (PM_BYTES - 4)) >> (8 * (off & 3));
 }
 
-static uint16_t merge16(uint16_t old, uint32_t v, uint32_t mask)
-{
-	return (uint16_t)((old & ~mask) | (v & mask));
-}
+static uint16_t merge16(uint16_t old, uint32_t v, uint32_t mask) { return (uint16_t)((old & ~mask) | (v & mask)); }
 
 /* Returns true when the machine is to be switched off. */
 static bool write_control(struct piix4 *p, uint32_t v, uint32_t mask)
@@ -162,7 +153,4 @@ void piix4_pm_reset(struct piix4 *p)
 	update(p);
 }
 
-void piix4_pm_stop(struct piix4 *p)
-{
-	device_alarm(&p->clock, DEVICE_NO_ALARM, alarm_rang, p);
-}
+void piix4_pm_stop(struct piix4 *p) { device_alarm(&p->clock, DEVICE_NO_ALARM, alarm_rang, p); }

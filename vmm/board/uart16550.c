@@ -13,14 +13,8 @@ enum { MCR_DTR = 0x01, MCR_RTS = 0x02, MCR_OUT1 = 0x04, MCR_OUT2 = 0x08, MCR_LOO
 enum { LSR_DATA = 0x01, LSR_OVERRUN = 0x02, LSR_ERRORS = 0x1e, LSR_TX_EMPTY = 0x60 };
 enum { MSR_CTS = 0x10, MSR_DSR = 0x20, MSR_RI = 0x40, MSR_DCD = 0x80, MSR_DELTAS = 0x0f };
 
-static bool has_fifo(const struct uart16550_state *s)
-{
-	return s->fcr & FCR_ENABLE;
-}
-static unsigned capacity(const struct uart16550_state *s)
-{
-	return has_fifo(s) ? UART16550_FIFO : 1;
-}
+static bool has_fifo(const struct uart16550_state *s) { return s->fcr & FCR_ENABLE; }
+static unsigned capacity(const struct uart16550_state *s) { return has_fifo(s) ? UART16550_FIFO : 1; }
 
 static unsigned rx_trigger(const struct uart16550_state *s)
 {
@@ -45,10 +39,7 @@ static uint8_t identify(const struct uart16550_state *s)
 	return IIR_NONE;
 }
 
-static void update_irq(struct uart16550 *u)
-{
-	irq_set(&u->irq, identify(&u->s) != IIR_NONE);
-}
+static void update_irq(struct uart16550 *u) { irq_set(&u->irq, identify(&u->s) != IIR_NONE); }
 
 static void timeout_rang(void *arg)
 {
@@ -240,10 +231,7 @@ static uint8_t reg_read(struct uart16550 *u, unsigned reg)
 	return v;
 }
 
-static uint64_t port_read(void *opaque, uint32_t off, unsigned bytes)
-{
-	return reg_read(opaque, off & 7);
-}
+static uint64_t port_read(void *opaque, uint32_t off, unsigned bytes) { return reg_read(opaque, off & 7); }
 
 static void port_write(void *opaque, uint32_t off, uint64_t value, unsigned bytes)
 {
@@ -251,10 +239,7 @@ static void port_write(void *opaque, uint32_t off, uint64_t value, unsigned byte
 }
 
 /* The CBUS does not decode the low three address lines: the register answers on all lanes of its doubleword. */
-static uint64_t stride8_read(void *opaque, uint32_t off, unsigned bytes)
-{
-	return reg_read(opaque, off >> 3 & 7);
-}
+static uint64_t stride8_read(void *opaque, uint32_t off, unsigned bytes) { return reg_read(opaque, off >> 3 & 7); }
 
 static void stride8_write(void *opaque, uint32_t off, uint64_t value, unsigned bytes)
 {
@@ -306,7 +291,4 @@ void uart16550_reset(struct uart16550 *u)
 	irq_set(&u->irq, false);
 }
 
-void uart16550_stop(struct uart16550 *u)
-{
-	device_alarm(&u->clock, DEVICE_NO_ALARM, timeout_rang, u);
-}
+void uart16550_stop(struct uart16550 *u) { device_alarm(&u->clock, DEVICE_NO_ALARM, timeout_rang, u); }
