@@ -15,7 +15,7 @@
 #include "vmm/loader.h"
 #include "vmm/vm.h"
 
-#define OUTER         2000000u /* calls; 700 million instructions: a few seconds, so that LLVM has its turn */
+#define OUTER         8000000u /* calls; 2800 million instructions: seconds, so that LLVM has its turn on a busy host */
 #define INNER         32u
 #define FUNCTIONS     8u
 #define PATCH_EVERY   65536u

@@ -202,6 +202,9 @@ static uint64_t help_unexpected(struct guest_state *gs, uint64_t a, uint64_t b, 
 	return 0;
 }
 
+/* The slots of these blocks are what they were lifted with. */
+static uint64_t help_slot_check(struct guest_state *gs, uint64_t a, uint64_t b, uint64_t c) { return 0; }
+
 static void ours_init(struct ours *o)
 {
 	memset(o, 0, sizeof(*o));
@@ -209,6 +212,7 @@ static void ours_init(struct ours *o)
 	cr_assert(o->f, "Capstone cannot be opened");
 	for (unsigned i = 0; i < NUM_HELPERS; i++)
 		o->helpers[i] = help_unexpected;
+	o->helpers[HELPER_SLOT_CHECK] = help_slot_check;
 	o->helpers[HELPER_RAISE] = help_raise;
 	o->helpers[HELPER_MEM_LOAD] = help_load;
 	o->helpers[HELPER_MEM_STORE] = help_store;

@@ -109,8 +109,8 @@ Test(l2tlb, probe_hits_what_was_filled_and_nothing_else)
 	for (enum tlb_access acc = TLB_READ; acc <= TLB_EXEC; acc++)
 		cr_assert_eq(probe(t, 0x400008, 8, acc), page_of(&w, 5)->host + 8, "tags of one page add up");
 	touch(&w, 0x401000, 3, TLB_READ);
-	put(&w, 1, pair(0x800000, 3, LO(9, VD), LO(9, VD)), false);
-	touch(&w, 0x800000, 3, TLB_READ);
+	put(&w, 1, pair(0x400000 + L2TLB_ENTRIES * PAGE_BYTES, 3, LO(9, VD), LO(9, VD)), false);
+	touch(&w, 0x400000 + L2TLB_ENTRIES * PAGE_BYTES, 3, TLB_READ);
 	cr_assert_null(probe(t, 0x400000, 4, TLB_WRITE), "another page in the same entry takes all its tags away");
 	cr_assert_eq(probe(t, 0x401000, 4, TLB_READ), page_of(&w, 6)->host);
 	teardown(&w);
