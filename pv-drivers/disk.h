@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PV_DRIVERS_DISK_H
+#define PV_DRIVERS_DISK_H
+
+/*
+ * The medium behind a virtual disk: an image file, raw or qcow2, with or without a copy-on-write layer over it
+ * (SOSP'97 4.2.5; disco-facts.md 6.2).  Outlives a reset of the machine.
+ */
+#include <sys/uio.h>
+
+#include "base/panic.h"
+#include "base/types.h"
+
+struct disk;
+
+enum { DISK_SECTOR_BYTES = 512 };
+
+enum disk_mode {
+	DISK_RW,  /* writes go to the image (raw only) */
+	DISK_RO,  /* writes are refused */
+	DISK_COW, /* writes go to a layer of this machine's own; the image is never changed */
+};
+
+struct disk_config {
+	const char *path;
+	enum disk_mode mode;
+	const char *overlay; /* DISK_COW: keep the layer in this file, or NULL: gone with the disk */
+	/*
+	 * A host error (a full disk, an unreadable image), once per kind: one line for the user without its end. Any thread.
+	 * NULL: nobody is told.
+	 */
+	void (*complain)(void *opaque, const char *line);
+	void *opaque;
+};
+
+struct disk_error {
+	char text[512]; /* one line without "disco: ": the file and what is wrong; for a locked image, who has it */
+};
+
+/* 0 or -errno with err filled. */
+MUST_CHECK int disk_open(struct disk **out, const struct disk_config *cfg, struct disk_error *err);
+/* Flushes what mode=rw or an overlay file still has to get. 0 or -errno. */
+int disk_close(struct disk *d);
+uint64_t disk_bytes(const struct disk *d); /* multiple of DISK_SECTOR_BYTES */
+bool disk_read_only(const struct disk *d);
+
+/*
+ * off and the iovecs' total are multiples of DISK_SECTOR_BYTES and inside the disk (the caller has checked: -EINVAL).
+ * 0 or -errno (-ENOSPC, -EIO, -EROFS, ...).  Any thread, several at a time.  May block.
+ */
+MUST_CHECK int disk_readv(struct disk *d, uint64_t off, const struct iovec *iov, unsigned n);
+MUST_CHECK int disk_writev(struct disk *d, uint64_t off, const struct iovec *iov, unsigned n);
+/* What was written before is on the host's stable storage when it returns 0. */
+MUST_CHECK int disk_flush(struct disk *d);
+/* The guest no longer needs it: the host may get the space back; reads give zeroes or what was there. */
+MUST_CHECK int disk_discard(struct disk *d, uint64_t off, uint64_t bytes);
+/* Reads give zeroes; unmap: and the space may go back to the host. */
+MUST_CHECK int disk_write_zeroes(struct disk *d, uint64_t off, uint64_t bytes, bool unmap);
+
+#endif

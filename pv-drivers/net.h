@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PV_DRIVERS_NET_H
+#define PV_DRIVERS_NET_H
+
+/*
+ * What a virtual network card's cable leads to: NAT behind libslirp ("user"), an Ethernet shared by the Disco machines of
+ * several processes over a Unix socket ("socket"), nothing ("none").  Outlives a reset of the machine.
+ */
+#include <sys/uio.h>
+
+#include "base/panic.h"
+#include "base/types.h"
+
+struct net;
+
+enum { NET_MAX_FRAME_BYTES = 65550 /* with TSO: 64 KiB of IP and the Ethernet header */ };
+
+enum net_kind { NET_NONE, NET_USER, NET_SOCKET };
+
+#define NET_MAX_FORWARDS 16
+struct net_forward {
+	bool udp;
+	uint32_t host_addr, guest_addr; /* IPv4, host order; guest 0: the guest's DHCP address */
+	uint16_t host_port, guest_port;
+};
+
+struct net_config {
+	enum net_kind kind;
+	const char *path; /* NET_SOCKET */
+	unsigned n_forwards;
+	struct net_forward forward[NET_MAX_FORWARDS];
+	bool has_mac;
+	uint8_t mac[6];
+	const char *hostname; /* for DHCP, or NULL */
+	/* One line for the user, once per kind of trouble.  Any thread.  NULL: nobody is told. */
+	void (*complain)(void *opaque, const char *line);
+	void *opaque;
+};
+
+struct net_error {
+	char text[512]; /* one line without "disco: " */
+};
+
+/*
+ * Parse the value of --net: "user[,hostfwd=tcp:[ADDR]:PORT-[ADDR]:PORT]...[,mac=..]", "none", "socket=PATH[,mac=..]".
+ * Strings of *out are allocated (net_config_free).  0 or -EINVAL with err filled.
+ */
+MUST_CHECK int net_config_parse(const char *text, struct net_config *out, struct net_error *err);
+void net_config_free(struct net_config *cfg);
+
+MUST_CHECK int net_open(struct net **out, const struct net_config *cfg, struct net_error *err);
+void net_close(struct net *n);
+void net_mac(const struct net *n, uint8_t mac[6]);
+
+#endif
