@@ -111,18 +111,42 @@ void lift_swr(struct lift *l)
 	store_part(l, IR_SHL, u, u.shift_right);
 }
 
-static ir_ref word_meta(struct lift *l) { return ir_const(l->b, MEM_META(2, lift_mem_flags(l))); }
+#define STATE(field) offsetof(struct guest_state, field)
 
+/*
+ * LL remembers the address and what it found; SC stores if it is the same address and still holds that, and otherwise puts
+ * back what is there.  With one vCPU nothing comes between the load and the store of an SC.  Source: volume II, LL and SC:
+ * another address between the two, or a device behind it, is UNPREDICTABLE.
+ */
 void lift_ll(struct lift *l)
 {
 	ir_ref address = lift_address(l);
+	ir_ref m = load_word(l, address, 0);
 
-	lift_set_rt(l, ir_call(l->b, HELPER_LL, address, word_meta(l), IR_NONE));
+	ir_emit(l->b, IR_STS64, ir_op1(l->b, IR_ZEXT64, address), IR_NONE, IR_NONE, STATE(lladdr));
+	ir_emit(l->b, IR_STS64, ir_op1(l->b, IR_ZEXT64, m), IR_NONE, IR_NONE, STATE(llval));
+	ir_emit(l->b, IR_STS32, ir_const(l->b, 1), IR_NONE, IR_NONE, STATE(llbit));
+	lift_set_rt(l, m);
+}
+
+/* Field of the state that holds a zero-extended word. */
+static ir_ref state_word(struct lift *l, int64_t off)
+{
+	return ir_op1(l->b, IR_LO32, ir_emit(l->b, IR_LDS64, IR_NONE, IR_NONE, IR_NONE, off));
 }
 
 void lift_sc(struct lift *l)
 {
+	struct ir_block *b = l->b;
 	ir_ref address = lift_address(l), value = lift_rt(l);
+	ir_ref m = load_word(l, address, MEM_INTENT);
+	ir_ref there = ir_op2(b, IR_EQ, state_word(l, STATE(lladdr)), address);
+	ir_ref unchanged = ir_op2(b, IR_EQ, state_word(l, STATE(llval)), m);
+	ir_ref bit = ir_emit(b, IR_LDS32, IR_NONE, IR_NONE, IR_NONE, STATE(llbit));
+	ir_ref linked = ir_op2(b, IR_AND, bit, ir_op2(b, IR_AND, there, unchanged));
 
-	lift_set_rt(l, ir_call(l->b, HELPER_SC, address, value, word_meta(l)));
+	ir_emit(b, IR_STORE32, address, ir_emit(b, IR_SELECT, linked, value, m, 0), IR_NONE,
+		lift_mem_flags(l) | MEM_MORE);
+	ir_emit(b, IR_STS32, ir_const(b, 0), IR_NONE, IR_NONE, STATE(llbit));
+	lift_set_rt(l, linked);
 }

@@ -89,9 +89,9 @@ struct guest_state {
 	uint32_t leave;      /* enum exit_reason, set by a helper with HF_RAISES or a memory slow path */
 	int64_t icount_left; /* --icount: guest instructions until the next deadline */
 	uint32_t site;       /* SITE() of the instruction that made the call */
-	uint32_t llbit;      /* LL/SC */
-	uint64_t lladdr;     /* physical address of the linked word */
-	uint64_t llval;
+	uint32_t llbit;      /* LL/SC: 0 or 1 */
+	uint64_t lladdr;     /* gva of the linked word */
+	uint64_t llval;      /* what LL found there */
 	uint64_t insns[4]; /* --stats: guest instructions executed, by enum tier of jit.h; [0] interpreter */
 	uint64_t probes;   /* --stats: inlined L2TLB probes (LOADs and STOREs executed by tiers 1 and 2) */
 

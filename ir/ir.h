@@ -60,6 +60,7 @@ enum ir_mem_flags {
 	MEM_BE = 1u << 0,     /* byte-swap: the guest runs big-endian */
 	MEM_INTENT = 1u << 1, /* a load that checks (and faults) as the store that follows it will: SWL, SWR */
 	MEM_SIGN = 1u << 2,   /* META only: sign-extend to 32 bits */
+	MEM_MORE = 1u << 3,   /* a store that its instruction goes on after: SC */
 };
 #define MEM_META(size_log2, flags) ((uint32_t)(size_log2) << 8 | (uint32_t)(flags))
 #define META_SIZE(meta)            (1u << ((meta) >> 8))

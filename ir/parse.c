@@ -240,6 +240,8 @@ static bool read_mem_flags(struct parser *ps, int64_t *out)
 			*out |= MEM_BE;
 		else if (!strcmp(word, "intent"))
 			*out |= MEM_INTENT;
+		else if (!strcmp(word, "more"))
+			*out |= MEM_MORE;
 		else
 			return bad(ps, "unknown memory flag '.%s'", word);
 	}

@@ -80,7 +80,9 @@ static void print_mem_flags(FILE *out, int64_t flags)
 		fputs(".be", out);
 	if (flags & MEM_INTENT)
 		fputs(".intent", out);
-	if (flags & ~(int64_t)(MEM_BE | MEM_INTENT))
+	if (flags & MEM_MORE)
+		fputs(".more", out);
+	if (flags & ~(int64_t)(MEM_BE | MEM_INTENT | MEM_MORE))
 		fprintf(out, ".0x%llx", (unsigned long long)flags);
 }
 

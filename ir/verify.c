@@ -169,10 +169,12 @@ static bool marker_ok(struct verifier *v, int64_t insn)
 
 static bool mem_ok(struct verifier *v, const struct ir_ins *ins)
 {
-	if (ins->imm & ~(int64_t)(MEM_BE | MEM_INTENT))
+	if (ins->imm & ~(int64_t)(MEM_BE | MEM_INTENT | MEM_MORE))
 		return bad(v, "memory flags 0x%llx", (unsigned long long)ins->imm);
 	if (ins->imm & MEM_INTENT && ir_op_info[ins->op].result == IR_TV)
 		return bad(v, "a store has the flag of a load (MEM_INTENT)");
+	if (ins->imm & MEM_MORE && ir_op_info[ins->op].result != IR_TV)
+		return bad(v, "a load has the flag of a store (MEM_MORE)");
 	return true;
 }
 

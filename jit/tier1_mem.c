@@ -13,11 +13,11 @@
  */
 #include "jit/tier1.h"
 
-/* All of a site but its address and pc in one immediate. Bits: size 1:0, flags 4:2, SITE 12:5, offset in page 25:13. */
+/* All of a site but its address and pc in one immediate. Bits: size 1:0, flags 5:2, SITE 13:6, offset in page 26:14. */
 #define DESC_FLAGS 2
-#define DESC_SITE  5
-#define DESC_OFF   13
-_Static_assert(MEM_SIGN < 8, "flags have 3 bits");
+#define DESC_SITE  6
+#define DESC_OFF   14
+_Static_assert(MEM_MORE < 16, "flags have 4 bits");
 _Static_assert(SITE(1, IR_MAX_GUEST + 1) < 256, "SITE has 8 bits");
 
 /* Stack of the stub, in words above its return address: [pc of MODE_ABS,] desc, [value,] address. */
@@ -44,7 +44,7 @@ static void emit_unpack(struct x86 *x, int32_t desc_at, bool abs)
 	x86_alu_imm(x, false, ALU_AND, RCX, 3);
 	x86_shift_imm(x, false, SH_SHL, RCX, 8);
 	x86_shift_imm(x, false, SH_SHR, RAX, DESC_FLAGS);
-	x86_alu_imm(x, false, ALU_AND, RAX, 7);
+	x86_alu_imm(x, false, ALU_AND, RAX, 15);
 	x86_alu(x, false, ALU_OR, RAX, RCX);
 }
 

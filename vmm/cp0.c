@@ -106,7 +106,7 @@ HELPER_FN(cp0_read)
 	case CP0_Random:
 		return take_random(v);
 	case CP0_LLAddr:
-		return (uint32_t)(gs->lladdr >> 4);
+		return (uint32_t)(mem_physical(v, gva(gs->lladdr)) >> 4); /* as mapped now */
 	default:
 		return gs->cp0[a & 255];
 	}

@@ -20,8 +20,6 @@ helper_fn *const vmm_helpers[NUM_HELPERS] = {
     [HELPER_SLOT_CHECK] = slot_check,
     [HELPER_MEM_LOAD] = mem_load,
     [HELPER_MEM_STORE] = mem_store,
-    [HELPER_LL] = mem_ll,
-    [HELPER_SC] = mem_sc,
 #define HELPER(name, ...) [HELPER_##name] = fpu_helper_##name,
 #include "ir/fpu_helpers.def"
 #undef HELPER

@@ -52,6 +52,14 @@ static enum tlb_result translate_va(struct vcpu *v, struct gva va, enum tlb_acce
 	return l2tlb_translate(v->l2tlb, va, (uint8_t)v->gs.cp0[CP0_EntryHi], acc, pa, dirty);
 }
 
+uint64_t mem_physical(struct vcpu *v, struct gva va)
+{
+	struct gpa pa;
+	bool dirty;
+
+	return translate_va(v, va, TLB_READ, &pa, &dirty) == GUEST_OK ? pa.v : 0;
+}
+
 /* The machine page of an address in RAM. NULL: not RAM, or machine memory is exhausted (the VM then ends). */
 static struct machine_page *ram_page(struct vcpu *v, struct gpa pa)
 {
@@ -321,7 +329,10 @@ HELPER_FN(mem_store)
 	}
 	page = ram_page(v, pa);
 	if (page) {
-		if (store_ram(v, va, page, pa, b, meta))
+		/* SC still has to write its register: it cannot leave behind the store, so nothing may come behind it. */
+		if (meta & MEM_MORE && !v->step && vcpu_code_at(v, page, (uint32_t)(pa.v & PAGE_MASK), META_SIZE(meta)))
+			step_alone(v);
+		else if (store_ram(v, va, page, pa, b, meta) && !(meta & MEM_MORE))
 			leave_after(gs);
 		return 0;
 	}
@@ -331,49 +342,6 @@ HELPER_FN(mem_store)
 	if (!claimed && pa.v >= BUS_ERROR_BASE)
 		exception_raise(v, EXC_DBE);
 	return 0;
-}
-
-/* LL remembers the physical address and what it saw; SC stores only if both still hold (PRA volume II, LL and SC). */
-HELPER_FN(mem_ll)
-{
-	struct vcpu *v = vcpu_of(gs);
-	uint64_t x = mem_load(gs, a, b, 0);
-	struct gpa pa;
-	bool dirty;
-
-	if (gs->leave != EXIT_NONE || translate_va(v, gva((uint32_t)a), TLB_READ, &pa, &dirty) != GUEST_OK)
-		return 0;
-	gs->lladdr = pa.v;
-	gs->llval = (uint32_t)x;
-	gs->llbit = 1;
-	return (uint32_t)x;
-}
-
-HELPER_FN(mem_sc)
-{
-	struct vcpu *v = vcpu_of(gs);
-	struct machine_page *page;
-	struct gva va = gva((uint32_t)a);
-	struct gpa pa;
-	enum tlb_result r;
-	bool dirty, linked;
-
-	r = va.v & 3 ? GUEST_ADDRESS_ERROR : translate_va(v, va, TLB_WRITE, &pa, &dirty);
-	if (r != GUEST_OK) {
-		raise_fault(v, r, TLB_WRITE, va);
-		return 0;
-	}
-	page = gs->llbit && gs->lladdr == pa.v ? ram_page(v, pa) : NULL;
-	linked = page && load_host(page->host + (pa.v & PAGE_MASK), (uint32_t)c) == gs->llval;
-	/* SC still has to write its register, so it cannot leave here after it hit code: nothing may come behind it then. */
-	if (linked && !v->step && vcpu_code_at(v, page, (uint32_t)(pa.v & PAGE_MASK), 4)) {
-		step_alone(v);
-		return 0;
-	}
-	gs->llbit = 0;
-	if (linked)
-		store_ram(v, va, page, pa, b, (uint32_t)c);
-	return linked; /* to a device: never */
 }
 
 /* Caches are coherent here; what remains of CACHE is its address translation (hit operations, PRA volume II, CACHE). */

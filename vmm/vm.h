@@ -106,6 +106,8 @@ void mem_free(struct vcpu *v);
 struct machine_page *mem_fetch(struct vcpu *v, struct gva pc);
 /* The same without raising anything. */
 struct machine_page *mem_fetch_try(struct vcpu *v, struct gva pc);
+/* The physical address of va as a load of the current mode reaches it; 0 if it does not. */
+uint64_t mem_physical(struct vcpu *v, struct gva va);
 /* True if va is in an unmapped segment in the current mode (MODE_ABS code). */
 bool mem_unmapped(const struct vcpu *v, struct gva va);
 /* The page is about to hold translations: take write tags away. */
@@ -116,8 +118,6 @@ extern helper_fn *const vmm_helpers[NUM_HELPERS];
 #define HELPER_FN(name) uint64_t name(struct guest_state *gs, uint64_t a, uint64_t b, uint64_t c)
 HELPER_FN(mem_load);
 HELPER_FN(mem_store);
-HELPER_FN(mem_ll);
-HELPER_FN(mem_sc);
 HELPER_FN(mem_cache);
 HELPER_FN(cp0_read);
 HELPER_FN(cp0_write);

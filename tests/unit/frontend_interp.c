@@ -40,7 +40,7 @@ static uint64_t record(struct guest_state *gs, enum ir_helper helper, uint64_t a
 	cr_assert(cpu->n_calls < MAX_CALLS);
 	cpu->calls[cpu->n_calls++] = (struct call){helper, a, b, c, gs->pc, gs->site};
 	if (helper == HELPER_RAISE ||
-	    (cpu->fault && (helper == HELPER_MEM_LOAD || helper == HELPER_MEM_STORE || helper == HELPER_LL)))
+	    (cpu->fault && (helper == HELPER_MEM_LOAD || helper == HELPER_MEM_STORE)))
 		gs->leave = EXIT_EXCEPTION;
 	if (helper == HELPER_ERET)
 		gs->pc = 0x1234;
@@ -137,14 +137,28 @@ Test(frontend_interp, ll_and_sc)
 		c.gs.reg[3] = 0x1000;
 		c.result = 0x89abcdef;
 		RUN(&c, 0, 0, 0xc062fffc); /* ll $2, -4($3) */
-		expect_call(&c, 0, HELPER_LL, 0xffc, MEM_META(2, 0), PC(0), SITE(0, 1));
+		expect_call(&c, 0, HELPER_MEM_LOAD, 0xffc, MEM_META(2, 0), PC(0), SITE(0, 1));
 		cr_expect_eq(c.gs.reg[2], 0x89abcdef);
-		c.result = 1;
-		RUN(&c, MODE_BE, 0, 0xe0620004); /* sc $2, 4($3) */
-		expect_call(&c, 0, HELPER_SC, 0x1004, 0x89abcdef, PC(0), SITE(0, 1));
-		cr_expect_eq(c.calls[0].c, MEM_META(2, MEM_BE));
-		cr_expect_eq(c.gs.reg[2], 1);
+		cr_expect(c.gs.llbit == 1 && c.gs.lladdr == 0xffc && c.gs.llval == 0x89abcdef);
+		c.gs.reg[2] = 7;
+		RUN(&c, MODE_BE, 0, 0xe062fffc); /* sc $2, -4($3) */
+		expect_call(&c, 0, HELPER_MEM_LOAD, 0xffc, MEM_META(2, MEM_BE | MEM_INTENT), PC(0), SITE(0, 1));
+		expect_call(&c, 1, HELPER_MEM_STORE, 0xffc, 7, PC(0), SITE(0, 1));
+		cr_expect_eq(c.calls[1].c, MEM_META(2, MEM_BE | MEM_MORE));
+		cr_expect(c.gs.reg[2] == 1 && c.gs.llbit == 0);
+		c.gs.llbit = 1;
+		c.gs.reg[2] = 7;
+		RUN(&c, 0, 0, 0xe0620000); /* another address: what is there is put back */
+		expect_call(&c, 1, HELPER_MEM_STORE, 0x1000, 0x89abcdef, PC(0), SITE(0, 1));
+		cr_expect(c.gs.reg[2] == 0 && c.gs.llbit == 0);
+		c.gs.llbit = 1;
+		c.result = 0x89abcdee; /* the word has changed */
+		c.gs.reg[2] = 7;
+		RUN(&c, 0, 0, 0xe062fffc);
+		expect_call(&c, 1, HELPER_MEM_STORE, 0xffc, 0x89abcdee, PC(0), SITE(0, 1));
+		cr_expect_eq(c.gs.reg[2], 0);
 		c.fault = true; /* the destination of an LL that faults keeps its value */
+		c.gs.reg[2] = 1;
 		RUN(&c, 0, 0, 0xc0620000);
 		cr_expect_eq(c.why, EXIT_EXCEPTION);
 		cr_expect_eq(c.gs.reg[2], 1);

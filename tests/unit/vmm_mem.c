@@ -84,8 +84,8 @@ Test(vmm_mem, misaligned)
 			cr_assert_eq(gs->cp0[CP0_BadVAddr], DATA_VA + off);
 			mem_store(gs, DATA_VA + off, 0, MEM_META(log2, 0));
 			cr_assert_eq(code_of(vm), EXC_ADES);
-			mem_sc(gs, DATA_VA + off, 0, WORD);
-			cr_assert_eq(code_of(vm), off & 3 ? EXC_ADES : EXC_NONE);
+			mem_load(gs, DATA_VA + off, MEM_META(log2, MEM_INTENT), 0);
+			cr_assert_eq(code_of(vm), EXC_ADES);
 		}
 	for (unsigned off = 1; off < 4; off++) {
 		cr_assert_null(mem_fetch(vm->vcpu, gva(CODE_VA + off)));
@@ -164,10 +164,25 @@ Test(vmm_mem, badvaddr_of_unaligned_loads)
 
 /* ---- LL and SC ---- */
 
-static uint64_t link_and_store(struct guest_state *gs, uint32_t ll, uint32_t sc, uint32_t value)
+static uint32_t do_ll(struct vm *vm, uint32_t va)
 {
-	mem_ll(gs, ll, WORD, 0);
-	return mem_sc(gs, sc, value, WORD);
+	vm->vcpu->gs.reg[T1] = va;
+	machine_do(vm, A_LL(T0, 0, T1));
+	return (uint32_t)vm->vcpu->gs.reg[T0];
+}
+
+static uint32_t do_sc(struct vm *vm, uint32_t va, uint32_t value)
+{
+	vm->vcpu->gs.reg[T1] = va;
+	vm->vcpu->gs.reg[T0] = value;
+	machine_do(vm, A_SC(T0, 0, T1));
+	return (uint32_t)vm->vcpu->gs.reg[T0];
+}
+
+static uint32_t link_and_store(struct vm *vm, uint32_t ll, uint32_t sc, uint32_t value)
+{
+	do_ll(vm, ll);
+	return do_sc(vm, sc, value);
 }
 
 Test(vmm_mem, ll_sc)
@@ -176,20 +191,21 @@ Test(vmm_mem, ll_sc)
 	struct guest_state *gs = &vm->vcpu->gs;
 
 	mem_store(gs, DATA_VA, 5, WORD);
-	cr_assert_eq(mem_sc(gs, DATA_VA, 6, WORD), 0, "no LL");
-	cr_assert_eq(mem_ll(gs, DATA_VA, WORD, 0), 5);
-	cr_assert_eq(mem_sc(gs, DATA_VA, 6, WORD), 1);
-	cr_assert_eq(mem_sc(gs, DATA_VA, 7, WORD), 0, "once");
-	cr_assert_eq(link_and_store(gs, DATA_VA, DATA_VA + 4, 9), 0, "another word");
-	cr_assert_eq(link_and_store(gs, DATA_VA, DATA_VA + 0x20000000, 8), 1, "the same one by KSEG1");
-	cr_assert_eq(mem_load(gs, DATA_VA, WORD, 0), 8);
-	mem_ll(gs, DATA_VA, WORD, 0);
+	cr_assert_eq(do_sc(vm, DATA_VA, 6), 0, "no LL");
+	cr_assert_eq(do_ll(vm, DATA_VA), 5);
+	cr_assert_eq(machine_mfc0(vm, CP0_LLAddr), (DATA_VA & 0x1fffffff) >> 4);
+	cr_assert_eq(do_sc(vm, DATA_VA, 6), 1);
+	cr_assert_eq(do_sc(vm, DATA_VA, 7), 0, "once");
+	cr_assert_eq(link_and_store(vm, DATA_VA, DATA_VA + 4, 9), 0, "another word");
+	cr_assert_eq(machine_word(vm, DATA_VA + 4), 0);
+	cr_assert_eq(mem_load(gs, DATA_VA, WORD, 0), 6);
+	do_ll(vm, DATA_VA);
 	gs->cp0[CP0_Status] |= ST_EXL;
 	cp0_eret(gs, 0, 0, 0);
-	cr_assert_eq(mem_sc(gs, DATA_VA, 10, WORD), 0, "ERET");
-	mem_ll(gs, DATA_VA, WORD, 0);
+	cr_assert_eq(do_sc(vm, DATA_VA, 10), 0, "ERET");
+	do_ll(vm, DATA_VA);
 	mem_store(gs, DATA_VA, 11, WORD);
-	cr_assert_eq(mem_sc(gs, DATA_VA, 12, WORD), 0, "the word has changed");
+	cr_assert_eq(do_sc(vm, DATA_VA, 12), 0, "the word has changed");
 	cr_assert_eq(mem_load(gs, DATA_VA, WORD, 0), 11);
 	vm_free(vm);
 }
@@ -199,16 +215,16 @@ Test(vmm_mem, ll_sc_elsewhere)
 	struct vm *vm = open_vm(false);
 	struct guest_state *gs = &vm->vcpu->gs;
 
-	cr_assert_eq(link_and_store(gs, 0xbf000500, 0xbf000500, 0x42), 0, "a device");
-	cr_assert_eq(vm->end, VM_RUNS, "and nothing reached it");
 	machine_map(vm, 0, 0x00400000, LO(0x100000, LO_V), LO(0x100000, LO_V | LO_D));
-	gs->leave = EXIT_NONE;
-	link_and_store(gs, 0x00400000, 0x00400000, 1);
-	cr_assert_eq(code_of(vm), EXC_MOD);
-	mem_ll(gs, 0x00a00000, WORD, 0);
-	cr_assert_eq(code_of(vm), EXC_TLBL);
-	mem_sc(gs, 0x00a00000, 1, WORD);
-	cr_assert_eq(code_of(vm), EXC_TLBS, "also without a link");
+	machine_mode(vm, ST_CU0);
+	link_and_store(vm, 0x00400000, 0x00400000, 1);
+	cr_assert_eq((gs->cp0[CP0_Cause] & CA_EXC) >> CA_EXC_SHIFT, EXC_MOD);
+	machine_mode(vm, ST_CU0);
+	do_ll(vm, 0x00a00000);
+	cr_assert_eq((gs->cp0[CP0_Cause] & CA_EXC) >> CA_EXC_SHIFT, EXC_TLBL);
+	machine_mode(vm, ST_CU0);
+	do_sc(vm, 0x00a00000, 1);
+	cr_assert_eq((gs->cp0[CP0_Cause] & CA_EXC) >> CA_EXC_SHIFT, EXC_TLBS, "also without a link");
 	vm_free(vm);
 }
 
@@ -260,15 +276,16 @@ Test(vmm_mem, sc_to_code_is_executed_alone)
 
 	PUT(vm, CODE_VA, A_SC(T0, 4, T1), A_ADDIU(T2, ZERO, 1), A_JR(RA), A_NOP);
 	lift_at(vm, CODE_VA);
-	mem_ll(gs, CODE_VA + 4, WORD, 0);
 	gs->pc = CODE_VA;
 	gs->site = SITE(false, 4);
 	gs->leave = EXIT_NONE;
-	cr_assert_eq(mem_sc(gs, CODE_VA + 4, A_ADDIU(T2, ZERO, 2), WORD), 0);
+	mem_store(gs, CODE_VA + 4, A_ADDIU(T2, ZERO, 2), MEM_META(2, MEM_MORE));
 	cr_assert(gs->leave == EXIT_SIDE && vm->vcpu->step && gs->pc == CODE_VA);
 	cr_assert_eq(machine_word(vm, CODE_VA + 4), A_ADDIU(T2, ZERO, 1), "nothing has happened yet");
 	gs->leave = EXIT_NONE;
-	cr_assert_eq(mem_sc(gs, CODE_VA + 4, A_ADDIU(T2, ZERO, 2), WORD), 1);
+	mem_store(gs, CODE_VA + 4, A_ADDIU(T2, ZERO, 2), MEM_META(2, MEM_MORE));
+	cr_assert_eq(gs->leave, EXIT_NONE, "and goes on to write its register");
+	cr_assert_eq(machine_word(vm, CODE_VA + 4), A_ADDIU(T2, ZERO, 2));
 	vm_free(vm);
 }
 
