@@ -27,6 +27,11 @@ struct jit_config {
 	bool keep_ir;              /* keep IR for dumps: jit_dump_host interleaves it */
 	helper_fn *const *helpers; /* [NUM_HELPERS] */
 	struct guest_state *gs;
+	/*
+	 * Called where translated code would leave with EXIT_PC_SET or EXIT_EXCEPTION: brings gs->mode and gs->l2tlb up to
+	 * date and may change gs->pc, where translated code then goes on if the jump cache knows it.  NULL: it leaves.
+	 */
+	void (*resume)(struct guest_state *gs);
 };
 
 struct jit_stats {

@@ -43,7 +43,24 @@ static void *emit_exit_eax(struct x86 *x, const struct jit_stubs *s, enum exit_r
 	return at;
 }
 
-static void emit_leave(struct x86 *x, struct jit_stubs *s)
+/* A new pc, mode and address space: go on there without leaving, as after an indirect jump. */
+static void *emit_resume(struct x86 *x, const struct jit *j, struct jit_stubs *s)
+{
+	void *at = x86_here(x);
+	emit_store_pins(x, false);
+	x86_alu_imm(x, true, ALU_SUB, RSP, 8);
+	x86_mov(x, true, RDI, R13);
+	x86_mov_imm(x, RAX, (uint64_t)(uintptr_t)j->cfg.resume);
+	x86_call_reg(x, RAX);
+	x86_alu_imm(x, true, ALU_ADD, RSP, 8);
+	x86_load(x, true, RBP, GS(l2tlb));
+	emit_load_pins(x, false);
+	x86_jmp(x, s->indirect);
+	s->exit_with[EXIT_PC_SET] = at;
+	return at;
+}
+
+static void emit_leave(struct x86 *x, struct jit_stubs *s, const void *resume)
 {
 	s->leave_called = x86_here(x);
 	x86_load(x, true, RSP, GS(host_sp));
@@ -51,6 +68,12 @@ static void emit_leave(struct x86 *x, struct jit_stubs *s)
 	s->leave = x86_here(x);
 	x86_load(x, false, RAX, GS(leave));
 	x86_store_imm(x, false, GS(leave), EXIT_NONE);
+	if (resume) {
+		x86_alu_imm(x, false, ALU_CMP, RAX, EXIT_EXCEPTION);
+		uint8_t *other = x86_jcc_forward(x, CC_NE);
+		x86_jmp(x, resume);
+		x86_bind(x, other);
+	}
 	x86_jmp(x, s->exit);
 }
 
@@ -126,13 +149,13 @@ bool jit_stubs_emit(struct jit *j)
 		x86_u8(&x, 0xcc);
 	emit_enter(&x, s);
 	emit_exit(&x, s);
-	emit_leave(&x, s);
-	emit_raise(&x, s);
 	s->poll_eax = emit_exit_eax(&x, s, EXIT_POLL);
 	s->hot_eax = emit_exit_eax(&x, s, EXIT_HOT);
 	s->budget_eax = emit_exit_eax(&x, s, EXIT_BUDGET);
 	emit_indirect(&x, j, s, false);
 	emit_indirect(&x, j, s, true);
+	emit_leave(&x, s, j->cfg.resume ? emit_resume(&x, j, s) : NULL);
+	emit_raise(&x, s);
 	emit_entry_failed(&x, j, s);
 	emit_link_tail(&x, s);
 	for (int abs = 0; abs < 2; abs++) {

@@ -321,6 +321,7 @@ static inline void x86_jcc(struct x86 *x, enum x86_cc cc, const void *to)
 }
 static inline void x86_jmp_mem(struct x86 *x, struct x86_mem m) { x86_ins_mem(x, 0xff, 4, m, 0); }
 static inline void x86_jmp_reg(struct x86 *x, int r) { x86_ins_reg(x, 0xff, 4, (unsigned)r); }
+static inline void x86_call_reg(struct x86 *x, int r) { x86_ins_reg(x, 0xff, 2, (unsigned)r); }
 static inline void x86_call_mem(struct x86 *x, struct x86_mem m) { x86_ins_mem(x, 0xff, 2, m, 0); }
 
 /* ---- forward jumps: where the displacement is, for x86_bind() ---- */

@@ -93,6 +93,16 @@ static uint32_t take_random(struct vcpu *v)
 
 /* ---- MFC0, MTC0 ---- */
 
+/*
+ * What follows was lifted for the old mode, mapping or interrupt mask.  The lifter ends the block behind the instruction,
+ * but in a delay slot, where the branch's own end must do it.
+ */
+static void leave_block(struct guest_state *gs)
+{
+	if (gs->site & SITE_BD)
+		__atomic_store_n(&gs->poll, 1, __ATOMIC_RELAXED);
+}
+
 HELPER_FN(cp0_read)
 {
 	struct vcpu *v = vcpu_of(gs);
@@ -175,9 +185,8 @@ HELPER_FN(cp0_write)
 		gs->cp0[index] = (gs->cp0[index] & ~(uint64_t)row->write_mask) | (value & mask);
 		break;
 	}
-	/* What follows in this block was lifted for the old mode; a delay slot's block ends by itself: leave then. */
 	if (row->flags & CP0_ENDS)
-		__atomic_store_n(&gs->poll, 1, __ATOMIC_RELAXED);
+		leave_block(gs);
 	return 0;
 }
 
@@ -194,7 +203,7 @@ HELPER_FN(cp0_ei)
 	uint32_t old = (uint32_t)gs->cp0[CP0_Status];
 
 	gs->cp0[CP0_Status] = old | ST_IE;
-	__atomic_store_n(&gs->poll, 1, __ATOMIC_RELAXED);
+	leave_block(gs);
 	return old;
 }
 
@@ -239,7 +248,7 @@ static void tlb_write(struct vcpu *v, unsigned i, bool random)
 	e->global = e->lo[0] & e->lo[1] & ENTRYLO_G;
 	e->hw_invalid = false;
 	l2tlb_on_write(v->l2tlb, i, &old, random);
-	__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED); /* code may have been remapped */
+	leave_block(&v->gs); /* code may have been remapped */
 }
 
 HELPER_FN(cp0_tlbwi)
@@ -275,7 +284,7 @@ HELPER_FN(cp0_tlbr)
 	gs->cp0[CP0_EntryLo0] = (uint32_t)(e->lo[0] & ~(uint64_t)ENTRYLO_G) | g;
 	gs->cp0[CP0_EntryLo1] = (uint32_t)(e->lo[1] & ~(uint64_t)ENTRYLO_G) | g;
 	l2tlb_on_read(v->l2tlb, i);
-	__atomic_store_n(&gs->poll, 1, __ATOMIC_RELAXED); /* EntryHi.ASID may have changed */
+	leave_block(gs); /* EntryHi.ASID may have changed */
 	return 0;
 }
 

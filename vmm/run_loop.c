@@ -143,6 +143,17 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 	return run_translated(v, last);
 }
 
+/* What turn() does between two stretches of translated code when nobody waits: see jit_config.resume. */
+void run_loop_resume(struct guest_state *gs)
+{
+	struct vcpu *v = vcpu_of(gs);
+
+	gs->site = 0;
+	if (!v->idle)
+		exception_check_interrupts(v);
+	vcpu_update_mode(v);
+}
+
 enum vm_end vm_run(struct vm *vm)
 {
 	struct vcpu *v = vm->vcpu;

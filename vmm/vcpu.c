@@ -17,6 +17,7 @@ static int vcpu_open(struct vcpu *v)
 	    .tier1 = cfg->tier1,
 	    .tier2 = cfg->tier2,
 	    .icount = cfg->icount,
+	    .resume = cfg->icount ? NULL : run_loop_resume, /* a deadline is looked at by the dispatch loop */
 	    .count_insns = cfg->count_insns,
 	    .keep_ir = cfg->keep_ir,
 	    .code_bytes = cfg->code_bytes,

@@ -68,6 +68,9 @@ uint64_t vm_state_hash(struct vm *vm);
  */
 bool vm_ram(const struct vm *vm, struct gpa pa, struct gpa *out);
 
+/* ---- run_loop.c: struct jit_config.resume ---- */
+void run_loop_resume(struct guest_state *gs);
+
 /* ---- vcpu.c ---- */
 MUST_CHECK int vcpu_new(struct vcpu **out, struct vm *vm);
 void vcpu_free(struct vcpu *v);
