@@ -43,8 +43,9 @@ enum fpu_control { FPU_FIR = 0, FPU_FCCR = 25, FPU_FEXR = 26, FPU_FENR = 28, FPU
  *
  * table    guest_state.helpers of the vCPU to be; other entries are left alone
  *
- * Context  any thread; the helpers themselves run on the vCPU's thread, with MXCSR at its default, and leave it so
- *          (its sticky flags aside).  They call table[HELPER_RAISE] for an enabled exception.
+ * Context  any thread; the helpers themselves run on the vCPU's thread, with MXCSR at its default, and leave it so.
+ *          Its sticky flags belong to generated code between two calls of HELPER_FPU_SETTLE: a helper adds none that
+ *          FCSR.Flags does not get too.  They call table[HELPER_RAISE] for an enabled exception.
  */
 void fpu_helpers_fill(helper_fn **table);
 

@@ -2,6 +2,8 @@
 /*
  * Arithmetic and comparisons of COP1 and COP1X in S and D.  MIPS32 PRA volume II, the instructions by name.
  *
+ * Most operations do not come here: the tiers compute them inline (ir/README.md, "Floating point").
+ *
  * Cost: 16 ns where the host computes (loading and reading MXCSR is nearly all of it), 2 ns for ABS, NEG and C.cond;
  * measured on a 2 GHz Sapphire Rapids, calls in a dependent chain.
  */
@@ -81,6 +83,7 @@ enum { COND_UNORDERED = 1, COND_EQUAL = 2, COND_LESS = 4, COND_SIGNALS = 8 };
 static uint64_t compare_retire(struct guest_state *gs, uint32_t rel, bool snan, uint64_t cc_cond)
 {
 	struct fpu_op op = {.exc = 0};
+	fpu_settle(gs);
 	uint32_t cc = (uint32_t)cc_cond >> 4 & 7;
 	if (snan || (rel == COND_UNORDERED && (cc_cond & COND_SIGNALS)))
 		op.exc = FPU_V;

@@ -107,7 +107,7 @@ CONVERT(FPU_CVT_D_W, d_host_of_l(&op, (int32_t)a))
 CONVERT(FPU_CVT_S_L, s_host_of_l(&op, (int64_t)a))
 CONVERT(FPU_CVT_D_L, d_host_of_l(&op, (int64_t)a))
 
-static struct fpu_op begin_to_integer(const struct guest_state *gs, uint64_t rounding)
+static struct fpu_op begin_to_integer(struct guest_state *gs, uint64_t rounding)
 {
 	struct fpu_op op = fpu_begin(gs);
 	if (rounding < FPU_BY_RM)
@@ -121,6 +121,7 @@ static uint64_t narrow_to_w(struct fpu_op *op, uint64_t l)
 	if ((int64_t)l == (int32_t)l)
 		return (uint32_t)l;
 	op->exc = FPU_V;
+	fpu_mxcsr_clear(); /* its inexact flag must not be taken for the guest's */
 	return W_INVALID;
 }
 

@@ -17,6 +17,14 @@
 #define LIKELY(c)   __builtin_expect(!!(c), 1)
 #define UNLIKELY(c) __builtin_expect(!!(c), 0)
 
+/* FCSR up to date: see guest_state.fpu_last. Every helper starts with it. */
+void fpu_settle_now(struct guest_state *gs);
+static inline void fpu_settle(struct guest_state *gs)
+{
+	if (UNLIKELY(gs->fpu_last))
+		fpu_settle_now(gs);
+}
+
 #define MXCSR_DEFAULT  0x1f80u /* all masked, round to nearest */
 #define MXCSR_RC_SHIFT 13
 #define MXCSR_RC       (3u << MXCSR_RC_SHIFT)
@@ -84,8 +92,16 @@ static inline uint32_t mxcsr_rounding(uint32_t rm)
 	return ((0u - rm) & 3u) << MXCSR_RC_SHIFT; /* 0 0, 1 3, 2 2, 3 1 */
 }
 
-static inline struct fpu_op fpu_begin(const struct guest_state *gs)
+/* MXCSR at its default, with clear flags. */
+static inline void fpu_mxcsr_clear(void)
 {
+	static const uint32_t csr = MXCSR_DEFAULT;
+	__asm__ volatile("ldmxcsr %0" : : "m"(csr));
+}
+
+static inline struct fpu_op fpu_begin(struct guest_state *gs)
+{
+	fpu_settle(gs);
 	uint32_t csr = MXCSR_DEFAULT | mxcsr_rounding(gs->fcr31 & FCSR_RM);
 	if (gs->fcr31 & FCSR_FS)
 		csr |= MXCSR_FTZ;
@@ -101,9 +117,8 @@ static inline void fpu_note(struct fpu_op *op, uint32_t csr)
 
 static inline void fpu_mxcsr_restore(const struct fpu_op *op)
 {
-	static const uint32_t csr = MXCSR_DEFAULT;
 	if (UNLIKELY(op->mxcsr != MXCSR_DEFAULT))
-		__asm__ volatile("ldmxcsr %0" : : "m"(csr));
+		fpu_mxcsr_clear();
 }
 
 /*

@@ -2,9 +2,9 @@
 /*
  * Lifters of COP1, COP1X, MOVF and MOVT.  MIPS32 PRA volume II, the instructions by name.
  *
- * Arithmetic is a call of a row of ir/fpu_helpers.def, whose types say how wide the operands are; moves, loads, stores
- * and branches are inline.  Where Status.FR is 0, a 64-bit operand in an odd register and every instruction that needs
- * FR=1 are UNPREDICTABLE in the manual; here they raise RI.
+ * Arithmetic names a row of ir/fpu_helpers.def, whose types say how wide the operands are: FPU, or CALL in a block where
+ * an exception may be enabled (ir_fpu).  Moves, loads, stores and branches are inline.  Where Status.FR is 0, a 64-bit
+ * operand in an odd register and every instruction that needs FR=1 are UNPREDICTABLE in the manual; here they raise RI.
  */
 #include "frontend/fpu.h"
 #include "frontend/lift.h"
@@ -66,7 +66,7 @@ static bool check_fr(struct lift *l)
 	return false;
 }
 
-/* ---- arithmetic: a helper does it ---- */
+/* ---- arithmetic ---- */
 
 #define NO_FPR 32u
 
@@ -91,7 +91,7 @@ static void lift_helper(struct lift *l, enum ir_helper h, unsigned a, unsigned b
 	ir_ref x = helper_arg(l, info->arg[0], a);
 	ir_ref y = helper_arg(l, info->arg[1], b);
 	ir_ref z = helper_arg(l, info->arg[2], c);
-	ir_ref r = ir_call(l->b, h, x, y, z);
+	ir_ref r = ir_fpu(l->b, h, x, y, z);
 	if (info->result == IR_TD)
 		set_d(l, fd, r);
 	else
@@ -106,7 +106,7 @@ static void lift_to_integer(struct lift *l, enum ir_helper h, enum fpu_rounding 
 		return;
 	if (!helper_arg_ok(l, info->arg[0], fs))
 		return;
-	ir_ref r = ir_call(l->b, h, helper_arg(l, info->arg[0], fs), ir_const(l->b, rounding), IR_NONE);
+	ir_ref r = ir_fpu(l->b, h, helper_arg(l, info->arg[0], fs), ir_const(l->b, rounding), IR_NONE);
 	if (info->result == IR_TD)
 		set_d(l, fd, r);
 	else
@@ -193,7 +193,7 @@ static ir_ref compare_arg(struct lift *l) { return ir_const(l->b, insn_cc_compar
 void lift_c_s(struct lift *l)
 {
 	ir_ref a = get_s(l, insn_fs(l->word)), b = get_s(l, insn_ft(l->word));
-	ir_call(l->b, HELPER_FPU_C_S, a, b, compare_arg(l));
+	ir_fpu(l->b, HELPER_FPU_C_S, a, b, compare_arg(l));
 }
 
 void lift_c_d(struct lift *l)
@@ -201,7 +201,7 @@ void lift_c_d(struct lift *l)
 	if (!check_doubles(l, insn_fs(l->word), insn_ft(l->word)))
 		return;
 	ir_ref a = get_d(l, insn_fs(l->word)), b = get_d(l, insn_ft(l->word));
-	ir_call(l->b, HELPER_FPU_C_D, a, b, compare_arg(l));
+	ir_fpu(l->b, HELPER_FPU_C_D, a, b, compare_arg(l));
 }
 
 /* ---- moves between FPRs: never arithmetic, NaNs pass ---- */

@@ -50,12 +50,17 @@ ir_ref ir_call(struct ir_block *b, enum ir_helper h, ir_ref a0, ir_ref a1, ir_re
 	return ir_emit(b, IR_CALL, a0, a1, a2, h);
 }
 
+ir_ref ir_fpu(struct ir_block *b, enum ir_helper h, ir_ref a0, ir_ref a1, ir_ref a2)
+{
+	return ir_emit(b, b->mode & MODE_FPX ? IR_CALL : IR_FPU, a0, a1, a2, h);
+}
+
 enum ir_type ir_type_of(const struct ir_block *b, ir_ref v)
 {
 	const struct ir_ins *ins = &b->ins[v];
 
 	ASSERT(v < b->n_ins);
-	return ins->op == IR_CALL ? ir_helper_info[ins->imm].result : ir_op_info[ins->op].result;
+	return ir_op_is_call(ins->op) ? ir_helper_info[ins->imm].result : ir_op_info[ins->op].result;
 }
 
 ir_ref ir_getreg(struct ir_block *b, unsigned reg)

@@ -82,6 +82,7 @@ static eval_fn *const eval_of[NUM_IR_OPS] = {
 #define PURE_X(name)
 #define PURE_C(name)
 #define PURE_N(name)
+#define PURE_F(name)
 #define OP(name, r, a, b, c, i, effect) PURE_##effect(name)
 #include "ir/ops.def"
 #undef OP

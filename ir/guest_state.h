@@ -59,7 +59,7 @@ enum exit_reason {
 	EXIT_BUDGET,    /* --icount: the block at gs->pc has more instructions than gs->icount_left */
 	EXIT_EXCEPTION, /* a guest exception was delivered; gs->pc is its vector */
 	EXIT_PC_SET,    /* a helper set gs->pc (ERET, WAIT, a mode change) */
-	EXIT_HOT,       /* the block at gs->pc reached its tier 2 threshold */
+	EXIT_HOT,       /* a jump back to gs->pc reached its tier 2 threshold */
 	EXIT_SIDE,      /* tier 2 gave up before the instruction at gs->pc (L2TLB miss, slow FP, ...) */
 	EXIT_SMC,       /* a store hit translated code of this page; gs->pc is the next instruction */
 	NUM_EXITS
@@ -78,7 +78,7 @@ struct guest_state {
 	 * (even n) or high (odd n) half of fpr[n & ~1].
 	 */
 	uint64_t fpr[32];
-	uint32_t fcr31; /* FCSR */
+	uint32_t fcr31; /* FCSR; inside generated code Cause and Flags may be behind: see fpu_last */
 
 	uint32_t mode;    /* enum ir_mode bits in force (ir/mode.h); part of every translation's key */
 	uint64_t pc;      /* gva; current outside generated code, and at HF_SITE calls */
@@ -92,8 +92,8 @@ struct guest_state {
 	uint32_t llbit;      /* LL/SC: 0 or 1 */
 	uint64_t lladdr;     /* gva of the linked word */
 	uint64_t llval;      /* what LL found there */
-	uint64_t insns[4]; /* --stats: guest instructions executed, by enum tier of jit.h; [0] interpreter */
-	uint64_t probes;   /* --stats: inlined L2TLB probes (LOADs and STOREs executed by tiers 1 and 2) */
+	uint64_t insns[4];   /* --stats: guest instructions executed, by enum tier of jit.h; [0] interpreter */
+	uint64_t probes;     /* --stats: inlined L2TLB probes (LOADs and STOREs executed by tiers 1 and 2) */
 
 	struct l2tlb_entry *l2tlb; /* base of the table in force; pinned too */
 	struct jit_link *link;     /* EXIT_LINK: the site that wants to be linked */
@@ -105,6 +105,14 @@ struct guest_state {
 	uint64_t host_sp;    /* jit/: stack pointer of the entry trampoline */
 	uint64_t scratch[8]; /* jit/: spill slots of stubs */
 	uint32_t fcr0;       /* FIR; constant, cpu_model.fir (vmm/ sets it at reset) */
+
+	/*
+	 * The last floating-point operation of generated code, from which FCSR.Cause follows when somebody looks
+	 * (HELPER_FPU_SETTLE): row of fpu_helpers.def and operands.  0: FCSR is up to date, as it always is outside
+	 * generated code.  FPU_LAST_CLEAN: it had no exceptions.
+	 */
+	uint32_t fpu_last;
+	uint64_t fpu_operand[3];
 
 	uint64_t cp0[32 * 8]; /* by CP0_INDEX; which are live and writable is cp0.def's business */
 };

@@ -65,7 +65,7 @@ static inline bool ir_is_observer(const struct ir_ins *ins)
 {
 	uint8_t effect = ir_op_info[ins->op].effect;
 
-	return effect == EFF_M || effect == EFF_X || (effect == EFF_C && !ir_is_pure_call(ins));
+	return effect == EFF_M || effect == EFF_X || effect == EFF_F || (effect == EFF_C && !ir_is_pure_call(ins));
 }
 
 #endif

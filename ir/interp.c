@@ -163,6 +163,15 @@ static enum exit_reason exec_CALL(struct interp *in, const struct ir_ins *ins, u
 	return EXIT_NONE;
 }
 
+/* Without MODE_FPX no exception is enabled: the helper raises nothing and needs no site. */
+static enum exit_reason exec_FPU(struct interp *in, const struct ir_ins *ins, uint64_t *out)
+{
+	uint64_t value = in->gs->helpers[ins->imm](in->gs, arg(in, ins, 0), arg(in, ins, 1), arg(in, ins, 2));
+
+	*out = ir_helper_info[ins->imm].result == IR_TD ? value : (uint32_t)value;
+	return EXIT_NONE;
+}
+
 static enum exit_reason exec_RAISEIF(struct interp *in, const struct ir_ins *ins, uint64_t *out)
 {
 	return arg(in, ins, 0) ? raise_at(in, in->insn, (uint64_t)ins->imm) : EXIT_NONE;
@@ -185,6 +194,7 @@ static exec_fn *const exec_of[NUM_IR_OPS] = {
 #define EXEC_X(name) [IR_##name] = exec_##name,
 #define EXEC_C(name) [IR_##name] = exec_##name,
 #define EXEC_N(name) [IR_##name] = exec_##name,
+#define EXEC_F(name) [IR_##name] = exec_##name,
 #define OP(name, r, a, b, c, i, effect) EXEC_##effect(name)
 #include "ir/ops.def"
 #undef OP

@@ -32,6 +32,7 @@ enum ir_effect {
 	EFF_M, /* memory access; may raise, may leave */
 	EFF_X, /* may leave */
 	EFF_C, /* see helpers.def */
+	EFF_F, /* floating point: FCSR only */
 	EFF_N, /* marker */
 };
 
@@ -41,7 +42,7 @@ struct ir_op_info {
 };
 extern const struct ir_op_info ir_op_info[NUM_IR_OPS];
 
-enum helper_flags { HF_PURE = 1, HF_SITE = 2, HF_RAISES = 4, HF_STATE = 8 };
+enum helper_flags { HF_PURE = 1, HF_SITE = 2, HF_RAISES = 4, HF_STATE = 8, HF_FPU = 16 };
 enum ir_helper {
 #define HELPER(name, ...) HELPER_##name,
 #include "ir/helpers.def"
@@ -49,6 +50,7 @@ enum ir_helper {
 #undef HELPER
 	NUM_HELPERS
 };
+#define FPU_LAST_CLEAN ((uint32_t)HELPER_FPU_SETTLE) /* guest_state.fpu_last */
 struct ir_helper_info {
 	const char *name;
 	uint8_t result, arg[3], flags;
@@ -64,6 +66,9 @@ enum ir_mem_flags {
 };
 #define MEM_META(size_log2, flags) ((uint32_t)(size_log2) << 8 | (uint32_t)(flags))
 #define META_SIZE(meta)            (1u << ((meta) >> 8))
+
+/* Its types come from the helper's row. */
+static inline bool ir_op_is_call(unsigned op) { return op == IR_CALL || op == IR_FPU; }
 
 typedef uint16_t ir_ref;
 #define IR_NONE 0xffffu
@@ -135,6 +140,8 @@ uint64_t ir_target_pc(const struct ir_block *b, struct ir_target t, uint64_t pc_
 struct ir_block *ir_block_new(struct arena *a, uint32_t mode, uint64_t abs_page);
 ir_ref ir_emit(struct ir_block *b, enum ir_op op, ir_ref a0, ir_ref a1, ir_ref a2, int64_t imm);
 ir_ref ir_call(struct ir_block *b, enum ir_helper h, ir_ref a0, ir_ref a1, ir_ref a2);
+/* h has HF_FPU: FPU, or CALL in a MODE_FPX block. */
+ir_ref ir_fpu(struct ir_block *b, enum ir_helper h, ir_ref a0, ir_ref a1, ir_ref a2);
 /* Type of a value: the op's result, or the helper's for CALL. */
 enum ir_type ir_type_of(const struct ir_block *b, ir_ref v);
 static inline ir_ref ir_const(struct ir_block *b, uint32_t v)

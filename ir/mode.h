@@ -16,7 +16,7 @@ enum ir_mode {
 	MODE_CU0 = 1u << 4, /* Status.CU0: CP0 usable from user mode */
 	MODE_BE = 1u << 5,  /* data and instruction fetches are big-endian (Config.BE, Status.RE) */
 	MODE_ERL = 1u << 6, /* Status.ERL: kuseg is unmapped and uncached */
-	MODE_FPX = 1u << 7, /* some FCSR.Enables bit or FCSR.FS is set: FP arithmetic goes through helpers */
+	MODE_FPX = 1u << 7, /* FCSR.Enables, FS or RM is not 0: FP arithmetic goes through helpers */
 	/*
 	 * The code runs in an unmapped segment: its virtual address never changes, so guest pcs are constants,
 	 * and the key also holds the virtual page.  Without it code is position-independent: every pc is

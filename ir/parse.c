@@ -314,7 +314,7 @@ static bool pad_to(struct parser *ps, ir_ref name)
 
 static bool has_value(const struct ir_ins *ins)
 {
-	return (ins->op == IR_CALL ? ir_helper_info[ins->imm].result : ir_op_info[ins->op].result) != IR_TV;
+	return (ir_op_is_call(ins->op) ? ir_helper_info[ins->imm].result : ir_op_info[ins->op].result) != IR_TV;
 }
 
 /* [%N =] op[.flags] [imm] [, %a [, %b [, %c]]]; `op` and the name have been read. */

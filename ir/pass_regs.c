@@ -128,16 +128,38 @@ static void visit_store(struct regs *s, ir_ref at, struct ir_ins *ins)
 	remember(s, off, bytes, ins->arg[0], at);
 }
 
-/* Everything stored so far can be seen here.  Memory ops and calls may also change fields (never registers). */
+static bool is_fpr(uint32_t off)
+{
+	const uint32_t first = offsetof(struct guest_state, fpr);
+
+	return off - first < sizeof(((struct guest_state *)0)->fpr);
+}
+
+/* May an observer of the effect change field f?  Calls any, memory ops all but FPRs, floating point FCSR. */
+static bool may_change(uint8_t effect, const struct field_value *f)
+{
+	switch (effect) {
+	case EFF_X:
+		return false;
+	case EFF_M:
+		return !is_fpr(f->off);
+	case EFF_F:
+		return overlaps(f, offsetof(struct guest_state, fcr31), 4);
+	default:
+		return true;
+	}
+}
+
+/* Everything stored so far can be seen here.  Registers are not changed by any. */
 static void visit_observer(struct regs *s, const struct ir_ins *ins)
 {
-	bool forget = ir_op_info[ins->op].effect != EFF_X;
-
 	s->unseen = 0;
 	for (unsigned i = 0; i < KNOWN_FIELDS; i++) {
-		s->field[i].pending = IR_NONE;
-		if (forget)
-			s->field[i].bytes = 0;
+		struct field_value *f = &s->field[i];
+
+		f->pending = IR_NONE;
+		if (may_change(ir_op_info[ins->op].effect, f))
+			f->bytes = 0;
 	}
 }
 

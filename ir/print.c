@@ -144,8 +144,9 @@ static void print_ins(FILE *out, uint32_t at, const struct ir_ins *ins)
 		fprintf(out, "  op%u\n", ins->op);
 		return;
 	}
-	has_value = ins->op == IR_CALL ? (uint64_t)ins->imm < NUM_HELPERS && ir_helper_info[ins->imm].result != IR_TV
-				       : ir_op_info[ins->op].result != IR_TV;
+	has_value = ir_op_is_call(ins->op)
+			? (uint64_t)ins->imm < NUM_HELPERS && ir_helper_info[ins->imm].result != IR_TV
+			: ir_op_info[ins->op].result != IR_TV;
 	fputs(ins->op == IR_INSN ? "  " : "    ", out);
 	if (has_value)
 		fprintf(out, "%%%u = ", at);

@@ -80,7 +80,7 @@ unsigned ir_args(const struct ir_ins *ins, const uint8_t **types)
 {
 	unsigned n = 0;
 
-	*types = ins->op == IR_CALL ? ir_helper_info[ins->imm].arg : ir_op_info[ins->op].arg;
+	*types = ir_op_is_call(ins->op) ? ir_helper_info[ins->imm].arg : ir_op_info[ins->op].arg;
 	while (n < 3 && (*types)[n] != IR_TV)
 		n++;
 	return n;

@@ -178,6 +178,17 @@ static bool mem_ok(struct verifier *v, const struct ir_ins *ins)
 	return true;
 }
 
+static bool helper_ok(struct verifier *v, const struct ir_ins *ins)
+{
+	if (ins->imm < 0 || ins->imm >= NUM_HELPERS)
+		return bad(v, "helper %lld", (long long)ins->imm);
+	if (ins->op != IR_FPU)
+		return true;
+	if (!(ir_helper_info[ins->imm].flags & HF_FPU))
+		return bad(v, "%s is not floating point", ir_helper_info[ins->imm].name);
+	return !(v->b->mode & MODE_FPX) || bad(v, "FPU in a MODE_FPX block");
+}
+
 static bool imm_ok(struct verifier *v, const struct ir_ins *ins)
 {
 	switch ((enum ir_imm)ir_op_info[ins->op].imm) {
@@ -194,7 +205,7 @@ static bool imm_ok(struct verifier *v, const struct ir_ins *ins)
 	case IMM_EXC:
 		return exc_ok(v, ins->imm);
 	case IMM_HELPER:
-		return (ins->imm >= 0 && ins->imm < NUM_HELPERS) || bad(v, "helper %lld", (long long)ins->imm);
+		return helper_ok(v, ins);
 	case IMM_INSN:
 		return marker_ok(v, ins->imm);
 	case IMM_EXIT:

@@ -68,6 +68,20 @@ struct translation *jit_translation_new(struct jit *j, struct code_page *cp, uns
 	return t;
 }
 
+int32_t *jit_hot_count(struct jit *j)
+{
+	const uint32_t line_bytes = 64;
+
+	if (!j->n_hot_counts) {
+		j->hot_counts = code_mem_alloc_data(&j->mem, line_bytes);
+		if (!j->hot_counts)
+			return NULL;
+		j->n_hot_counts = line_bytes / sizeof(*j->hot_counts);
+	}
+	j->n_hot_counts--;
+	return j->hot_counts++;
+}
+
 uint64_t jit_granules(uint32_t off, uint32_t bytes)
 {
 	if (bytes == 0 || off >= PAGE_BYTES)
@@ -99,7 +113,7 @@ static int64_t same_page_target(const struct jit_link *l)
 void jit_install(struct jit *j, struct translation *t)
 {
 	struct code_page *cp = t->cp;
-	j->stats.host_bytes[t->tier] += t->code_bytes;
+	j->stats.host_bytes[t->tier] += t->code_bytes + t->cold_bytes;
 	j->stats.guest_insns_translated[t->tier] += t->n_guest;
 	struct translation *old = jit_find(j, cp, t->off, t->mode, t->abs_page);
 	struct translation **head = &cp->bucket[t->off >> CODE_GRANULE_SHIFT];
@@ -172,7 +186,10 @@ bool jit_invalidate(struct jit *j, struct code_page *cp, uint32_t off, uint32_t 
 		cp->serial++;
 		cp->pending = 0;
 	}
-	return cp->granules & hit && drop_range(j, cp, off, bytes);
+	if (!(cp->granules & hit) || !drop_range(j, cp, off, bytes))
+		return false;
+	jit_link_settle(j); /* a helper's caller goes on in generated code */
+	return true;
 }
 
 void jit_invalidate_page(struct jit *j, struct code_page *cp) { (void)jit_invalidate(j, cp, 0, PAGE_BYTES); }
@@ -195,6 +212,9 @@ void jit_flush(struct jit *j)
 	}
 	jit_forget_jumps(j);
 	code_mem_reset(&j->mem);
+	j->n_hot_counts = 0;
+	j->asked = NULL;
+	j->patched = true;
 	j->stats.flushes++;
 }
 
@@ -202,6 +222,8 @@ void jit_forget_jumps(struct jit *j)
 {
 	for (unsigned i = 0; i < JUMP_CACHE_ENTRIES; i++)
 		j->jump_cache->e[i] = (struct jump_cache_entry){JUMP_KEY_NONE, NULL};
+	for (unsigned i = 0; i < SIDE_CACHE_ENTRIES; i++)
+		j->side_cache[i] = (struct jump_cache_entry){JUMP_KEY_NONE, NULL};
 	for (unsigned i = 0; i < RET_RING_ENTRIES; i++)
 		j->ret_ring[i] = (struct ret_ring_entry){JUMP_KEY_NONE, NULL};
 	j->cfg.gs->ret_ring_top = 0;

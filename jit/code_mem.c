@@ -40,6 +40,7 @@ int code_mem_init(struct code_mem *m, uint64_t bytes)
 		bytes = CODE_MEM_MAX_BYTES;
 	m->code_bytes = round_up((size_t)bytes, PAGE_BYTES);
 	m->data_bytes = m->code_bytes;
+	m->cold_start = m->cold_used = m->cold_keep = round_up(m->code_bytes / 16 * 7, PAGE_BYTES);
 	int fd = memfd_create("disco-code", MFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -62,10 +63,10 @@ void code_mem_fini(struct code_mem *m)
 struct code_span code_mem_alloc(struct code_mem *m, size_t bytes, size_t align)
 {
 	size_t at = round_up(m->code_used, align);
-	if (at > m->code_bytes || bytes > m->code_bytes - at)
-		return (struct code_span){NULL, NULL};
+	if (at > m->cold_start || bytes > m->cold_start - at)
+		return (struct code_span){NULL, NULL, false};
 	m->code_used = at + bytes;
-	return (struct code_span){m->rw + at, m->rx + at};
+	return (struct code_span){m->rw + at, m->rx + at, false};
 }
 
 void *code_mem_alloc_data(struct code_mem *m, size_t bytes)
@@ -77,30 +78,32 @@ void *code_mem_alloc_data(struct code_mem *m, size_t bytes)
 	return memset(m->data + at, 0, bytes);
 }
 
-struct code_span code_mem_open(const struct code_mem *m, size_t *room)
+struct code_span code_mem_open(const struct code_mem *m, bool cold, size_t *room)
 {
-	size_t at = round_up(m->code_used, 16);
-	if (at > m->code_bytes)
-		at = m->code_bytes;
-	*room = m->code_bytes - at;
-	return (struct code_span){m->rw + at, m->rx + at};
+	size_t at = round_up(cold ? m->cold_used : m->code_used, 16), end = cold ? m->code_bytes : m->cold_start;
+	if (at > end)
+		at = end;
+	*room = end - at;
+	return (struct code_span){m->rw + at, m->rx + at, cold};
 }
 
 void code_mem_commit(struct code_mem *m, const struct code_span *s, size_t bytes)
 {
-	size_t end = (size_t)(s->rx - m->rx) + bytes;
-	ASSERT(end <= m->code_bytes && end >= m->code_used);
-	m->code_used = end;
+	size_t end = (size_t)(s->rx - m->rx) + bytes, *used = s->cold ? &m->cold_used : &m->code_used;
+	ASSERT(end <= (s->cold ? m->code_bytes : m->cold_start) && end >= *used);
+	*used = end;
 }
 
 void code_mem_keep(struct code_mem *m)
 {
 	m->code_keep = m->code_used;
+	m->cold_keep = m->cold_used;
 	m->data_keep = m->data_used;
 }
 
 void code_mem_reset(struct code_mem *m)
 {
 	m->code_used = m->code_keep;
+	m->cold_used = m->cold_keep;
 	m->data_used = m->data_keep;
 }

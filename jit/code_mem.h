@@ -10,39 +10,47 @@
  *	| rx: code  | data (plain rw)|      | rw: code  |   rx and rw map the same memfd
  *	+-----------+----------------+      +-----------+
  *
- * No address is ever both writable and executable.  Bump allocation only: single translations are never freed, a
- * flush frees them all.  vCPU thread only.
+ * The code half is two bump allocators: what runs (the straight way through a block) at the start, what seldom does
+ * (entries, slow paths, stubs) behind it, so that caches and TLBs of the host hold little of the latter.
+ *
+ * No address is ever both writable and executable.  Single translations are never freed, a flush frees them all.  vCPU
+ * thread only.
  */
 #include "base/panic.h"
 #include "base/types.h"
 
 #define CODE_MEM_MIN_BYTES     ((uint64_t)1 << 20)
-#define CODE_MEM_DEFAULT_BYTES ((uint64_t)64 << 20)
+#define CODE_MEM_DEFAULT_BYTES ((uint64_t)256 << 20)
 #define CODE_MEM_MAX_BYTES     ((uint64_t)512 << 20)
 
 struct code_mem {
 	uint8_t *rx, *rw, *data;
 	size_t code_bytes, data_bytes; /* capacity of each half */
-	size_t code_used, data_used;
-	size_t code_keep, data_keep; /* stubs and caches at the start, which a reset keeps */
+	size_t cold_start;             /* where the cold part of the code half begins */
+	size_t code_used, cold_used, data_used;
+	size_t code_keep, cold_keep, data_keep; /* stubs and caches at the start, which a reset keeps */
 };
 
 /* One piece of code memory under its two addresses; rx is NULL if there was no room. */
 struct code_span {
 	uint8_t *rw, *rx;
+	bool cold; /* which part it is of */
 };
 
 /* 0 or -errno. bytes is rounded to pages and clamped to [CODE_MEM_MIN_BYTES, CODE_MEM_MAX_BYTES]; 0: the default. */
 MUST_CHECK int code_mem_init(struct code_mem *m, uint64_t bytes);
 void code_mem_fini(struct code_mem *m);
 
-/* align: a power of two. */
+/* Of the hot part. align: a power of two. */
 struct code_span code_mem_alloc(struct code_mem *m, size_t bytes, size_t align);
 /* Zeroed, 16-byte aligned; NULL if there is no room. Within 2 GiB of all code. */
 void *code_mem_alloc_data(struct code_mem *m, size_t bytes);
 
-/* All room that is left, 16-byte aligned, for code of unknown size; code_mem_commit() then takes the first bytes of it. */
-struct code_span code_mem_open(const struct code_mem *m, size_t *room);
+/*
+ * All room that is left in one part, 16-byte aligned, for code of unknown size; code_mem_commit() then takes the first
+ * bytes of it.  Both parts may be open at once.
+ */
+struct code_span code_mem_open(const struct code_mem *m, bool cold, size_t *room);
 void code_mem_commit(struct code_mem *m, const struct code_span *s, size_t bytes);
 
 /* What was allocated up to now survives code_mem_reset(). */

@@ -12,13 +12,13 @@
 static void print_ir(FILE *out, uint32_t at, const struct ir_ins *ins)
 {
 	const struct ir_op_info *op = &ir_op_info[ins->op];
-	bool value = ins->op == IR_CALL ? ir_helper_info[ins->imm].result != IR_TV : op->result != IR_TV;
+	bool value = ir_op_is_call(ins->op) ? ir_helper_info[ins->imm].result != IR_TV : op->result != IR_TV;
 	fputs("\t\t\t; ", out);
 	if (value)
 		fprintf(out, "%%%" PRIu32 " = ", at);
 	for (const char *c = op->name; *c; c++)
 		fputc(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c, out);
-	if (ins->op == IR_CALL)
+	if (ir_op_is_call(ins->op))
 		fprintf(out, " %s", ir_helper_info[ins->imm].name);
 	else if (op->imm == IMM_REG)
 		fprintf(out, " $%" PRId64, ins->imm);
@@ -38,6 +38,7 @@ struct dumper {
 	const struct tier2_work *w;         /* tier 2: what has the pc map; or NULL */
 	uint32_t line;                      /* next of w->lines */
 	const struct tier2_line *last_line; /* last one shown */
+	bool cold;                          /* in the part that has no map */
 };
 
 static void print_name(const struct dumper *d, uint64_t pc)
@@ -113,6 +114,7 @@ static const char *stub_name(const struct jit_stubs *s, uint64_t address)
 	    {s->indirect, "indirect"},
 	    {s->ret, "return"},
 	    {s->raise, "raise"},
+	    {s->side, "exit(side)"},
 	    {s->raise_eax, "raise"},
 	    {s->leave, "leave"},
 	    {s->leave_called, "leave"},
@@ -151,11 +153,10 @@ static const char *describe_target(const struct dumper *d, const cs_insn *in)
 	return stub_name(&d->j->stubs, address);
 }
 
-static void print_host(struct dumper *d, const cs_insn *in)
+static void print_host(struct dumper *d, const cs_insn *in, const uint8_t *code)
 {
 	const char *what = describe_target(d, in);
-	fprintf(d->out, "  %5" PRIx64 "  %-8s %s", in->address - (uint64_t)(uintptr_t)d->t->code, in->mnemonic,
-		in->op_str);
+	fprintf(d->out, "  %5" PRIx64 "  %-8s %s", in->address - (uint64_t)(uintptr_t)code, in->mnemonic, in->op_str);
 	fprintf(d->out, what ? "\t; %s\n" : "\n", what);
 }
 
@@ -175,6 +176,23 @@ static void print_links(const struct dumper *d)
 	}
 }
 
+/* What is in one part of code memory. */
+static void print_part(struct dumper *d, csh cs, cs_insn *in, const uint8_t *code, size_t bytes)
+{
+	const uint8_t *p = code;
+	uint64_t address = (uint64_t)(uintptr_t)code;
+	while (bytes > 0) {
+		if (!d->cold)
+			print_sources(d, (uint32_t)(p - code));
+		if (!cs_disasm_iter(cs, &p, &bytes, &address, in)) { /* constants behind LLVM's code */
+			fprintf(d->out, "  %5zx  .byte    0x%02x\n", (size_t)(p - code), *p);
+			p++, bytes--, address++;
+			continue;
+		}
+		print_host(d, in, code);
+	}
+}
+
 static void print_code(const struct jit *j, const struct translation *t, const struct tier2_work *w,
 		       const struct jit_dump *to)
 {
@@ -189,18 +207,12 @@ static void print_code(const struct jit *j, const struct translation *t, const s
 		fputs("  (Capstone has no x86-64)\n", out);
 		return;
 	}
-	const uint8_t *p = t->code;
-	size_t left = t->code_bytes;
-	uint64_t address = (uint64_t)(uintptr_t)p;
 	cs_insn *in = cs_malloc(cs);
-	while (left > 0) {
-		print_sources(&d, (uint32_t)(p - t->code));
-		if (!cs_disasm_iter(cs, &p, &left, &address, in)) { /* constants behind LLVM's code */
-			fprintf(out, "  %5zx  .byte    0x%02x\n", (size_t)(p - t->code), *p);
-			p++, left--, address++;
-			continue;
-		}
-		print_host(&d, in);
+	print_part(&d, cs, in, t->code, t->code_bytes);
+	if (t->cold) {
+		fprintf(out, "  %u host bytes at %p: entry, slow paths, link stubs\n", t->cold_bytes, (void *)t->cold);
+		d.cold = true;
+		print_part(&d, cs, in, t->cold, t->cold_bytes);
 	}
 	cs_free(in, 1);
 	cs_close(&cs);
@@ -210,6 +222,8 @@ static void print_bytes(const struct translation *t, FILE *out)
 {
 	for (uint32_t i = 0; i < t->code_bytes; i++)
 		fprintf(out, "%02x", t->code[i]);
+	for (uint32_t i = 0; i < t->cold_bytes; i++)
+		fprintf(out, "%02x", t->cold[i]);
 }
 
 static void dump_code(const struct jit *j, const struct translation *t, const struct tier2_work *w,

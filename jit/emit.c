@@ -160,17 +160,28 @@ void emit_entry_fail(struct x86 *x, const struct jit *j, const void *entry, uint
 	x86_jmp(x, j->stubs.entry_failed);
 }
 
+uint8_t *emit_link_jump(struct x86 *x)
+{
+	x86_jmp(x, x86_here(x) + X86_JMP_BYTES);
+	return x86_here(x) - 4;
+}
+
+uint8_t *emit_link_jcc(struct x86 *x, enum x86_cc cc)
+{
+	x86_jcc(x, cc, x86_here(x) + X86_JCC_BYTES);
+	return x86_here(x) - 4;
+}
+
 void emit_link_stub(struct x86 *x, const struct jit *j, struct jit_link *l)
 {
 	l->stub = x86_here(x);
 	if (l->kind != LINK_RETURN) {
 		emit_target_pc(x, RAX, l->pc);
 		if (l->kind == LINK_FAR)
-			x86_jmp_mem(x, x86_rip(&l->far));
+			l->far_site = emit_link_jump(x);
 	}
 	l->tail = x86_here(x);
 	x86_lea(x, true, RDX, x86_rip(l));
 	x86_jmp(x, j->stubs.link_tail);
-	l->target = l->stub;
-	l->far = l->tail;
+	l->target = l->tail;
 }

@@ -11,11 +11,17 @@
 
 /*
  * The trampoline's frame: rsp + 0 stays free, so that rsp + 8 + 8n is spill slot n.  One slot for every value that a
- * block can have, so spilling cannot fail; untouched stack costs nothing.
+ * block can have, so spilling cannot fail; untouched stack costs nothing.  Above them is a place for each xmm register.
  */
 #define FRAME_SPILL 8
-#define FRAME_BYTES (16 + 8 * IR_MAX_INS)
+#define FRAME_XMM   (FRAME_SPILL + 8 * IR_MAX_INS)
+#define FRAME_BYTES (FRAME_XMM + 8 * 16 + 8)
 _Static_assert(FRAME_BYTES % 16 == 0, "rsp must be 8 modulo 16 at block entry");
+
+static inline struct x86 x86_in(const struct code_span *s, size_t room)
+{
+	return (struct x86){.p = s->rw, .start = s->rw, .end = s->rw + room, .to_rx = s->rx - s->rw};
+}
 
 /* Field of guest_state. All 64-bit guest values are zero-extended words, so their low half is all there is to store. */
 #define GS(field) x86_at(R13, (int32_t)offsetof(struct guest_state, field))
@@ -47,7 +53,10 @@ void emit_ring_pop(struct x86 *x, const struct jit *j, int64_t mode);
 /* t->entry (falls through to the body), and what it jumps to where the check fails. */
 uint8_t *emit_entry(struct x86 *x, const struct translation *t, uint8_t *fail[2]);
 void emit_entry_fail(struct x86 *x, const struct jit *j, const void *entry, uint8_t *const fail[2]);
-/* The out-of-line stub of a link; sets the link's stub and tail and leaves it unlinked. */
+/* A jump to what follows it, and the executable address of its displacement, for struct jit_link. */
+uint8_t *emit_link_jump(struct x86 *x);
+uint8_t *emit_link_jcc(struct x86 *x, enum x86_cc cc);
+/* The out-of-line stub of a link, unlinked; where its site leads is for the caller to set, who knows where that is. */
 void emit_link_stub(struct x86 *x, const struct jit *j, struct jit_link *l);
 
 #endif

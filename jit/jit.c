@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The JIT as vmm/ sees it: life, running, and the two tiers' results coming in. */
 #include <errno.h>
+#include <immintrin.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -9,8 +10,10 @@
 #include "jit/tier1_api.h"
 #include "jit/tier2.h"
 
-/* A region costs LLVM some 5 ms of another thread, and a block some 20 ns a run: see README. */
-#define HOT_THRESHOLD 4096
+/* Jumps back.  A region costs LLVM some 10 ms of another thread, and one turn of a loop a few ns: see README. */
+#define HOT_THRESHOLD 524288
+
+#define MXCSR_CLEAR 0x1f80 /* its default: all masked, round to nearest, no flags */
 
 static uint64_t now_ns(void)
 {
@@ -33,7 +36,8 @@ static int init_code(struct jit *j)
 		return err;
 	j->jump_cache = code_mem_alloc_data(&j->mem, sizeof(*j->jump_cache));
 	j->ret_ring = code_mem_alloc_data(&j->mem, RET_RING_ENTRIES * sizeof(*j->ret_ring));
-	if (!j->jump_cache || !j->ret_ring || !jit_stubs_emit(j))
+	j->side_cache = code_mem_alloc_data(&j->mem, SIDE_CACHE_ENTRIES * sizeof(*j->side_cache));
+	if (!j->jump_cache || !j->ret_ring || !j->side_cache || !jit_stubs_emit(j))
 		panic("code memory has no room for the stubs");
 	code_mem_keep(&j->mem);
 	jit_forget_jumps(j);
@@ -105,7 +109,16 @@ enum exit_reason
 jit_run(struct jit *j, struct translation *t)
 {
 	ASSERT(!t->dead);
-	enum exit_reason r = j->stubs.enter(j->cfg.gs, t->body);
+	struct guest_state *gs = j->cfg.gs;
+	ASSERT(!gs->fpu_last);
+	jit_link_settle(j);
+	/* What the monitor's own code left in MXCSR is not the guest's. */
+	_mm_setcsr(MXCSR_CLEAR);
+	enum exit_reason r = j->stubs.enter(gs, t->body);
+	if (r == EXIT_HOT)
+		j->asked = (int32_t *)(uintptr_t)gs->scratch[1];
+	if (gs->fpu_last)
+		gs->helpers[HELPER_FPU_SETTLE](gs, 0, 0, 0);
 	if (r == EXIT_NONE || r >= NUM_EXITS)
 		panic("generated code left for no reason (%d)", (int)r);
 	return r;
@@ -130,22 +143,27 @@ struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const
 bool jit_emit_around(struct jit *j, struct translation *t, struct jit_stubs *stubs)
 {
 	size_t room;
-	struct code_span span = code_mem_open(&j->mem, &room);
-	struct x86 x = {.p = span.rw, .start = span.rw, .end = span.rw + room, .to_rx = span.rx - span.rw};
+	struct code_span span = code_mem_open(&j->mem, true, &room);
+	struct x86 x = x86_in(&span, room);
 	uint8_t *fail[2];
 	if (room < PAGE_BYTES)
 		return false;
 	t->entry = emit_entry(&x, t, fail);
 	x86_jmp(&x, t->body);
 	emit_entry_fail(&x, j, t->entry, fail);
-	for (unsigned i = 0; i < t->n_links; i++)
+	for (unsigned i = 0; i < t->n_links; i++) {
+		if (t->links[i].kind != LINK_RETURN)
+			t->links[i].site = emit_link_jump(&x); /* its stub follows */
 		emit_link_stub(&x, j, &t->links[i]);
+	}
 	*stubs = j->stubs;
 	stubs->indirect = emit_indirect_exit(&x, j, t->mode, false);
 	stubs->ret = emit_indirect_exit(&x, j, t->mode, true);
 	if (x.overflow)
 		return false;
-	code_mem_commit(&j->mem, &span, (size_t)(x.p - x.start));
+	t->cold = span.rx;
+	t->cold_bytes = (uint32_t)(x.p - x.start);
+	code_mem_commit(&j->mem, &span, t->cold_bytes);
 	return true;
 }
 
@@ -241,20 +259,20 @@ void jit_install_finished(struct jit *j)
 	}
 }
 
-/* Not now: ask again after as many executions. */
-static void rearm(struct jit *j, const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
+/* Not now: the jump that left with EXIT_HOT asks again after as many executions. */
+static void rearm(struct jit *j)
 {
-	struct translation *t = jit_find_tier1(cp, off, mode, abs_page);
-	if (t)
-		t->hot = (int32_t)j->cfg.hot_threshold;
+	if (j->asked)
+		*j->asked = (int32_t)j->cfg.hot_threshold;
+	j->asked = NULL;
 }
 
-bool jit_tier2_ready(struct jit *j, const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
+bool jit_tier2_ready(struct jit *j)
 {
 	bool ready = j->tier2 && tier2_has_room(j->tier2);
 
 	if (!ready)
-		rearm(j, cp, off, mode, abs_page);
+		rearm(j);
 	return ready;
 }
 
@@ -280,13 +298,12 @@ bool jit_request_tier2(struct jit *j, struct jit_region *r)
 		arena_free(&r->arena);
 		return false;
 	}
-	struct jit_request key = *q;
 	struct tier2_work *w = tier2_work_new(r, q);
 	if (j->cfg.sync_tier2)
 		return request_sync(j, w, q);
 	if (tier2_request(j->tier2, w))
 		return true;
 	remove_request(j, q);
-	rearm(j, key.cp, key.off, key.mode, key.abs_page);
+	rearm(j);
 	return false;
 }

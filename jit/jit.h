@@ -22,7 +22,7 @@ struct jit_config {
 	bool icount;               /* emit exact budget checks */
 	bool count_insns;          /* --stats: emit per-tier instruction counters */
 	uint64_t code_bytes;       /* limit of code memory; full: everything is dropped */
-	uint32_t hot_threshold;    /* executions of a block before tier 2 is asked for; 0: default */
+	uint32_t hot_threshold;    /* executions of a jump back before tier 2 is asked for its target; 0: default */
 	bool sync_tier2;           /* compile tier 2 on the vCPU thread, at first execution (--tiers=2) */
 	bool keep_ir;              /* keep IR for dumps: jit_dump_host interleaves it */
 	helper_fn *const *helpers; /* [NUM_HELPERS] */
@@ -59,10 +59,10 @@ struct translation *jit_find_tier1(const struct code_page *cp, uint32_t off, uin
 struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const struct ir_block *b);
 
 /*
- * May the block that left with EXIT_HOT be asked for now?  No while as much is queued as keeps the compiler busy: it then
+ * May the loop whose jump back left with EXIT_HOT be asked for now?  No while as much is queued as keeps the compiler busy: it then
  * asks again after as many executions, and so the hottest blocks, which ask most often, get the free places.
  */
-bool jit_tier2_ready(struct jit *j, const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page);
+bool jit_tier2_ready(struct jit *j);
 
 /*
  * Ask for tier 2: blocks[0] is the head, the others are reachable from it by direct links inside the same page (or the
@@ -87,6 +87,10 @@ enum exit_reason jit_run(struct jit *j, struct translation *t);
 
 /* After EXIT_LINK: make gs->link (the site that left) jump to `to` from now on, if that is always right. */
 void jit_link(struct jit *j, struct translation *to);
+/*
+ * After EXIT_SIDE: t (tier 1) finishes the block at pc.  The next side exit there goes to it without leaving translated code.
+ */
+void jit_cache_side(struct jit *j, uint64_t pc, struct translation *t);
 /* After EXIT_INDIRECT, or any look-up by pc: remember pc -> to in the jump cache. */
 void jit_cache_jump(struct jit *j, uint64_t pc, struct translation *to);
 

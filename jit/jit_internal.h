@@ -20,16 +20,22 @@
  *
  * ---- Links ----
  *
- * A direct successor is a struct jit_link.  Code jumps through its `target`:
+ * A direct successor is a struct jit_link.  The code has a jump at its `site`, and its stub another one, and linking
+ * changes where they go.  Direct jumps, and no word of data to be loaded: code that runs once or twice, which is most of
+ * what an operating system runs, waits for nothing there.
  *
- *	jmp [link.target] --unlinked, or linked to another page--> stub: eax = pc of the successor; jmp [link.far]
- *	     |                                                              |                           |
- *	     +--linked, same page or ABS to ABS--> to->body                 |              unlinked: tail of the stub:
- *	                                                                    |              gs->pc, gs->link, EXIT_LINK
- *	                                                                    +--linked--> to->entry, which checks
+ *	site: jmp --unlinked, or linked to another page--> stub: eax = pc of the successor; far_site: jmp
+ *	       |                                                                                     |
+ *	       +--linked, same page or ABS to ABS--> to->body               unlinked: tail of the stub:
+ *	                                                                    gs->pc, gs->link, EXIT_LINK
+ *	                                                                    linked: to->entry, which checks
+ *
+ * A tier 2 region has one site for each link, outside of its body: its ways out are jumps to that.
  *
  * A LINK_RETURN link is not jumped to by its owner: HINT_CALL pushes its address on the return ring, and HINT_RETURN
- * jumps through `target` with eax = pc after comparing pc and mode.  Linked: to->entry.
+ * jumps through `target` with eax = pc after comparing pc and mode.  Linked: to->entry.  It has no sites.
+ *
+ * Code is changed through the writable alias, by the thread that runs it: jit_link_settle() says what that takes.
  */
 #include "jit/code_mem.h"
 #include "jit/jit.h"
@@ -48,10 +54,11 @@ enum jit_link_kind {
 };
 
 struct jit_link {
-	void *target;              /* generated code jumps through this */
-	void *far;                 /* and the stub through this */
-	void *stub;                /* what target is while unlinked */
-	void *tail;                /* what far is while unlinked */
+	void *target;              /* LINK_RETURN: generated code jumps through this */
+	uint8_t *site;             /* others: displacement of the jump; executable address, as all here */
+	uint8_t *far_site;         /* LINK_FAR: displacement of the stub's jump */
+	void *stub;                /* where site leads while unlinked */
+	void *tail;                /* where far_site leads while unlinked */
 	struct translation *owner; /* where the jump is */
 	struct translation *to;    /* NULL: not linked */
 	struct jit_link *next_in;  /* the other links into `to` */
@@ -88,12 +95,14 @@ struct translation {
 	uint16_t off;      /* of the head in the page */
 	uint8_t tier;      /* enum tier */
 	bool dead;         /* dropped: not in cp any more, no links in or out */
-	int32_t hot;       /* executions left until EXIT_HOT; counted down by tier 1 code */
+	int32_t *hot;      /* tier 1: jumps back left until EXIT_HOT; counted down by the code */
 
-	uint8_t *code;       /* rx address of all of it: entry, body, out-of-line parts */
+	uint8_t *code;       /* rx address of what is in the hot part of code memory: the body */
 	uint32_t code_bytes; /* host bytes */
-	void *body;          /* for links that need no check: gs->pc_page is right */
-	void *entry;         /* for everything else: eax = guest pc; checks it, sets gs->pc_page and gs->mode */
+	uint8_t *cold;       /* and in the cold part: entry, slow paths, stubs */
+	uint32_t cold_bytes;
+	void *body;  /* for links that need no check: gs->pc_page is right */
+	void *entry; /* for everything else: eax = guest pc; checks it, sets gs->pc_page and gs->mode */
 
 	uint16_t n_guest, n_links, n_ranges, n_insns;
 	struct jit_link *links;   /* [n_links] */
@@ -144,6 +153,9 @@ static inline uint32_t jump_cache_index(uint64_t pc)
 #define JUMP_KEY(pc, mode) ((uint64_t)(uint32_t)(pc) | (uint64_t)JUMP_MODE(mode) << 32)
 #define JUMP_KEY_NONE      UINT64_MAX
 
+/* Where side exits of tier 2 go: (pc, mode) -> tier 1 entry, direct-mapped by pc bits 11:2. */
+#define SIDE_CACHE_ENTRIES (PAGE_BYTES / 4)
+
 /* Return ring; gs->ret_ring_top is the byte offset of the next free entry. */
 #define RET_RING_ENTRIES 32u
 struct ret_ring_entry {
@@ -159,6 +171,7 @@ struct jit_stubs {
 	void *indirect;     /* gs->pc = target: jump cache, else EXIT_INDIRECT. Polls */
 	void *ret;          /* gs->pc = target: return ring, jump cache, else EXIT_INDIRECT. Polls */
 	void *indirect_eax; /* jump cache for eax = pc, else EXIT_INDIRECT. No poll */
+	void *side;         /* gs->pc set, an instruction that tier 2 cannot do: side cache, else EXIT_SIDE */
 	void *raise;        /* gs->pc, gs->site set, gs->scratch[0] = EXC immediate: delivers it and leaves */
 	void *raise_eax;    /* the same with the EXC immediate in eax */
 	void *leave;        /* leave with gs->leave, and reset it; pins are in their registers */
@@ -166,7 +179,9 @@ struct jit_stubs {
 	void *entry_failed; /* eax = pc, rdx = the entry that failed */
 	void *link_tail;    /* eax = pc, rdx = link: EXIT_LINK */
 	void *poll_eax, *hot_eax, *budget_eax; /* eax = pc: leave with that reason */
+	void (*serialize)(void);               /* from C: wait until all that was written before can be executed */
 	void *load[2], *store[2];              /* tier 1's memory slow paths; [1] for MODE_ABS (tier1_mem.c) */
+	void *fpu, *fpu_tier2;                 /* floating point that is not done inline (tier1_fpu.c) */
 };
 
 /* A tier 2 request under way: the cookie of its struct tier2_work. */
@@ -183,10 +198,15 @@ struct jit {
 	struct jit_stubs stubs;
 	struct jit_jump_cache *jump_cache; /* in mem's data half, as is the ring */
 	struct ret_ring_entry *ret_ring;
+	struct jump_cache_entry *side_cache; /* likewise */
 	struct code_page *pages;
 	struct tier1 *tier1; /* emitter's scratch memory */
 	struct tier2 *tier2; /* NULL without cfg.tier2 */
 	struct jit_request *requests;
+	int32_t *hot_counts; /* of the translations to come: next of a cache line full */
+	uint32_t n_hot_counts;
+	int32_t *asked; /* counter of the jump that left with EXIT_HOT last, or NULL */
+	bool patched;   /* a jump was changed since jit_link_settle() */
 	struct jit_stats stats;
 };
 
@@ -196,6 +216,8 @@ struct jit {
  */
 struct translation *jit_translation_new(struct jit *j, struct code_page *cp, unsigned n_links, unsigned n_ranges,
 					unsigned n_insns);
+/* A counter of executions, beside those of other translations: what runs touches few lines. NULL: data memory is full. */
+int32_t *jit_hot_count(struct jit *j);
 /*
  * Make t visible to jit_find.  Filled in by the caller: tier, mode, abs_page, off, code, code_bytes, body, entry,
  * n_guest, links (through jit_emit_links or tier 1), ranges, insns.  Links and jump cache entries that lead to an
@@ -221,7 +243,12 @@ void jit_pages_free(struct jit *j);
 /* Sets pc and kind (near or far by itself; is_return for the ring). */
 void jit_link_init(struct jit_link *l, struct translation *owner, struct ir_target pc, bool is_return);
 void jit_link_connect(struct jit *j, struct jit_link *l, struct translation *to);
-void jit_link_disconnect(struct jit_link *l);
+void jit_link_disconnect(struct jit *j, struct jit_link *l);
+/*
+ * After sites were changed, before code runs again.  The host looks at written code by its physical address, but for what
+ * it has fetched already under another linear one: a serializing instruction forgets that (Intel SDM volume 3, 8.1.3).
+ */
+void jit_link_settle(struct jit *j);
 /* All links into `from` (and its jump cache entries) go to `to`, which has the same key. */
 void jit_link_move_incoming(struct jit *j, struct translation *from, struct translation *to);
 /* Nothing reaches t and t reaches nothing afterwards. */

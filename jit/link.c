@@ -1,6 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Which translation jumps to which.  The picture is in jit_internal.h. */
+#include <string.h>
+
 #include "jit/jit_internal.h"
+
+#ifdef __clang__
+__attribute__((no_sanitize("function"))) /* generated code carries no type */
+#endif
+static void
+serialize(const struct jit *j)
+{
+	j->stubs.serialize();
+}
 
 static bool is_abs(const struct translation *t) { return t->mode & MODE_ABS; }
 
@@ -27,12 +38,35 @@ static bool may_connect(const struct jit_link *l, const struct translation *to)
 	return l->kind != LINK_NEAR || to->cp == from->cp;
 }
 
-void jit_link_disconnect(struct jit_link *l)
+/* Make the jump whose displacement is at `site` go to `to`. NULL: the EXITIF of this exit turned out never to leave. */
+static void patch(struct jit *j, uint8_t *site, const void *to)
+{
+	int32_t rel;
+
+	if (!site)
+		return;
+	rel = (int32_t)((const uint8_t *)to - (site + 4));
+	memcpy(code_mem_rw(&j->mem, site), &rel, sizeof(rel));
+	j->patched = true;
+}
+
+void jit_link_settle(struct jit *j)
+{
+	if (j->patched)
+		serialize(j);
+	j->patched = false;
+}
+
+void jit_link_disconnect(struct jit *j, struct jit_link *l)
 {
 	if (!l->to)
 		return;
-	l->target = l->stub;
-	l->far = l->tail;
+	if (l->kind == LINK_NEAR)
+		patch(j, l->site, l->stub);
+	else if (l->kind == LINK_FAR)
+		patch(j, l->far_site, l->tail);
+	else
+		l->target = l->tail;
 	*l->prev_in = l->next_in;
 	if (l->next_in)
 		l->next_in->prev_in = l->prev_in;
@@ -43,7 +77,7 @@ void jit_link_connect(struct jit *j, struct jit_link *l, struct translation *to)
 {
 	if (!may_connect(l, to))
 		return;
-	jit_link_disconnect(l);
+	jit_link_disconnect(j, l);
 	l->to = to;
 	l->next_in = to->incoming;
 	l->prev_in = &to->incoming;
@@ -52,10 +86,10 @@ void jit_link_connect(struct jit *j, struct jit_link *l, struct translation *to)
 	to->incoming = l;
 	switch ((enum jit_link_kind)l->kind) {
 	case LINK_NEAR:
-		l->target = to->body;
+		patch(j, l->site, to->body);
 		break;
 	case LINK_FAR:
-		l->far = to->entry;
+		patch(j, l->far_site, to->entry);
 		break;
 	case LINK_RETURN:
 		l->target = to->entry;
@@ -92,10 +126,12 @@ void jit_link_move_incoming(struct jit *j, struct translation *from, struct tran
 void jit_link_isolate(struct jit *j, struct translation *t)
 {
 	while (t->incoming)
-		jit_link_disconnect(t->incoming);
+		jit_link_disconnect(j, t->incoming);
 	for (unsigned i = 0; i < t->n_links; i++)
-		jit_link_disconnect(&t->links[i]);
+		jit_link_disconnect(j, &t->links[i]);
 	replace_jump_cache(j, t, NULL);
+	if (j->side_cache[t->off >> 2].entry == t->entry)
+		j->side_cache[t->off >> 2] = (struct jump_cache_entry){JUMP_KEY_NONE, NULL};
 }
 
 void jit_link(struct jit *j, struct translation *to)
@@ -104,6 +140,13 @@ void jit_link(struct jit *j, struct translation *to)
 	j->cfg.gs->link = NULL;
 	if (l)
 		jit_link_connect(j, l, to);
+}
+
+void jit_cache_side(struct jit *j, uint64_t pc, struct translation *t)
+{
+	if (t->dead || t->tier != TIER_1 || (pc & PAGE_MASK) != t->off || pc > UINT32_MAX)
+		return;
+	j->side_cache[t->off >> 2] = (struct jump_cache_entry){JUMP_KEY(pc, t->mode), t->entry};
 }
 
 void jit_cache_jump(struct jit *j, uint64_t pc, struct translation *to)

@@ -49,6 +49,8 @@ void gen_flush_to_state(struct gen *g)
 	for (unsigned reg = 1; reg < NUM_REGS; reg++)
 		if (dirty >> reg & 1)
 			gen_set_state(g, gen_zext(g, value_of(g, reg)), GS_REG(reg));
+	gen_fpr_flush_to_state(g);
+	gen_fpu_flush_last(g);
 }
 
 /* The value of argument `a` on the way out; what: its row of regs.def. */
@@ -89,7 +91,9 @@ static LLVMValueRef link_symbol(struct gen *g, struct ir_target t, bool is_retur
 	ASSERT(g->n_links < GEN_MAX_LINKS);
 	snprintf(name, sizeof(name), "r%u.link%u", g->fn_index, i);
 	g->links[i] = (struct tier2_link){.target = t, .is_return = is_return};
-	g->link_sym[i] = LLVMAddGlobal(g->m, g->u->ptr, name);
+	g->link_sym[i] = is_return ? LLVMAddGlobal(g->m, g->u->ptr, name) : LLVMAddFunction(g->m, name, g->u->fn_ty);
+	if (!is_return)
+		LLVMSetFunctionCallConv(g->link_sym[i], LLVMGHCCallConv);
 	LLVMSetVisibility(g->link_sym[i], LLVMHiddenVisibility); /* rip-relative, without a GOT */
 	g->n_links++;
 	return g->link_sym[i];
@@ -97,10 +101,8 @@ static LLVMValueRef link_symbol(struct gen *g, struct ir_target t, bool is_retur
 
 void gen_leave_link(struct gen *g, struct ir_target t)
 {
-	_Static_assert(offsetof(struct jit_link, target) == 0, "generated code jumps through the start of a jit_link");
-
 	gen_flush_to_state(g);
-	tail_call(g, gen_load(g, g->u->ptr, link_symbol(g, t, false), MEM_CLASS_LINK));
+	tail_call(g, link_symbol(g, t, false));
 }
 
 void gen_leave_stub(struct gen *g, enum stub_sym s)

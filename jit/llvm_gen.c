@@ -85,6 +85,7 @@ void gen_enter_scope(struct gen *g, uint32_t to)
 	for (unsigned reg = 1; reg < NUM_REGS; reg++)
 		if (g->r->b[to].wide >> reg & 1)
 			LLVMBuildStore(g->b, gen_state(g, g->u->i32, GS_REG(reg)), g->slot[reg]);
+	gen_fpr_enter_scope(g, to);
 }
 
 void gen_flush_to_block(struct gen *g, uint32_t to)
@@ -95,8 +96,11 @@ void gen_flush_to_block(struct gen *g, uint32_t to)
 	for (unsigned reg = 1; reg < NUM_REGS; reg++)
 		if (g->regs.dirty & to_slots & (uint64_t)1 << reg)
 			LLVMBuildStore(g->b, g->regs.cur[reg], g->slot[reg]);
-	if (same)
+	if (same) {
+		gen_fpr_flush_to_scope(g);
+		gen_fpu_flush_last(g);
 		return;
+	}
 	gen_flush_to_state(g);
 	gen_enter_scope(g, to);
 }
@@ -216,6 +220,7 @@ static void gen_block(struct gen *g, uint32_t index)
 	g->insn = 0;
 	g->mem_done = 0;
 	memset(&g->regs, 0, sizeof(g->regs));
+	memset(&g->fprs, 0, sizeof(g->fprs));
 	LLVMPositionBuilderAtEnd(g->b, g->bb[index]);
 	lines_at(g, TIER2_LINE_NO_IR);
 	gen_block_head(g);
@@ -252,6 +257,7 @@ static void gen_entry(struct gen *g)
 		else
 			LLVMBuildStore(g->b, LLVMBuildTrunc(g->b, v, g->u->i32, ""), g->slot[arg_of[a]]);
 	}
+	gen_fpr_entry(g);
 	gen_enter_scope(g, 0);
 	LLVMBuildBr(g->b, g->bb[0]);
 }
@@ -272,6 +278,7 @@ static void add_function(struct gen *g)
 	LLVMSetSection(g->fn, name);
 	LLVMSetFunctionCallConv(g->fn, LLVMGHCCallConv);
 	LLVMAddAttributeAtIndex(g->fn, LLVMAttributeFunctionIndex, attribute(g, "nounwind", 0));
+	LLVMAddAttributeAtIndex(g->fn, LLVMAttributeFunctionIndex, attribute(g, "strictfp", 0));
 	LLVMAddAttributeAtIndex(g->fn, LLVMAttributeFunctionIndex, no_tables);
 	/* Arguments 1 and 2 are the vcpu and the table: always there, so loads from them may move up. */
 	for (unsigned i = 1; i <= 2; i++) {

@@ -11,6 +11,8 @@
  *	llvm_exit.c	every way out: links, indirect jumps, exits to the dispatch loop
  *	llvm_op.c	pure ops, guest state, helper calls
  *	llvm_mem.c	LOADs and STOREs: the inlined L2TLB probe
+ *	llvm_fpu.c	floating point
+ *	llvm_fpr.c	guest FPRs: what llvm_region.c and llvm_gen.c do for GPRs
  *	llvm_lines.c	for dumps: which guest instruction host code comes from
  */
 #include <llvm-c/Core.h>
@@ -33,6 +35,8 @@ struct region_block {
 	uint64_t wide;             /* not pinned, and used in the scope: in variables there */
 	uint64_t dirty_in;         /* may differ from gs->reg[] on entry */
 	uint32_t n_mem;            /* LOADs and STOREs */
+	/* The same for FPRs, as sets of places (llvm_fpr.c). */
+	uint64_t fpr_uses, fpr_writes, fpr_wide, fpr_dirty_in;
 };
 
 struct region {
@@ -41,6 +45,8 @@ struct region {
 	uint64_t pinned;  /* the registers of regs.def */
 	uint64_t wide;    /* of any block */
 	uint64_t written; /* anywhere in the region */
+	uint64_t fpr_wide;
+	uint8_t fpr_kind[32]; /* how each fpr[n] is used (llvm_fpr.c) */
 	bool has_cycle;
 	uint32_t n_guest;
 	struct region_block b[TIER2_MAX_BLOCKS];
@@ -48,6 +54,8 @@ struct region {
 static inline bool region_same_scope(const struct region *r, uint32_t i, uint32_t k) { return r->b[i].scope >> k & 1; }
 /* Analyse. TIER2_REFUSED_NONE or why not. Cost O(IR + blocks^2). */
 enum tier2_refusal region_analyse(struct region *r, struct ir_block *const *blocks, uint32_t n);
+/* Its part for FPRs; the graph is complete. */
+void region_place_fprs(struct region *r);
 
 /* ---- llvm_module.c ---- */
 /* Disjoint kinds of memory, for LLVM's alias analysis. */
@@ -59,7 +67,7 @@ struct llvm_unit {
 	LLVMTargetMachineRef machine;
 	LLVMTargetDataRef layout;
 	char *triple;
-	LLVMTypeRef i1, i8, i16, i32, i64, ptr, void_ty;
+	LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, ptr, void_ty;
 	LLVMTypeRef fn_ty, helper_ty;        /* of generated code, of helpers */
 	LLVMValueRef alias[NUM_MEM_CLASSES]; /* !tbaa tags */
 	LLVMValueRef cold;                   /* !prof: the first way is (nearly) never taken */
@@ -76,7 +84,15 @@ enum tier2_refusal llvm_unit_optimise(struct llvm_unit *u, LLVMModuleRef m, bool
 LLVMMemoryBufferRef llvm_unit_object(struct llvm_unit *u, LLVMModuleRef m);
 
 /* Symbols that generated code names and the loader resolves: stubs by name, links as "r<fn>.link<k>". */
-enum stub_sym { SYM_INDIRECT, SYM_RETURN, SYM_LEAVE, SYM_RAISE, SYM_EXIT, NUM_STUB_SYMS = SYM_EXIT + NUM_EXITS };
+enum stub_sym {
+	SYM_INDIRECT,
+	SYM_RETURN,
+	SYM_LEAVE,
+	SYM_RAISE,
+	SYM_FPU,
+	SYM_EXIT,
+	NUM_STUB_SYMS = SYM_EXIT + NUM_EXITS
+};
 /* Name in the object file, NULL for one that does not exist (EXIT_NONE). */
 const char *stub_sym_name(enum stub_sym s);
 const void *stub_sym_address(const struct jit_stubs *stubs, enum stub_sym s);
@@ -89,6 +105,14 @@ struct gen_regs {
 	uint64_t dirty;             /* written in this block */
 };
 
+struct gen_fprs {
+	LLVMValueRef cur[64]; /* value of a place in this block; NULL: not touched yet */
+	uint64_t dirty;       /* written in this block */
+	uint32_t last;        /* what guest_state.fpu_last must become on the way out; 0: as it is */
+	uint32_t n_operands;
+	LLVMValueRef operand[3]; /* and fpu_operand */
+};
+
 struct gen {
 	struct llvm_unit *u;
 	const struct tier2_config *cfg;
@@ -99,12 +123,14 @@ struct gen {
 	unsigned fn_index; /* in the module */
 	LLVMBasicBlockRef bb[TIER2_MAX_BLOCKS];
 	LLVMValueRef slot[NUM_REGS]; /* alloca of wide and of written pinned registers */
+	LLVMValueRef fpr_slot[64];   /* of wide places */
 
 	/* The block being generated. */
 	const struct ir_block *blk;
 	uint32_t index;
 	LLVMValueRef val[IR_MAX_INS];
 	struct gen_regs regs;
+	struct gen_fprs fprs;
 	uint32_t insn;     /* guest instruction */
 	uint32_t mem_done; /* LOADs and STOREs generated so far */
 
@@ -167,7 +193,26 @@ void lines_at(struct gen *g, uint32_t ir);
 /* The line table of an object with one function into w->lines; none if it has no good one. */
 void lines_read(const void *object, size_t bytes, struct tier2_work *w);
 
+/* llvm_fpr.c */
+void gen_fpr_entry(struct gen *g);
+/* LDS and STS of an FPR; false: of another field. */
+bool gen_fpr_load(struct gen *g, const struct ir_ins *in, LLVMValueRef *v);
+bool gen_fpr_store(struct gen *g, const struct ir_ins *in, LLVMValueRef v);
+/* Parts of gen_enter_scope(), gen_flush_to_block() inside a scope, gen_flush_to_state(). */
+void gen_fpr_enter_scope(struct gen *g, uint32_t to);
+void gen_fpr_flush_to_scope(struct gen *g);
+void gen_fpr_flush_to_state(struct gen *g);
+/* After a call that may have changed them in guest_state; they were flushed to it before. */
+void gen_fpr_forget(struct gen *g);
+
+/* llvm_fpu.c */
+LLVMValueRef gen_fpu(struct gen *g, const struct ir_ins *in, LLVMValueRef *arg);
+/* Bring guest_state.fpu_last up to date with this block: on every way out of it, and before calls. */
+void gen_fpu_flush_last(struct gen *g);
+
 /* llvm_op.c, llvm_mem.c */
+/* A call through the absolute address fn; a: as many arguments as h says. Gives 64 bits. */
+LLVMValueRef gen_helper_call(struct gen *g, const struct ir_helper_info *h, helper_fn *fn, LLVMValueRef *a);
 void gen_op(struct gen *g, uint32_t i);
 void gen_load_op(struct gen *g, uint32_t i);
 void gen_store_op(struct gen *g, uint32_t i);

@@ -32,6 +32,7 @@ static void init_x86(void)
 	LLVMInitializeX86Target();
 	LLVMInitializeX86TargetMC();
 	LLVMInitializeX86AsmPrinter();
+	LLVMInitializeX86AsmParser(); /* llvm_fpu.c has inline assembly */
 }
 
 static bool init_machine(struct llvm_unit *u)
@@ -70,6 +71,8 @@ static void init_types(struct llvm_unit *u)
 	u->i16 = LLVMInt16TypeInContext(u->ctx);
 	u->i32 = LLVMInt32TypeInContext(u->ctx);
 	u->i64 = LLVMInt64TypeInContext(u->ctx);
+	u->f32 = LLVMFloatTypeInContext(u->ctx);
+	u->f64 = LLVMDoubleTypeInContext(u->ctx);
 	u->ptr = LLVMPointerTypeInContext(u->ctx, 0);
 	u->void_ty = LLVMVoidTypeInContext(u->ctx);
 #define PIN(host, what) args[n++] = (what) < 0 ? u->ptr : u->i64;
@@ -185,6 +188,7 @@ static const char *const stub_names[NUM_STUB_SYMS] = {
     [SYM_RETURN] = "stub_return",
     [SYM_LEAVE] = "stub_leave",
     [SYM_RAISE] = "stub_raise",
+    [SYM_FPU] = "stub_fpu",
     [SYM_EXIT + EXIT_LINK] = "exit_link",
     [SYM_EXIT + EXIT_INDIRECT] = "exit_indirect",
     [SYM_EXIT + EXIT_POLL] = "exit_poll",
@@ -200,7 +204,7 @@ const char *stub_sym_name(enum stub_sym s) { return stub_names[s]; }
 
 const void *stub_sym_address(const struct jit_stubs *stubs, enum stub_sym s)
 {
-	switch (s) {
+	switch ((unsigned)s) { /* exits have no names of their own */
 	case SYM_INDIRECT:
 		return stubs->indirect;
 	case SYM_RETURN:
@@ -209,6 +213,10 @@ const void *stub_sym_address(const struct jit_stubs *stubs, enum stub_sym s)
 		return stubs->leave;
 	case SYM_RAISE:
 		return stubs->raise;
+	case SYM_EXIT + EXIT_SIDE:
+		return stubs->side;
+	case SYM_FPU:
+		return stubs->fpu_tier2;
 	default:
 		return stubs->exit_with[s - SYM_EXIT];
 	}

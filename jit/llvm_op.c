@@ -103,17 +103,20 @@ static LLVMValueRef pc_target(struct gen *g, enum ir_target_kind kind, int64_t v
 
 static LLVMValueRef state(struct gen *g, const struct ir_ins *in, LLVMTypeRef ty)
 {
-	return gen_state(g, ty, (size_t)in->imm);
+	LLVMValueRef v;
+
+	return gen_fpr_load(g, in, &v) ? v : gen_state(g, ty, (size_t)in->imm);
 }
 
 static LLVMValueRef set_state(struct gen *g, const struct ir_ins *in, LLVMValueRef v)
 {
-	gen_set_state(g, v, (size_t)in->imm);
+	if (!gen_fpr_store(g, in, v))
+		gen_set_state(g, v, (size_t)in->imm);
 	return NULL;
 }
 
-/* A helper is called through its absolute address; arguments it does not take are left as they are. */
-static LLVMValueRef helper_call(struct gen *g, const struct ir_helper_info *h, helper_fn *fn, LLVMValueRef *a)
+/* Arguments that the helper does not take are left as they are. */
+LLVMValueRef gen_helper_call(struct gen *g, const struct ir_helper_info *h, helper_fn *fn, LLVMValueRef *a)
 {
 	LLVMValueRef args[4] = {g->gs}, call, callee;
 
@@ -143,7 +146,14 @@ static LLVMValueRef op_CALL(struct gen *g, const struct ir_ins *in, LLVMValueRef
 
 	if (h->flags & HF_SITE)
 		gen_site(g, g->insn);
-	result = helper_call(g, h, g->cfg->helpers[in->imm], (LLVMValueRef[]){x, y, z});
+	if (h->flags != HF_PURE) {
+		gen_fpr_flush_to_state(g);
+		gen_fpu_flush_last(g);
+		g->fprs.last = 0;
+	}
+	result = gen_helper_call(g, h, g->cfg->helpers[in->imm], (LLVMValueRef[]){x, y, z});
+	if (h->flags != HF_PURE)
+		gen_fpr_forget(g);
 	if (h->flags & HF_RAISES) {
 		LLVMBasicBlockRef cold, on;
 
@@ -156,6 +166,11 @@ static LLVMValueRef op_CALL(struct gen *g, const struct ir_ins *in, LLVMValueRef
 		LLVMPositionBuilderAtEnd(g->b, on);
 	}
 	return h->result == IR_TW ? low(g, result) : h->result == IR_TD ? result : NULL;
+}
+
+static LLVMValueRef op_FPU(struct gen *g, const struct ir_ins *in, LLVMValueRef x, LLVMValueRef y, LLVMValueRef z)
+{
+	return gen_fpu(g, in, (LLVMValueRef[]){x, y, z});
 }
 
 /* clang-format off */
@@ -231,6 +246,7 @@ static op_fn *const op_of[NUM_IR_OPS] = {
 #define OP_X(name) [IR_##name] = op_##name,
 #define OP_C(name) [IR_##name] = op_##name,
 #define OP_N(name) [IR_##name] = op_##name,
+#define OP_F(name) [IR_##name] = op_##name,
 #define OP(name, r, a, b, c, i, effect) OP_##effect(name)
 #include "ir/ops.def"
 #undef OP

@@ -179,6 +179,7 @@ enum tier2_refusal region_analyse(struct region *r, struct ir_block *const *bloc
 	find_scopes(r);
 	place_registers(r);
 	spread_dirty(r);
+	region_place_fprs(r);
 	for (uint32_t i = 0; i < n; i++)
 		r->n_guest += r->b[i].reached ? blocks[i]->n_guest : 0;
 	return TIER2_REFUSED_NONE;

@@ -117,6 +117,23 @@ static void emit_indirect(struct x86 *x, const struct jit *j, struct jit_stubs *
 	x86_jmp(x, s->exit_with[EXIT_INDIRECT]);
 }
 
+static void emit_side(struct x86 *x, const struct jit *j, struct jit_stubs *s)
+{
+	_Static_assert(SIDE_CACHE_ENTRIES == PAGE_BYTES / 4 && sizeof(struct jump_cache_entry) == 16, "scaled below");
+	s->side = x86_here(x);
+	x86_load(x, false, RAX, GS(pc));
+	emit_jump_mode(x);
+	x86_mov(x, false, RCX, RAX);
+	x86_alu_imm(x, false, ALU_AND, RCX, (int32_t)PAGE_MASK);
+	x86_lea(x, true, R10, x86_rip(j->side_cache));
+	x86_lea(x, true, RCX, x86_at_index(R10, RCX, 2, 0));
+	x86_alu_store(x, false, ALU_CMP, x86_at(RCX, 0), RAX);
+	x86_jcc(x, CC_NE, s->exit_with[EXIT_SIDE]);
+	x86_alu_store(x, false, ALU_CMP, x86_at(RCX, 4), R11);
+	x86_jcc(x, CC_NE, s->exit_with[EXIT_SIDE]);
+	x86_jmp_mem(x, x86_at(RCX, offsetof(struct jump_cache_entry, entry)));
+}
+
 /* The page is mapped elsewhere now: another translation may be known for this pc, but not the one that just failed. */
 static void emit_entry_failed(struct x86 *x, const struct jit *j, struct jit_stubs *s)
 {
@@ -138,16 +155,37 @@ static void emit_link_tail(struct x86 *x, struct jit_stubs *s)
 	x86_jmp(x, s->exit_with[EXIT_LINK]);
 }
 
+/*
+ * IRET is the serializing instruction (Intel SDM volume 3, 8.3; AMD64 volume 2, 7.6.4) that a hypervisor need not
+ * intercept.  It takes five words: rip, cs, rflags, rsp, ss.
+ */
+static void emit_serialize(struct x86 *x, struct jit_stubs *s)
+{
+	s->serialize = (void (*)(void))(uintptr_t)x86_here(x);
+	x86_mov(x, true, RAX, RSP);
+	x86_mov_from_ss(x, RCX);
+	x86_push(x, RCX);
+	x86_push(x, RAX);
+	x86_pushf(x);
+	x86_mov_from_cs(x, RCX);
+	x86_push(x, RCX);
+	x86_lea(x, true, RAX, x86_rip(x86_here(x) + X86_LEA_RIP_BYTES + 1 + 2));
+	x86_push(x, RAX);
+	x86_iretq(x);
+	x86_ret(x, 0);
+}
+
 bool jit_stubs_emit(struct jit *j)
 {
 	size_t room;
-	struct code_span span = code_mem_open(&j->mem, &room);
+	struct code_span span = code_mem_open(&j->mem, false, &room);
 	struct x86 x = {.p = span.rw, .start = span.rw, .end = span.rw + room, .to_rx = span.rx - span.rw};
 	struct jit_stubs *s = &j->stubs;
 	/* clang's -fsanitize=function reads 8 bytes before a function that it calls */
 	for (int i = 0; i < 16; i++)
 		x86_u8(&x, 0xcc);
 	emit_enter(&x, s);
+	emit_serialize(&x, s);
 	emit_exit(&x, s);
 	s->poll_eax = emit_exit_eax(&x, s, EXIT_POLL);
 	s->hot_eax = emit_exit_eax(&x, s, EXIT_HOT);
@@ -156,12 +194,15 @@ bool jit_stubs_emit(struct jit *j)
 	emit_indirect(&x, j, s, true);
 	emit_leave(&x, s, j->cfg.resume ? emit_resume(&x, j, s) : NULL);
 	emit_raise(&x, s);
+	emit_side(&x, j, s);
 	emit_entry_failed(&x, j, s);
 	emit_link_tail(&x, s);
 	for (int abs = 0; abs < 2; abs++) {
 		s->load[abs] = tier1_emit_mem_stub(&x, s, false, abs);
 		s->store[abs] = tier1_emit_mem_stub(&x, s, true, abs);
 	}
+	s->fpu = tier1_emit_fpu_stub(&x);
+	s->fpu_tier2 = tier1_emit_fpu_stub_of_tier2(&x, s->fpu);
 	if (x.overflow)
 		return false;
 	code_mem_commit(&j->mem, &span, (size_t)(x.p - x.start));

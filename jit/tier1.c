@@ -110,10 +110,6 @@ static void emit_head(struct tier1 *s)
 	const struct jit_config *cfg = &s->j->cfg;
 	struct x86 *x = &s->x;
 	int32_t n = (int32_t)s->b->n_guest;
-	if (cfg->tier2 && !cfg->sync_tier2) {
-		x86_alu_mem_imm(x, false, ALU_SUB, x86_rip(&s->t->hot), 1);
-		t1_late_new(s, LATE_HOT, x86_jcc_forward(x, CC_E));
-	}
 	if (cfg->icount) {
 		x86_alu_mem_imm(x, true, ALU_SUB, GS(icount_left), n);
 		t1_late_new(s, LATE_BUDGET, x86_jcc_forward(x, CC_L));
@@ -125,7 +121,7 @@ static void emit_head(struct tier1 *s)
 		x86_alu_mem_imm(x, true, ALU_ADD, GS(probes), (int32_t)s->n_mem);
 }
 
-static void emit_links(struct tier1 *s)
+static void init_links(struct tier1 *s)
 {
 	const struct ir_block *b = s->b;
 	struct translation *t = s->t;
@@ -136,19 +132,29 @@ static void emit_links(struct tier1 *s)
 		jit_link_init(&t->links[n++], t, b->exits[i], false);
 	if (n < t->n_links)
 		jit_link_init(&t->links[n++], t, b->term.link, true);
-	for (unsigned i = 0; i < n; i++)
-		emit_link_stub(&s->x, s->j, &t->links[i]);
 }
 
-static void emit_block(struct tier1 *s)
+static void emit_link_stubs(struct tier1 *s)
 {
+	struct translation *t = s->t;
+	for (unsigned i = 0; i < t->n_links; i++) {
+		emit_link_stub(&s->x, s->j, &t->links[i]);
+		if (t->links[i].site)
+			x86_bind_rx(&s->x, t->links[i].site, t->links[i].stub);
+	}
+}
+
+/* The straight way into the hot part of code memory, all else into the cold one. */
+static void emit_block(struct tier1 *s, struct x86 *cold)
+{
+	struct x86 hot;
 	uint8_t *fail[2];
 	t1_alloc_init(s);
 	find_uses(s);
 	s->insn = 0;
 	s->n_late = 0;
 	s->n_map = 0;
-	s->t->entry = emit_entry(&s->x, s->t, fail);
+	init_links(s);
 	s->t->body = x86_here(&s->x);
 	emit_head(s);
 	for (s->i = 0; s->i < s->b->n_ins; s->i++) {
@@ -157,9 +163,15 @@ static void emit_block(struct tier1 *s)
 	}
 	s->hint = NO_REG;
 	t1_emit_term(s);
+	hot = s->x;
+	s->x = *cold;
+	s->t->entry = emit_entry(&s->x, s->t, fail);
+	x86_jmp(&s->x, s->t->body);
 	t1_emit_late(s);
 	emit_entry_fail(&s->x, s->j, s->t->entry, fail);
-	emit_links(s);
+	emit_link_stubs(s);
+	*cold = s->x;
+	s->x = hot;
 }
 
 /* Everything known about the translation before its code. NULL if data memory is full. */
@@ -176,7 +188,10 @@ static struct translation *describe(struct jit *j, struct code_page *cp, const s
 	t->abs_page = b->abs_page;
 	t->off = (uint16_t)ir_block_off(b);
 	t->tier = TIER_1;
-	t->hot = (int32_t)j->cfg.hot_threshold;
+	t->hot = jit_hot_count(j);
+	if (!t->hot)
+		return NULL;
+	*t->hot = (int32_t)j->cfg.hot_threshold;
 	t->n_guest = (uint16_t)b->n_guest;
 	t->ranges[0] = (struct jit_range){t->off, (uint16_t)(last->off + 4 - t->off)};
 	return t;
@@ -205,22 +220,27 @@ static void keep_ir(struct tier1 *s)
 struct translation *tier1_compile(struct jit *j, struct code_page *cp, const struct ir_block *b)
 {
 	struct tier1 *s = j->tier1;
-	size_t room;
-	struct code_span span = code_mem_open(&j->mem, &room);
-	if (room < PAGE_BYTES)
+	size_t room, cold_room;
+	struct code_span span = code_mem_open(&j->mem, false, &room);
+	struct code_span cold_span = code_mem_open(&j->mem, true, &cold_room);
+	if (room < PAGE_BYTES || cold_room < PAGE_BYTES)
 		return NULL;
 	s->j = j;
 	s->b = b;
 	s->t = describe(j, cp, b);
 	if (!s->t)
 		return NULL;
-	s->x = (struct x86){.p = span.rw, .start = span.rw, .end = span.rw + room, .to_rx = span.rx - span.rw};
-	emit_block(s);
-	if (s->x.overflow)
+	struct x86 cold = x86_in(&cold_span, cold_room);
+	s->x = x86_in(&span, room);
+	emit_block(s, &cold);
+	if (s->x.overflow || cold.overflow)
 		return NULL;
 	s->t->code = span.rx;
 	s->t->code_bytes = (uint32_t)(s->x.p - s->x.start);
+	s->t->cold = cold_span.rx;
+	s->t->cold_bytes = (uint32_t)(cold.p - cold.start);
 	code_mem_commit(&j->mem, &span, s->t->code_bytes);
+	code_mem_commit(&j->mem, &cold_span, s->t->cold_bytes);
 	if (j->cfg.keep_ir)
 		keep_ir(s);
 	return s->t;

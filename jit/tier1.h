@@ -10,6 +10,7 @@
  *	tier1_op.c	pure ops and guest state
  *	tier1_mem.c	LOADs and STOREs: the inlined L2TLB probe and its slow path
  *	tier1_call.c	helpers, RAISEIF
+ *	tier1_fpu.c	floating point on the host's SSE unit
  *	tier1_term.c	terminators, EXITIF, what is out of line
  *
  * Guest registers are canonical (SETREG done) at every op that can be left from: a value may be computed straight into
@@ -22,6 +23,7 @@ enum t1_loc {
 	T1_CONST, /* the immediate of its CONST or CONST64 */
 	T1_PIN,   /* equal to a pinned guest register, in `reg` */
 	T1_REG,   /* in scratch register `reg` */
+	T1_XMM,   /* in xmm register `reg`: its low 64 bits, a W zero-extended */
 	T1_SLOT,  /* in spill slot `slot` */
 	T1_HOME,  /* equal to gs->reg[guest] */
 	T1_FUSED, /* a compare that its only user does */
@@ -38,12 +40,16 @@ struct t1_value {
 	ir_ref next_alias;
 };
 
-enum t1_late_kind { LATE_LOAD, LATE_STORE, LATE_RAISE, LATE_EXIT, LATE_POLL, LATE_HOT, LATE_BUDGET };
+enum t1_late_kind { LATE_LOAD, LATE_STORE, LATE_RAISE, LATE_EXIT, LATE_FPU, LATE_POLL, LATE_HOT, LATE_BUDGET };
 
 /* A piece of code to emit behind the block. */
 struct t1_late {
 	uint8_t kind;
 	int8_t addr, value, dst; /* host registers; value NO_REG: imm */
+	int8_t xmm[3];           /* LATE_FPU: operands; NO_REG: imm */
+	bool to_xmm;             /* LATE_FPU: dst is one */
+	uint16_t live;           /* xmm registers to keep over a memory access that misses */
+	uint16_t helper;         /* LATE_FPU */
 	bool wide;               /* LATE_LOAD of 64 bits */
 	uint16_t insn;           /* guest instruction */
 	uint16_t mem_left;       /* LOADs and STOREs behind it */
@@ -51,12 +57,12 @@ struct t1_late {
 	uint32_t meta;           /* MEM_META without the size's shift: see mem_desc() */
 	uint8_t *from;           /* jcc's displacement */
 	uint8_t *back;           /* where to go on; executable address */
-	struct ir_target target; /* LATE_POLL */
+	struct ir_target target; /* LATE_POLL, LATE_HOT */
 };
 
 #define T1_FREE  0xffffu
 #define T1_TEMP  0xfffeu
-#define T1_LATES (IR_MAX_INS + 8)
+#define T1_LATES (IR_MAX_INS + 24) /* of the edges: polls and counters */
 
 struct tier1 {
 	struct jit *j;
@@ -75,6 +81,8 @@ struct tier1 {
 	uint16_t n_slots, n_free_slots;
 	ir_ref alias[NUM_REGS]; /* values that are equal to the guest register, through next_alias */
 	int8_t pin[NUM_REGS];   /* host register or NO_REG */
+	uint16_t xmm_owner[16]; /* as owner */
+	uint32_t xmm_locked;
 
 	uint32_t n_late;
 	struct t1_value v[IR_MAX_INS];
@@ -109,6 +117,13 @@ void t1_release(struct tier1 *s, ir_ref v);
 /* Put everything that lives beyond this instruction out of the scratch registers. */
 void t1_spill_all(struct tier1 *s);
 void t1_end_ins(struct tier1 *s);
+/* The same for xmm registers: one for this instruction; one that holds v (a constant, a guest register: a copy). */
+int t1_xmm_scratch(struct tier1 *s);
+int t1_xmm_use(struct tier1 *s, ir_ref v);
+/* The result of this instruction is in xmm register reg, which came from t1_xmm_scratch. */
+void t1_xmm_bind(struct tier1 *s, int reg);
+/* Set of those that hold values which live beyond this instruction. */
+uint16_t t1_xmm_live(const struct tier1 *s);
 
 /* ---- tier1_op.c ---- */
 /* Set the flags so that the returned condition is "v != 0". */
@@ -118,6 +133,14 @@ enum x86_cc t1_emit_cond(struct tier1 *s, ir_ref v);
 void *tier1_emit_mem_stub(struct x86 *x, const struct jit_stubs *stubs, bool store, bool abs);
 void t1_late_load(struct tier1 *s, const struct t1_late *l);
 void t1_late_store(struct tier1 *s, const struct t1_late *l);
+
+/* ---- tier1_fpu.c ---- */
+void *tier1_emit_fpu_stub(struct x86 *x);
+/* stub with guest_state in rdi, and r13 kept too: LLVM's preserve_all convention. */
+void *tier1_emit_fpu_stub_of_tier2(struct x86 *x, const void *stub);
+void t1_late_fpu(struct tier1 *s, const struct t1_late *l);
+/* Does the first user of value i, a field of guest_state, want it in an xmm register? */
+bool t1_xmm_wanted(const struct tier1 *s, uint32_t i);
 
 /* ---- tier1_term.c ---- */
 struct t1_late *t1_late_new(struct tier1 *s, enum t1_late_kind kind, uint8_t *from);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Where the values of a block are.  Only rax rcx rdx r10 r11 are given out; pinned registers are read in place. */
 #include "jit/tier1.h"
+#include "jit/x86_sse.h"
 
 static const int8_t scratch[] = {RAX, RCX, RDX, R10, R11};
 
 void t1_alloc_init(struct tier1 *s)
 {
 	for (unsigned r = 0; r < ARRAY_LEN(s->owner); r++)
-		s->owner[r] = T1_FREE;
+		s->owner[r] = s->xmm_owner[r] = T1_FREE;
+	s->xmm_locked = 0;
 	for (unsigned g = 0; g < NUM_REGS; g++) {
 		s->alias[g] = IR_NONE;
 		s->pin[g] = (int8_t)emit_pin_of(g);
@@ -98,6 +100,9 @@ void t1_load_into(struct tier1 *s, int reg, ir_ref v)
 		return;
 	case T1_SLOT:
 		x86_load(&s->x, true, reg, slot_mem(val->slot));
+		return;
+	case T1_XMM:
+		x86_sse_to_gpr(&s->x, true, reg, val->reg);
 		return;
 	case T1_HOME:
 		x86_load(&s->x, false, reg, home_mem(val->guest));
@@ -215,10 +220,21 @@ void t1_release(struct tier1 *s, ir_ref v)
 	struct t1_value *val = &s->v[v];
 	if (val->loc == T1_REG)
 		s->owner[val->reg] = T1_FREE;
+	else if (val->loc == T1_XMM)
+		s->xmm_owner[val->reg] = T1_FREE;
 	else if (val->loc == T1_SLOT)
 		s->free_slots[s->n_free_slots++] = val->slot;
 	if (val->loc != T1_CONST)
 		val->loc = T1_NONE;
+}
+
+static void spill_xmm(struct tier1 *s, int reg)
+{
+	struct t1_value *v = &s->v[s->xmm_owner[reg]];
+	s->xmm_owner[reg] = T1_FREE;
+	v->slot = s->n_free_slots ? s->free_slots[--s->n_free_slots] : s->n_slots++;
+	v->loc = T1_SLOT;
+	x86_sse_store(&s->x, true, slot_mem(v->slot), reg);
 }
 
 void t1_spill_all(struct tier1 *s)
@@ -226,6 +242,88 @@ void t1_spill_all(struct tier1 *s)
 	for (size_t k = 0; k < ARRAY_LEN(scratch); k++)
 		if (is_value(s, scratch[k]) && s->v[s->owner[scratch[k]]].last > s->i)
 			spill(s, scratch[k]);
+	for (int r = 0; r < (int)ARRAY_LEN(s->xmm_owner); r++)
+		if (t1_xmm_live(s) >> r & 1)
+			spill_xmm(s, r);
+}
+
+int t1_xmm_scratch(struct tier1 *s)
+{
+	int best = NO_REG;
+	for (int r = 0; r < (int)ARRAY_LEN(s->xmm_owner); r++) {
+		uint16_t v = s->xmm_owner[r];
+		if (v == T1_FREE) {
+			s->xmm_owner[r] = T1_TEMP;
+			return r;
+		}
+		if (v != T1_TEMP && !(s->xmm_locked >> r & 1) &&
+		    (best == NO_REG || s->v[v].last > s->v[s->xmm_owner[best]].last))
+			best = r;
+	}
+	if (best == NO_REG)
+		panic("tier 1: no xmm register left");
+	spill_xmm(s, best);
+	s->xmm_owner[best] = T1_TEMP;
+	return best;
+}
+
+static void xmm_const(struct tier1 *s, int reg, uint64_t k)
+{
+	if (!k) {
+		x86_sse_zero(&s->x, reg);
+		return;
+	}
+	int r = t1_scratch(s);
+	x86_mov_imm(&s->x, r, k);
+	x86_sse_from_gpr(&s->x, true, reg, r);
+}
+
+int t1_xmm_use(struct tier1 *s, ir_ref v)
+{
+	struct t1_value *val = &s->v[v];
+	if (val->loc == T1_XMM) {
+		s->xmm_locked |= 1u << val->reg;
+		return val->reg;
+	}
+	int d = t1_xmm_scratch(s);
+	bool moves = (val->loc == T1_REG && !val->listed) || val->loc == T1_SLOT;
+	if (val->loc == T1_CONST)
+		xmm_const(s, d, t1_const(s, v));
+	else if (val->loc == T1_SLOT)
+		x86_sse_load(&s->x, true, d, slot_mem(val->slot));
+	else if (val->loc == T1_HOME)
+		x86_sse_load(&s->x, false, d, home_mem(val->guest));
+	else
+		x86_sse_from_gpr(&s->x, true, d, val->reg);
+	if (moves) {
+		t1_release(s, v);
+		val->loc = T1_XMM;
+		val->reg = (int8_t)d;
+		val->home_valid = false;
+		s->xmm_owner[d] = v;
+		s->xmm_locked |= 1u << d;
+	}
+	return d;
+}
+
+void t1_xmm_bind(struct tier1 *s, int reg)
+{
+	struct t1_value *val = &s->v[s->i];
+	val->loc = T1_XMM;
+	val->reg = (int8_t)reg;
+	val->home_valid = false;
+	s->xmm_owner[reg] = (uint16_t)s->i;
+}
+
+uint16_t t1_xmm_live(const struct tier1 *s)
+{
+	uint16_t live = 0;
+	for (unsigned r = 0; r < ARRAY_LEN(s->xmm_owner); r++) {
+		uint16_t v = s->xmm_owner[r];
+		if (v < IR_MAX_INS && s->v[v].last > s->i)
+			live |= (uint16_t)(1u << r);
+	}
+	return live;
 }
 
 static void release_dead(struct tier1 *s, ir_ref v)
@@ -248,5 +346,8 @@ void t1_end_ins(struct tier1 *s)
 	for (size_t k = 0; k < ARRAY_LEN(scratch); k++)
 		if (s->owner[scratch[k]] == T1_TEMP)
 			s->owner[scratch[k]] = T1_FREE;
-	s->locked = 0;
+	for (size_t r = 0; r < ARRAY_LEN(s->xmm_owner); r++)
+		if (s->xmm_owner[r] == T1_TEMP)
+			s->xmm_owner[r] = T1_FREE;
+	s->locked = s->xmm_locked = 0;
 }

@@ -12,6 +12,7 @@
  * registers, and does not come back if the helper says leave.
  */
 #include "jit/tier1.h"
+#include "jit/x86_sse.h"
 
 /* All of a site but its address and pc in one immediate. Bits: size 1:0, flags 5:2, SITE 13:6, offset in page 26:14. */
 #define DESC_FLAGS 2
@@ -97,16 +98,35 @@ static void emit_slow_call(struct tier1 *s, const struct t1_late *l, void *const
 	x86_call(&s->x, stub[abs]);
 }
 
+static struct x86_mem xmm_place(unsigned reg) { return x86_at(RSP, (int32_t)(FRAME_XMM + 8 * reg)); }
+
+static void save_xmm(struct tier1 *s, const struct t1_late *l)
+{
+	for (unsigned r = 0; r < 16; r++)
+		if (l->live >> r & 1)
+			x86_sse_store(&s->x, true, xmm_place(r), (int)r);
+}
+
+static void restore_xmm(struct tier1 *s, const struct t1_late *l)
+{
+	for (unsigned r = 0; r < 16; r++)
+		if (l->live >> r & 1)
+			x86_sse_load(&s->x, true, (int)r, xmm_place(r));
+}
+
 void t1_late_load(struct tier1 *s, const struct t1_late *l)
 {
+	save_xmm(s, l);
 	x86_push(&s->x, l->addr);
 	emit_slow_call(s, l, s->j->stubs.load);
 	x86_load(&s->x, l->wide, l->dst, GS(scratch[0]));
+	restore_xmm(s, l);
 	x86_jmp(&s->x, l->back);
 }
 
 void t1_late_store(struct tier1 *s, const struct t1_late *l)
 {
+	save_xmm(s, l);
 	x86_push(&s->x, l->addr);
 	if (l->value != NO_REG) {
 		x86_push(&s->x, l->value);
@@ -116,6 +136,7 @@ void t1_late_store(struct tier1 *s, const struct t1_late *l)
 			x86_store_imm(&s->x, false, x86_at(RSP, 4), 0); /* it was sign-extended */
 	}
 	emit_slow_call(s, l, s->j->stubs.store);
+	restore_xmm(s, l);
 	x86_jmp(&s->x, l->back);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Pure ops and guest state. */
 #include "jit/tier1.h"
+#include "jit/x86_sse.h"
 
 static bool fits(bool w, uint64_t v) { return !w || x86_is_s32((int64_t)v); }
 
@@ -466,6 +467,12 @@ void t1_emit_SETREG(struct tier1 *s, const struct ir_ins *ins)
 
 static void emit_state_load(struct tier1 *s, const struct ir_ins *ins, bool w)
 {
+	if (t1_xmm_wanted(s, s->i)) {
+		int xmm = t1_xmm_scratch(s);
+		x86_sse_load(&s->x, w, xmm, x86_gs((size_t)ins->imm));
+		t1_xmm_bind(s, xmm);
+		return;
+	}
 	int d = t1_dst(s, IR_NONE, NO_REG);
 	x86_load(&s->x, w, d, x86_gs((size_t)ins->imm));
 	t1_bind(s, d);
@@ -476,7 +483,9 @@ void t1_emit_LDS64(struct tier1 *s, const struct ir_ins *ins) { emit_state_load(
 static void emit_state_store(struct tier1 *s, const struct ir_ins *ins, bool w)
 {
 	ir_ref a = ins->arg[0];
-	if (is_imm(s, w, a))
+	if (s->v[a].loc == T1_XMM)
+		x86_sse_store(&s->x, w, x86_gs((size_t)ins->imm), s->v[a].reg);
+	else if (is_imm(s, w, a))
 		x86_store_imm(&s->x, w, x86_gs((size_t)ins->imm), (uint32_t)t1_const(s, a));
 	else
 		x86_store(&s->x, w, x86_gs((size_t)ins->imm), t1_use(s, a));

@@ -21,6 +21,7 @@ struct t1_late *t1_late_new(struct tier1 *s, enum t1_late_kind kind, uint8_t *fr
 	struct t1_late *l = &s->late[s->n_late++];
 	*l = (struct t1_late){.kind = (uint8_t)kind, .from = from, .insn = (uint16_t)s->insn, .value = NO_REG};
 	l->mem_left = (uint16_t)(s->n_mem - s->n_mem_done);
+	l->live = t1_xmm_live(s);
 	return l;
 }
 
@@ -44,14 +45,35 @@ static bool polls(const struct tier1 *s, struct ir_target t)
 	return t.v <= page + from || t.v >= page + (int64_t)PAGE_BYTES;
 }
 
+/*
+ * Is this a jump back in its page?  Each is counted, and the loop's head asked for tier 2.  Counting each block instead
+ * costs a read and a write for each, in all code that never gets to tier 2.
+ */
+static bool closes_loop(const struct tier1 *s, struct ir_target t)
+{
+	int64_t page = s->b->mode & MODE_ABS ? (int64_t)s->b->abs_page : 0;
+	const struct jit_config *cfg = &s->j->cfg;
+
+	return cfg->tier2 && !cfg->sync_tier2 && polls(s, t) && t.kind != TGT_REGION && t.v >= page &&
+	       t.v < page + (int64_t)PAGE_BYTES;
+}
+
 /* Jump to links[link]. */
 static void emit_edge(struct tier1 *s, struct ir_target t, unsigned link)
 {
+	if (closes_loop(s, t)) {
+		x86_alu_mem_imm(&s->x, false, ALU_SUB, x86_rip(s->t->hot), 1);
+		t1_late_new(s, LATE_HOT, x86_jcc_forward(&s->x, CC_E))->target = t;
+	}
 	if (polls(s, t)) {
 		x86_alu_mem_imm(&s->x, false, ALU_CMP, GS(poll), 0);
 		t1_late_new(s, LATE_POLL, x86_jcc_forward(&s->x, CC_NE))->target = t;
 	}
-	x86_jmp_mem(&s->x, x86_rip(&s->t->links[link].target));
+	struct jit_link *l = &s->t->links[link];
+	if (l->site)
+		x86_jmp(&s->x, l->site - 1); /* several EXITIFs share an exit: jump to the jump */
+	else
+		l->site = emit_link_jump(&s->x);
 }
 
 /* Push the return address. Clobbers rcx, rdx, r10. */
@@ -76,11 +98,24 @@ static void emit_ring_push(struct tier1 *s)
 static void emit_branch(struct tier1 *s)
 {
 	const struct ir_term *t = &s->b->term;
-	uint8_t *taken = x86_jcc_forward(&s->x, t1_emit_cond(s, t->cond));
-	emit_edge(s, t->target[1], 1);
-	x86_bind(&s->x, taken);
+	enum x86_cc cc = t1_emit_cond(s, t->cond);
+	/* the conditional jump is the link's own, where nothing is to be done on the way */
+	if (!polls(s, t->target[0]) && !calls(s->b)) {
+		s->t->links[0].site = emit_link_jcc(&s->x, cc);
+		emit_edge(s, t->target[1], 1);
+		return;
+	}
+	uint8_t *other = NULL;
+	if (!polls(s, t->target[1]))
+		s->t->links[1].site = emit_link_jcc(&s->x, x86_cc_not(cc));
+	else
+		other = x86_jcc_forward(&s->x, x86_cc_not(cc));
 	emit_ring_push(s);
 	emit_edge(s, t->target[0], 0);
+	if (other) {
+		x86_bind(&s->x, other);
+		emit_edge(s, t->target[1], 1);
+	}
 }
 
 static void emit_indirect(struct tier1 *s)
@@ -167,6 +202,9 @@ static void late_piece(struct tier1 *s, const struct t1_late *l)
 	case LATE_STORE:
 		t1_late_store(s, l);
 		return;
+	case LATE_FPU:
+		t1_late_fpu(s, l);
+		return;
 	case LATE_RAISE:
 		emit_raise(s, l->insn, l->imm);
 		return;
@@ -178,8 +216,10 @@ static void late_piece(struct tier1 *s, const struct t1_late *l)
 		x86_jmp(x, s->j->stubs.poll_eax);
 		return;
 	case LATE_HOT:
-		x86_store_imm(x, false, x86_rip(&s->t->hot), INT32_MAX);
-		t1_emit_insn_pc(s, RAX, 0);
+		x86_store_imm(x, false, x86_rip(s->t->hot), INT32_MAX);
+		x86_lea(x, true, RAX, x86_rip(s->t->hot));
+		x86_store(x, true, GS(scratch[1]), RAX);
+		emit_target_pc(x, RAX, l->target);
 		x86_jmp(x, s->j->stubs.hot_eax);
 		return;
 	case LATE_BUDGET:

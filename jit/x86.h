@@ -32,10 +32,12 @@ struct x86_mem {
 /* Opcode byte, with what goes around it. */
 enum {
 	X_0F = 0x100,
-	X_W = 0x200,   /* REX.W */
-	X_66 = 0x400,  /* 16-bit operand */
-	X_B = 0x800,   /* the reg operand is a byte register */
-	X_BRM = 0x1000 /* the r/m operand is */
+	X_W = 0x200,    /* REX.W */
+	X_66 = 0x400,   /* 16-bit operand */
+	X_B = 0x800,    /* the reg operand is a byte register */
+	X_BRM = 0x1000, /* the r/m operand is */
+	X_F2 = 0x2000,  /* mandatory prefixes of SSE */
+	X_F3 = 0x4000
 };
 
 static inline struct x86_mem x86_at(int base, int32_t disp)
@@ -80,6 +82,8 @@ static inline void x86_prefix_opcode(struct x86 *x, unsigned enc, unsigned reg, 
 	bool force = ((enc & X_B) && reg >= 4) || ((enc & X_BRM) && base >= 4);
 	if (enc & X_66)
 		x86_u8(x, 0x66);
+	if (enc & (X_F2 | X_F3))
+		x86_u8(x, enc & X_F2 ? 0xf2 : 0xf3);
 	if (rex || force)
 		x86_u8(x, 0x40 | rex);
 	if (enc & X_0F)
@@ -319,6 +323,14 @@ static inline void x86_jcc(struct x86 *x, enum x86_cc cc, const void *to)
 	x86_prefix_opcode(x, X_0F | 0x80 | (unsigned)cc, 0, 0, 0);
 	x86_rel32(x, to);
 }
+#define X86_LEA_RIP_BYTES 7
+#define X86_JMP_BYTES     5
+#define X86_JCC_BYTES     6
+static inline enum x86_cc x86_cc_not(enum x86_cc cc) { return cc ^ 1; }
+static inline void x86_pushf(struct x86 *x) { x86_prefix_opcode(x, 0x9c, 0, 0, 0); }
+static inline void x86_iretq(struct x86 *x) { x86_prefix_opcode(x, 0xcf | X_W, 0, 0, 0); }
+static inline void x86_mov_from_cs(struct x86 *x, int dst) { x86_ins_reg(x, 0x8c, 1, (unsigned)dst); }
+static inline void x86_mov_from_ss(struct x86 *x, int dst) { x86_ins_reg(x, 0x8c, 2, (unsigned)dst); }
 static inline void x86_jmp_mem(struct x86 *x, struct x86_mem m) { x86_ins_mem(x, 0xff, 4, m, 0); }
 static inline void x86_jmp_reg(struct x86 *x, int r) { x86_ins_reg(x, 0xff, 4, (unsigned)r); }
 static inline void x86_call_reg(struct x86 *x, int r) { x86_ins_reg(x, 0xff, 2, (unsigned)r); }
@@ -335,6 +347,12 @@ static inline void x86_bind(struct x86 *x, uint8_t *at)
 {
 	int32_t rel = (int32_t)(x->p - (at + 4));
 	memcpy(at, &rel, 4);
+}
+/* The displacement at executable address `at`: to executable address `to`. */
+static inline void x86_bind_rx(struct x86 *x, const uint8_t *at, const void *to)
+{
+	int32_t rel = (int32_t)((const uint8_t *)to - (at + 4));
+	memcpy((uint8_t *)(uintptr_t)at - x->to_rx, &rel, 4);
 }
 static inline uint8_t *x86_jcc_short(struct x86 *x, enum x86_cc cc)
 {

@@ -37,10 +37,11 @@ bool region_request(struct vcpu *v)
 	if (!m.page)
 		return false;
 	m.cp = r.cp = jit_code_page(v->jit, &m.page->code, m.page->host);
-	if (!jit_tier2_ready(v->jit, r.cp, (uint32_t)(pc & PAGE_MASK), v->gs.mode, m.abs_page))
+	if (!jit_tier2_ready(v->jit))
 		return true;
 	region_build(&plan, &r, pc, &src);
-	if (!r.n_blocks) {
+	/* Straight code gains nothing by LLVM that its time would not cost: it stays in tier 1 (jit/README.md). */
+	if (!r.n_blocks || !plan.has_cycle) {
 		arena_free(&r.arena);
 		return true;
 	}

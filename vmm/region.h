@@ -35,6 +35,7 @@ enum region_stop {
 struct region_plan {
 	uint64_t page_va; /* gva of the page, as the head runs in it */
 	uint32_t n_insns;
+	bool has_cycle;               /* some jump inside goes back */
 	uint8_t stop;                 /* enum region_stop */
 	uint8_t fate[PAGE_BYTES / 4]; /* enum region_fate, by word of the page */
 };

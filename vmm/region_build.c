@@ -66,6 +66,33 @@ static enum region_stop limit(const struct builder *rb)
 	return rb->plan->n_insns >= REGION_MAX_INSNS ? REGION_STOP_INSNS : REGION_STOP_DONE;
 }
 
+static bool goes_back(const struct region_plan *plan, const struct ir_block *b, struct ir_target t)
+{
+	uint64_t pc = ir_target_pc(b, t, plan->page_va);
+	uint32_t off = (uint32_t)(pc & PAGE_MASK);
+
+	return t.kind != TGT_REGION && (pc & ~PAGE_MASK) == plan->page_va && off <= ir_block_off(b) &&
+	       plan->fate[off / 4] == REGION_IN;
+}
+
+/* Without such a jump nothing is executed twice: an approximation of what jit/llvm_region.c finds, and cheap. */
+static bool any_goes_back(const struct region_plan *plan, const struct jit_region *r)
+{
+	for (uint32_t i = 0; i < r->n_blocks; i++) {
+		const struct ir_block *b = r->blocks[i];
+		bool jumps = b->term.kind == TERM_JUMP || b->term.kind == TERM_BRANCH;
+
+		if (jumps && goes_back(plan, b, b->term.target[0]))
+			return true;
+		if (b->term.kind == TERM_BRANCH && goes_back(plan, b, b->term.target[1]))
+			return true;
+		for (uint32_t e = 0; e < b->n_exits; e++)
+			if (goes_back(plan, b, b->exits[e]))
+				return true;
+	}
+	return false;
+}
+
 void region_build(struct region_plan *plan, struct jit_region *r, uint64_t pc, const struct region_source *src)
 {
 	struct builder rb = {.plan = plan, .r = r, .src = src};
@@ -90,6 +117,7 @@ void region_build(struct region_plan *plan, struct jit_region *r, uint64_t pc, c
 		else
 			add_block(&rb, off);
 	}
+	plan->has_cycle = any_goes_back(plan, r);
 }
 
 void region_single(struct region_plan *plan, const struct ir_block *b, uint64_t pc)

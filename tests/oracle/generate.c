@@ -247,6 +247,8 @@ static void fill_state(struct generator *g, struct oracle_state *s, uint32_t fcs
 	for (unsigned f = 1; f < 32 && !g->o->setup->fr; f += 2)
 		s->fpr[f] = 0;
 	s->fcsr = (uint32_t)rng_next(&g->rng) & fcsr_bits;
+	if (!rng_one_in(&g->rng, 4)) /* what nearly all programs run with, and is translated in line */
+		s->fcsr &= ~(FCSR_ENABLES | FCSR_FS | FCSR_RM | (rng_one_in(&g->rng, 2) ? FCSR_FLAGS : 0u));
 }
 
 /* Cause stays 0: with its Enable it would trap at once, in the driver. */

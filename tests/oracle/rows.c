@@ -363,10 +363,12 @@ static void put_control(struct generator *g)
 		  {FPU_FENR, (FCSR_ENABLES | FCSR_RM) & no_u}},
 	  *c = &to[rng_below(&g->rng, ARRAY_LEN(to))];
 	uint32_t bits = g->o->beyond_unicorn ? ~0u : c->bits;
+	uint32_t plain = rng_one_in(&g->rng, 2) ? FCSR_ENABLES | FCSR_FS | FCSR_RM : 0u;
 	unsigned t = generator_dest(g), src = generator_gpr(g);
 
 	t = t ? t : g->hot_gpr[0];
 	src = src == t ? REG_CASE : src;
+	bits &= ~plain;
 	generator_put(g, A_LUI(t, bits >> 16), 0);
 	generator_put(g, A_ORI(t, t, bits), PI_GLUED);
 	generator_put(g, A_AND(t, t, src), PI_GLUED);

@@ -84,6 +84,7 @@ Test(dump_region, edges)
 	p.not_run[2] = true;
 	build(&p, 0, &r, &plan);
 	cr_assert_eq(r.n_blocks, 3);
+	cr_assert(plan.has_cycle);
 	cr_assert_eq(plan.stop, REGION_STOP_DONE);
 	cr_assert_eq(ir_block_off(r.blocks[1]), 0x10);
 	cr_assert_eq(ir_block_off(r.blocks[2]), 0x18);
@@ -117,6 +118,7 @@ Test(dump_region, limits)
 	}
 	build(&p, 0, &r, &plan);
 	cr_assert_eq(r.n_blocks, REGION_MAX_BLOCKS);
+	cr_assert_not(plan.has_cycle);
 	cr_assert_eq(plan.stop, REGION_STOP_BLOCKS);
 	n = dump_edges(r.blocks[REGION_MAX_BLOCKS - 1], PAGE_AT, &plan, e);
 	cr_assert(!find(e, n, "goes to")->inside && strstr(find(e, n, "goes to")->how, "limit of blocks"));

@@ -294,7 +294,7 @@ static void machine_run(struct machine *m, const struct ir_block *b, bool odd, c
 	for (unsigned i = 0; i < N_GPR; i++)
 		gs->reg[2 + i] = in->gpr[i];
 	gs->fcr31 = in->fcsr;
-	gs->mode = b->mode | fpu_fcsr_mode(in->fcsr);
+	gs->mode = b->mode;
 	gs->leave = EXIT_NONE;
 	m->exc = EXC_NONE;
 	uint32_t executed;
@@ -483,12 +483,16 @@ static void compare_word(struct oracle_run *r, const struct insn *row, uint32_t 
 {
 	uint32_t words[] = {word, 0};
 	oracle_run(&r->oracle, words, 1, r->fr, odd, cases, n);
-	struct ir_block *b = machine_lift(r->machine, MODE_CU1 | (r->fr ? MODE_FR : 0), words, 2);
 	r->passes = !r->passes;
-	if (r->passes)
-		ir_run_passes(b, NULL);
+	struct ir_block *b = NULL;
 	for (uint32_t i = 0; i < n; i++) {
 		struct regs ours;
+		uint32_t mode = MODE_CU1 | (r->fr ? MODE_FR : 0) | fpu_fcsr_mode(cases[i].in.fcsr);
+		if (!b || b->mode != (mode | MODE_ABS)) {
+			b = machine_lift(r->machine, mode, words, 2);
+			if (r->passes)
+				ir_run_passes(b, NULL);
+		}
 		memset(&ours, 0, sizeof(ours));
 		machine_run(r->machine, b, odd, &cases[i].in, &ours);
 		if (excluded(row, word, r->fr, &cases[i].in))

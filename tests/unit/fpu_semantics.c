@@ -58,7 +58,7 @@ static bool run(struct machine *m, uint32_t word, uint32_t fcsr)
 	m->gs.poll = 0;
 	m->gs.leave = EXIT_NONE;
 	m->exc = EXC_NONE;
-	ir_interp(machine_lift(m, MODE_CU1 | MODE_FR, words, 2), &m->gs, &executed);
+	ir_interp(machine_lift(m, m->gs.mode, words, 2), &m->gs, &executed);
 	cr_assert_eq(executed, m->exc == EXC_NONE);
 	return m->exc == EXC_NONE;
 }
@@ -179,18 +179,18 @@ Test(fpu_semantics, ctc1_writes)
 Test(fpu_semantics, ctc1_mode)
 {
 	struct machine *m = open_machine();
-	for (int i = 0; i < 2; i++) {
-		uint32_t fpx = i ? FCSR_FS : ENABLE(FPU_O);
+	for (int i = 0; i < 3; i++) {
+		uint32_t fpx = i == 0 ? ENABLE(FPU_O) : i == 1 ? FCSR_FS : 3;
 		m->gs.reg[4] = fpx;
 		cr_assert(run(m, W_CTC1 | FPU_FCSR << 11, 0));
 		cr_assert(m->gs.mode & MODE_FPX);
 		cr_assert_eq(m->gs.poll, 1);
-		m->gs.reg[4] = 3;
+		m->gs.reg[4] = 0;
 		cr_assert(run(m, W_CTC1 | FPU_FENR << 11, fpx));
 		cr_assert_not(m->gs.mode & MODE_FPX);
 		cr_assert_eq(m->gs.poll, 1);
 		cr_assert(run(m, W_CTC1 | FPU_FCSR << 11, 0));
-		cr_assert_eq(m->gs.poll, 0, "rounding modes do not matter to translations");
+		cr_assert_eq(m->gs.poll, 0, "nothing changed");
 	}
 	close_machine(m);
 }

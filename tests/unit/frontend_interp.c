@@ -39,8 +39,7 @@ static uint64_t record(struct guest_state *gs, enum ir_helper helper, uint64_t a
 
 	cr_assert(cpu->n_calls < MAX_CALLS);
 	cpu->calls[cpu->n_calls++] = (struct call){helper, a, b, c, gs->pc, gs->site};
-	if (helper == HELPER_RAISE ||
-	    (cpu->fault && (helper == HELPER_MEM_LOAD || helper == HELPER_MEM_STORE)))
+	if (helper == HELPER_RAISE || (cpu->fault && (helper == HELPER_MEM_LOAD || helper == HELPER_MEM_STORE)))
 		gs->leave = EXIT_EXCEPTION;
 	if (helper == HELPER_ERET)
 		gs->pc = 0x1234;

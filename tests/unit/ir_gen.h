@@ -136,6 +136,8 @@ static inline enum ir_op ir_gen_pick(struct ir_gen *g, const struct ir_block *b,
 
 		if (op >= NUM_IR_OPS)
 			return ir_gen_below(g, 2) ? IR_GETREG : IR_SETREG;
+		if (op == IR_FPU) /* see ir_gen_fpu() */
+			continue;
 		if (op == IR_INSN || ((op == IR_PCREL || op == IR_PCREGION) && b->mode & MODE_ABS))
 			continue;
 		if ((op == IR_CALL && !calls) || (op == IR_EXITIF && !b->n_exits))
@@ -150,12 +152,27 @@ static inline void ir_gen_ins(struct ir_gen *g, struct ir_block *b, bool calls)
 {
 	enum ir_op op = ir_gen_pick(g, b, calls);
 	int64_t imm = ir_gen_imm(g, b, op);
-	const uint8_t *types = op == IR_CALL ? ir_helper_info[imm].arg : ir_op_info[op].arg;
+	const uint8_t *types = ir_op_is_call(op) ? ir_helper_info[imm].arg : ir_op_info[op].arg;
 	ir_ref arg[3] = {IR_NONE, IR_NONE, IR_NONE};
 
 	for (unsigned i = 0; i < 3 && types[i] != IR_TV; i++)
 		arg[i] = ir_gen_value(g, b, types[i]);
 	ir_emit(b, op, arg[0], arg[1], arg[2], imm);
+}
+
+/*
+ * An FPU at the end of a block without MODE_FPX.  Not of ir_gen_block(): the tiers compute it, and what the machines that
+ * run its blocks have for helpers is no floating point.
+ */
+static inline void ir_gen_fpu(struct ir_gen *g, struct ir_block *b)
+{
+	enum ir_helper h = HELPER_FPU_ADD_S + ir_gen_below(g, HELPER_FPU_CFC1 - HELPER_FPU_ADD_S);
+	const uint8_t *types = ir_helper_info[h].arg;
+	ir_ref arg[3] = {IR_NONE, IR_NONE, IR_NONE};
+
+	for (unsigned i = 0; i < 3 && types[i] != IR_TV; i++)
+		arg[i] = ir_gen_value(g, b, types[i]);
+	ir_fpu(b, h, arg[0], arg[1], arg[2]);
 }
 
 static inline void ir_gen_term(struct ir_gen *g, struct ir_block *b)

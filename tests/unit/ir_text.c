@@ -59,6 +59,7 @@ Test(ir_text, round_trip)
 		size_t bytes;
 
 		cr_assert_null(err, "seed 0x%llx block %d: %s", (unsigned long long)seed, n, err);
+		ir_gen_fpu(&g, b);
 		for (uint32_t i = 0; i < b->n_ins; i++)
 			op_seen[b->ins[i].op] = true;
 		text = print(b, &bytes);

@@ -191,10 +191,19 @@ Test(code_mem, bump)
 	cr_assert_eq(b.rx[0], 0xc3, "two views of one memory");
 	cr_assert_eq(code_mem_rw(&m, b.rx), b.rw);
 	cr_assert_null(code_mem_alloc(&m, CODE_MEM_MIN_BYTES, 16).rx);
-	a = code_mem_open(&m, &room);
-	cr_assert_eq((size_t)(a.rx - m.rx) + room, m.code_bytes);
+	a = code_mem_open(&m, false, &room);
+	cr_assert_eq((size_t)(a.rx - m.rx) + room, m.cold_start);
 	code_mem_commit(&m, &a, room);
-	(void)code_mem_open(&m, &room);
+	a = code_mem_open(&m, false, &room);
+	cr_assert_eq(room, 0u);
+	code_mem_commit(&m, &a, 0);
+	a = code_mem_open(&m, true, &room);
+	cr_assert_eq(room, m.code_bytes - m.cold_start, "the parts do not share room");
+	code_mem_commit(&m, &a, 17);
+	a = code_mem_open(&m, true, &room);
+	cr_assert_eq((size_t)(a.rx - m.rx), m.cold_start + 32);
+	code_mem_commit(&m, &a, room);
+	(void)code_mem_open(&m, true, &room);
 	cr_assert_eq(room, 0u);
 	cr_assert_null(code_mem_alloc(&m, 1, 1).rx);
 	d = code_mem_alloc_data(&m, 10);
@@ -203,6 +212,8 @@ Test(code_mem, bump)
 	cr_assert_null(code_mem_alloc_data(&m, CODE_MEM_MIN_BYTES));
 	code_mem_reset(&m);
 	cr_assert_eq(code_mem_alloc(&m, 1, 64).rx, b.rx);
+	a = code_mem_open(&m, true, &room);
+	cr_assert_eq(a.rx, m.rx + m.cold_start);
 	cr_assert_eq(((char *)code_mem_alloc_data(&m, 10))[0], 0, "zeroed again");
 	code_mem_fini(&m);
 }

@@ -293,10 +293,37 @@ Test(jit_links, hot)
 
 	open_fixture(&f, (struct jit_config){.tier2 = true, .hot_threshold = 100});
 	loop = add(&f, 0, K_ABS, 0x100, 1, room_jump(room_abs(ABS_PAGE + 0x100)));
-	expect(&f, loop, EXIT_HOT, ABS_PAGE + 0x100, 99);
+	expect(&f, loop, EXIT_HOT, ABS_PAGE + 0x100, 100);
 	f.gs->poll = 1; /* once only */
 	expect(&f, loop, EXIT_POLL, ABS_PAGE + 0x100, 1);
-	cr_assert_gt(loop->hot, 1 << 30);
+	cr_assert_gt(*loop->hot, 1 << 30);
+	close_fixture(&f);
+}
+
+/* What tier 2 cannot do goes on in tier 1, once it is known where, and as long as that is there. */
+Test(jit_links, side_exits)
+{
+	struct fixture f;
+	struct translation side = {0}, *t;
+
+	open_fixture(&f, (struct jit_config){0});
+	side.body = f.r.jit->stubs.side; /* as if a region left there at once */
+	f.gs->mode = K_ABS;
+	f.gs->pc = ABS_PAGE + 0x100;
+	expect(&f, &side, EXIT_SIDE, ABS_PAGE + 0x100, 0);
+	t = add(&f, 0, K_ABS, 0x100, 1, room_jump(room_abs(ABS_PAGE + 0x1200)));
+	jit_cache_side(f.r.jit, ABS_PAGE + 0x100, t);
+	expect(&f, &side, EXIT_LINK, ABS_PAGE + 0x1200, 1);
+	f.gs->pc = ABS_PAGE + 0x1100; /* the same entry of the cache */
+	expect(&f, &side, EXIT_SIDE, ABS_PAGE + 0x1100, 0);
+	f.gs->mode = MODE_USER;
+	f.gs->pc = ABS_PAGE + 0x100;
+	expect(&f, &side, EXIT_SIDE, ABS_PAGE + 0x100, 0);
+	f.gs->mode = K_ABS;
+	expect(&f, &side, EXIT_LINK, ABS_PAGE + 0x1200, 1);
+	jit_invalidate_page(f.r.jit, room_page(&f.r, 0));
+	f.gs->pc = ABS_PAGE + 0x100;
+	expect(&f, &side, EXIT_SIDE, ABS_PAGE + 0x100, 0);
 	close_fixture(&f);
 }
 
@@ -313,7 +340,7 @@ Test(jit_links, tier2_takes_over)
 	    (struct ir_term){.kind = TERM_BRANCH, .target = {room_abs(ABS_PAGE + 0x100), room_abs(ABS_PAGE + 0x104)}});
 	before = add(&f, 0, K_ABS, 0x80, 1, room_jump(room_abs(ABS_PAGE + 0x100)));
 	f.gs->reg[9] = 1;
-	expect(&f, before, EXIT_HOT, ABS_PAGE + 0x100, 50);
+	expect(&f, before, EXIT_HOT, ABS_PAGE + 0x100, 51);
 	region.cp = room_page(&f.r, 0);
 	region.blocks = arena_new(&region.arena, struct ir_block *, 1);
 	region.blocks[0] = room_block(

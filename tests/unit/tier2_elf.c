@@ -100,7 +100,7 @@ Test(tier2_elf, places)
 	_Alignas(64) static uint8_t code[256];
 	static struct jit_link links[N_LINKS];
 	static uint8_t stub;
-	struct jit_stubs stubs = {.exit_with = {[EXIT_SIDE] = &stub}};
+	struct jit_stubs stubs = {.side = &stub};
 	struct image_symbols sym = {&stubs, links};
 	struct tier2_image *im;
 	struct object o;
