@@ -185,6 +185,7 @@ struct machine_page *machine_page_alloc(struct machine *m, unsigned node, struct
 		k = node_take(nd);
 		page = &m->memmap[nd->first_mpn + k];
 		*page = (struct machine_page){
+		    .code = page->code,
 		    .host = nd->base + (size_t)k * PAGE_BYTES,
 		    .mpn = nd->first_mpn + k,
 		    .node = (uint16_t)at,
@@ -208,7 +209,8 @@ void machine_pages_free(struct machine *m, uint32_t mpn, uint32_t count)
 	if (fallocate(nd->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, bytes) < 0)
 		memset(nd->base + at, 0, (size_t)bytes);
 	pthread_mutex_lock(&m->lock);
-	memset(&m->memmap[mpn], 0, count * sizeof(*m->memmap));
+	for (uint32_t i = mpn; i < mpn + count; i++)
+		m->memmap[i] = (struct machine_page){.code = m->memmap[i].code};
 	for (uint32_t i = k; i < k + count; i++)
 		nd->bitmap[i / WORD_BITS] &= ~(1ull << i % WORD_BITS);
 	nd->used -= count;

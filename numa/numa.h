@@ -45,7 +45,8 @@ struct machine_page {
 	/* The L2TLB whose entries are recorded above; only compared.  Two of them: see many_mappers. */
 	const struct l2tlb *mapper;
 	bool many_mappers; /* more than one L2TLB has mapped the page since it was allocated */
-	void *code;        /* struct code_page of jit/, or NULL */
+	/* struct code_page of jit/, or NULL.  Of the machine page, whoever has it: it stays when the page is freed. */
+	void *code;
 };
 
 struct machine_config {
@@ -78,6 +79,13 @@ uint64_t pmap_bytes(const struct pmap *p);
 struct machine_page *pmap_touch(struct pmap *p, struct gpa pa, unsigned node, int *err);
 /* Same without allocating: NULL also for a page never touched. */
 struct machine_page *pmap_peek(const struct pmap *p, struct gpa pa);
+
+/*
+ * Untouch the pages of [pa, pa + bytes) (page-aligned): they read as zeroes from now on, and their memory goes back to the
+ * host if no other pmap has them.  Whatever refers to them must be gone: L2TLB entries, translations, host pointers.
+ * Pages outside memory or never touched are passed over.  Returns the bytes taken away.  vCPU thread.
+ */
+uint64_t pmap_release(struct pmap *p, struct gpa pa, uint64_t bytes);
 
 /* Copy to and from guest-physical memory, page by page, through the pmap. 0, -EFAULT outside memory, -ENOMEM. */
 MUST_CHECK int pmap_write(struct pmap *p, struct gpa pa, const void *data, uint64_t bytes);

@@ -46,15 +46,21 @@ int pmap_new(struct pmap **out, struct machine *m, uint64_t bytes)
 	return 0;
 }
 
-/* Pages were handed out in order, so that most of them go back in a few long runs. */
-static void free_pages(struct pmap *p)
+/*
+ * Let go of the pages of [from, to); how many there were.  They were handed out in order, so that most of them go back in a
+ * few long runs.
+ */
+static uint64_t free_pages(struct pmap *p, uint64_t from, uint64_t to)
 {
 	uint32_t first = 0, count = 0;
 	uint16_t node = 0;
+	uint64_t pages = 0;
 
-	for (uint64_t gpn = 0; gpn < p->pages; gpn++) {
+	for (uint64_t gpn = from; gpn < to; gpn++) {
 		struct machine_page *page = p->page[gpn];
 
+		p->page[gpn] = NULL;
+		pages += page != NULL;
 		if (!page || --page->refs)
 			continue;
 		if (count && page->mpn == first + count && page->node == node) {
@@ -69,13 +75,14 @@ static void free_pages(struct pmap *p)
 	}
 	if (count)
 		machine_pages_free(p->machine, first, count);
+	return pages;
 }
 
 void pmap_free(struct pmap *p)
 {
 	if (!p)
 		return;
-	free_pages(p);
+	free_pages(p, 0, p->pages);
 	pthread_mutex_lock(&p->machine->lock);
 	p->machine->pmaps--;
 	pthread_mutex_unlock(&p->machine->lock);
@@ -108,6 +115,15 @@ struct machine_page *pmap_peek(const struct pmap *p, struct gpa pa)
 	uint64_t gpn = pa.v >> PAGE_SHIFT;
 
 	return gpn < p->pages ? p->page[gpn] : NULL;
+}
+
+uint64_t pmap_release(struct pmap *p, struct gpa pa, uint64_t bytes)
+{
+	uint64_t from = pa.v >> PAGE_SHIFT, n = bytes >> PAGE_SHIFT;
+
+	if (from >= p->pages)
+		return 0;
+	return free_pages(p, from, n < p->pages - from ? from + n : p->pages) * PAGE_BYTES;
 }
 
 /* ---- contents ---- */

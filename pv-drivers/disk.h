@@ -21,9 +21,17 @@ enum disk_mode {
 	DISK_COW, /* writes go to a layer of this machine's own; the image is never changed */
 };
 
+/*
+ * What an image is.  AUTO: a name that ends in .qcow2 or .qcow with that format's magic is qcow2, anything without the
+ * magic and without such a name is raw, and where the two disagree the image is refused: a guest that may write a raw
+ * image can write any magic into it, so the contents alone never decide.
+ */
+enum disk_format { DISK_FORMAT_AUTO, DISK_FORMAT_RAW, DISK_FORMAT_QCOW2 };
+
 struct disk_config {
 	const char *path;
 	enum disk_mode mode;
+	enum disk_format format;
 	const char *overlay; /* DISK_COW: keep the layer in this file, or NULL: gone with the disk */
 	/*
 	 * A host error (a full disk, an unreadable image), once per kind: one line for the user without its end. Any thread.
@@ -33,6 +41,7 @@ struct disk_config {
 	void *opaque;
 };
 
+/* A writable disk has SIGXFSZ ignored in the process if nobody handles it: a file limit is an error like a full disk. */
 struct disk_error {
 	char text[512]; /* one line without "disco: ": the file and what is wrong; for a locked image, who has it */
 };
@@ -49,6 +58,8 @@ bool disk_read_only(const struct disk *d);
  * 0 or -errno (-ENOSPC, -EIO, -EROFS, ...).  Any thread, several at a time.  May block.
  */
 MUST_CHECK int disk_readv(struct disk *d, uint64_t off, const struct iovec *iov, unsigned n);
+/* As disk_readv() if that takes no wait for the host's disk, else -EAGAIN; what the iovecs then hold is undefined. */
+MUST_CHECK int disk_readv_nowait(struct disk *d, uint64_t off, const struct iovec *iov, unsigned n);
 MUST_CHECK int disk_writev(struct disk *d, uint64_t off, const struct iovec *iov, unsigned n);
 /* What was written before is on the host's stable storage when it returns 0. */
 MUST_CHECK int disk_flush(struct disk *d);

@@ -4,7 +4,7 @@
 
 /*
  * What a virtual network card's cable leads to: NAT behind libslirp ("user"), an Ethernet shared by the Disco machines of
- * several processes over a Unix socket ("socket"), nothing ("none").  Outlives a reset of the machine.
+ * several processes over Unix sockets ("socket"), nothing ("none").  Outlives a reset of the machine.
  */
 #include <sys/uio.h>
 
@@ -26,7 +26,7 @@ struct net_forward {
 
 struct net_config {
 	enum net_kind kind;
-	const char *path; /* NET_SOCKET */
+	const char *path; /* NET_SOCKET: a directory, made by the first machine (mode 0700) and removed by the last */
 	unsigned n_forwards;
 	struct net_forward forward[NET_MAX_FORWARDS];
 	bool has_mac;
@@ -42,14 +42,29 @@ struct net_error {
 };
 
 /*
- * Parse the value of --net: "user[,hostfwd=tcp:[ADDR]:PORT-[ADDR]:PORT]...[,mac=..]", "none", "socket=PATH[,mac=..]".
+ * Parse the value of --net: "user[,hostfwd=tcp|udp:[ADDR]:PORT-[ADDR]:PORT]...[,hostname=NAME][,mac=..]", "none[,mac=..]",
+ * "socket=PATH[,mac=..]"; in a PATH ",," is one comma.  A hostfwd without the first ADDR listens on all of the host's
+ * addresses, as QEMU's does.
  * Strings of *out are allocated (net_config_free).  0 or -EINVAL with err filled.
  */
 MUST_CHECK int net_config_parse(const char *text, struct net_config *out, struct net_error *err);
 void net_config_free(struct net_config *cfg);
 
+/* cfg's strings need not outlive the call.  0, or -errno with err filled (a port that is taken: -EADDRINUSE). */
 MUST_CHECK int net_open(struct net **out, const struct net_config *cfg, struct net_error *err);
+/* No card may be attached any more (virtio_device_free()). */
 void net_close(struct net *n);
 void net_mac(const struct net *n, uint8_t mac[6]);
+
+/* Frames lost, by reason. */
+struct net_counters {
+	uint64_t rx_no_room;  /* to the card: it does not take them fast enough */
+	uint64_t tx_dropped;  /* nobody there, or a machine that does not read */
+	uint64_t tx_bad;      /* from the guest, with a header that contradicts the frame */
+	uint64_t rx_bad;      /* the same from another machine */
+	uint64_t guest_error; /* libslirp did not like what the guest sent */
+};
+/* What was counted until now; exact once the machine has stopped. */
+struct net_counters net_count(const struct net *n);
 
 #endif

@@ -39,7 +39,8 @@ enum virtio_status {
 #define VIRTIO_F_EVENT_IDX     (1ull << 29)
 #define VIRTIO_F_VERSION_1     (1ull << 32)
 
-enum { VIRTIO_MAX_QUEUES = 16, VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
+enum { VIRTIO_TURN_POPS = 2 * VIRTQ_MAX_SIZE };
+enum { VIRTIO_MAX_QUEUES = 18, VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
 
 /* What the monitor gives to a device.  Filled by vmm/ (or a test) when the device is put on a bus. */
 struct virtio_host {
@@ -50,7 +51,10 @@ struct virtio_host {
 	uint8_t *(*map)(void *opaque, struct gpa pa, uint64_t *bytes, int *err);
 	/* The device has written there: drop translations of it.  vCPU thread. */
 	void (*written)(void *opaque, struct gpa pa, uint64_t bytes);
-	/* Give the memory of these whole pages back to the host; they read as zeroes, or as before, from now on (balloon). */
+	/*
+	 * Give the memory of these whole pages back to the host; they read as zeroes, or as before, from now on (balloon).
+	 * From poll() only: no translated code is on the stack then that might have the address of one.
+	 */
 	void (*release)(void *opaque, struct gpa pa, uint64_t bytes);
 	/* The interrupt line of this device.  vCPU thread. */
 	void (*set_irq)(void *opaque, bool level);
@@ -63,7 +67,7 @@ struct virtio_host {
 struct virtio_ops {
 	/* DRIVER_OK was set: features and queues are final.  May be NULL. */
 	void (*activate)(struct virtio_device *d);
-	/* The driver wrote to the notify register of an enabled queue. */
+	/* The driver wrote to the notify register of an enabled queue, or it was not served to its end in the last turn. */
 	void (*notify)(struct virtio_device *d, unsigned queue);
 	/* After virtio_wake(). May be NULL. */
 	void (*poll)(struct virtio_device *d);
@@ -83,9 +87,10 @@ struct virtio_device {
 	uint64_t features_offered;
 	unsigned n_queues;
 	uint16_t queue_max[VIRTIO_MAX_QUEUES]; /* powers of two, <= VIRTQ_MAX_SIZE */
-	uint8_t *config;                       /* device-specific configuration, little-endian; the device's own array */
+	uint8_t *config; /* device-specific configuration, little-endian; the device's own array */
 	unsigned config_bytes;
 	const uint8_t *config_writable; /* mask of as many bytes, or NULL: nothing */
+	uint32_t request_max_bytes;     /* of one chain, both directions; VIRTQ_MAX_BYTES after virtio_device_init() */
 	const struct virtio_ops *ops;
 
 	/* Filled by the bus. */
@@ -97,8 +102,17 @@ struct virtio_device {
 	struct virtq queue[VIRTIO_MAX_QUEUES];
 	bool said_broken;
 	int woken; /* virtio_wake() was called (atomic) */
+	/*
+	 * Requests that virtq_pop() still gives in this turn (of notify(), poll()), and the queues that came too short (bits): they
+	 * are notified again in the next one.  A ring whose requests write more requests would otherwise never end.
+	 */
+	unsigned pops_left;
+	uint32_t again;
 
-	/* Statistics: requests done, notifications (traps), interrupts, bytes moved by the device (all queues). vCPU thread. */
+	/*
+	 * Statistics of all queues: requests done, notifications (traps), interrupts, bytes written to the guest (in) and read
+	 * from it (out).  vCPU thread.
+	 */
 	struct virtio_stats {
 		uint64_t requests, notifies, interrupts, bytes_in, bytes_out;
 	} stats;
@@ -111,7 +125,7 @@ void virtio_device_free(struct virtio_device *d);
 static inline bool virtio_has(const struct virtio_device *d, uint64_t feature) { return d->features & feature; }
 static inline bool virtio_running(const struct virtio_device *d)
 {
-	return (d->status & (VIRTIO_DRIVER_OK | VIRTIO_NEEDS_RESET)) == VIRTIO_DRIVER_OK;
+	return (d->status & (VIRTIO_DRIVER_OK | VIRTIO_NEEDS_RESET | VIRTIO_FAILED)) == VIRTIO_DRIVER_OK;
 }
 /* Have poll() called on the vCPU thread.  Any thread. */
 void virtio_wake(struct virtio_device *d);
@@ -123,5 +137,21 @@ void virtio_config_changed(struct virtio_device *d);
 void virtio_break(struct virtio_device *d, const char *why);
 /* As if the driver wrote status 0; also at power-on and RST#. */
 void virtio_reset(struct virtio_device *d);
+
+/* ---- for the transport and the virtqueue ---- */
+/* Raise the interrupt line for this reason (VIRTIO_ISR_QUEUE, VIRTIO_ISR_CONFIG), which the driver will find in isr. */
+void virtio_interrupt(struct virtio_device *d, uint8_t reason);
+/*
+ * The driver writes the status register (2.1, 3.1.1); 0 is virtio_reset().  wanted: the features that it has accepted.  What the
+ * protocol does not allow leaves the bit unset (FEATURES_OK) or breaks the device (DRIVER_OK without FEATURES_OK).
+ */
+void virtio_set_status(struct virtio_device *d, uint8_t status, uint64_t wanted);
+/* The driver enables queue n, whose size and addresses it has written. Breaks the device if they cannot be. */
+void virtio_enable_queue(struct virtio_device *d, unsigned n);
+void virtio_notify(struct virtio_device *d, unsigned queue);
+/* Count one more request of this turn; false: the turn is over, and the queue will be notified in the next. */
+bool virtio_may_pop(struct virtq *q);
+/* Is [host, host + bytes) part of a request in flight? */
+bool virtio_uses(const struct virtio_device *d, const uint8_t *host, uint64_t bytes);
 
 #endif

@@ -23,12 +23,14 @@ struct virtio_pci {
 	struct virtio_device *dev;
 	uint32_t device_feature_select, driver_feature_select;
 	uint64_t driver_features;
+	bool beyond_features; /* the driver accepted a bit above 63: there is none */
 	uint16_t queue_select;
 };
 
 /* off 0 .. VIRTIO_PCI_BAR_BYTES - 1; bytes 1, 2, 4. Values little-endian registers in host order. */
 uint32_t virtio_pci_read(struct virtio_pci *p, uint32_t off, unsigned bytes);
 void virtio_pci_write(struct virtio_pci *p, uint32_t off, uint32_t value, unsigned bytes);
+/* Power-on and RST#; the driver's own way is to write 0 to the status register.  Resets the device too. */
 void virtio_pci_reset(struct virtio_pci *p);
 
 #endif

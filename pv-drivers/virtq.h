@@ -18,11 +18,12 @@
 #include "base/types.h"
 
 struct virtio_device;
+struct virtq_held; /* virtq_chain.c */
 
 enum {
 	VIRTQ_MAX_SIZE = 1024,
-	VIRTQ_MAX_TABLE = 1024, /* entries of an indirect table */
-	VIRTQ_MAX_BYTES = 64 << 20,
+	VIRTQ_MAX_TABLE = 1024,     /* entries of an indirect table */
+	VIRTQ_MAX_BYTES = 64 << 20, /* unless the device says otherwise: request_max_bytes */
 };
 
 struct virtq {
@@ -39,6 +40,8 @@ struct virtq {
 	uint16_t used_signalled;
 	bool used_signalled_valid; /* event index: an interrupt has been considered since activation */
 	uint16_t in_flight;        /* popped, not pushed */
+	bool notification;         /* virtq_set_notification() */
+	struct virtq_held *first_in_flight;
 
 	struct virtio_device *dev; /* back pointer, and which queue this is */
 	unsigned index;
@@ -67,12 +70,13 @@ struct virtq_chain {
 
 /*
  * The next request.  *c is allocated, and given back with virtq_push() or virtq_drop().
- * Returns 1, 0 (none waits), -EPROTO (broken: this one or before), -ENOMEM (host or machine memory; nothing consumed).
+ * Returns 1, 0 (none waits; or this turn of the device has taken VIRTIO_TURN_POPS: notify() will be called again),
+ * -EPROTO (broken: this one or before), -ENOMEM (host or machine memory; nothing consumed).
  */
 MUST_CHECK int virtq_pop(struct virtq *q, struct virtq_chain **c);
 /*
- * Done with c: the first `written` bytes of in were written (translations made from them are dropped), the used
- * element is visible to the driver.  Frees c.  Interrupts nobody: see virtq_signal().
+ * Done with c: the first `written` bytes of in were written (translations made from them are dropped: it must cover the
+ * last byte that was), the used element is visible to the driver.  Frees c.  Interrupts nobody: see virtq_signal().
  * virtq_fill/virtq_flush: the same in two steps, so that several chains become visible at once (mergeable buffers);
  * n is the position among those filled since the last flush.
  */
@@ -81,15 +85,17 @@ void virtq_fill(struct virtq_chain *c, uint64_t written, unsigned n);
 void virtq_flush(struct virtq *q, unsigned n);
 /* Put back the chains popped last (n of them, already freed with virtq_drop): they will be popped again. */
 void virtq_rewind(struct virtq *q, unsigned n);
-/* Free c without telling the driver (a reset is under way, or before virtq_rewind()). */
+/* Free c without telling the driver (a reset is under way, or before virtq_rewind()); all of in counts as written. */
 void virtq_drop(struct virtq_chain *c);
 /* Interrupt the driver unless it asked not to be (flags, or event index). Once after a batch of pushes. */
 void virtq_signal(struct virtq *q);
-/* True if a request waits, without popping. */
+/* True if a request waits, without popping (and without asking for a notification). */
 bool virtq_has_work(struct virtq *q);
 /*
- * Ask the driver to notify, or not to, when it makes requests available (flags, or event index).  After switching on, look
- * again with virtq_pop(): something may have come in between.
+ * Ask the driver to notify, or not to, when it makes requests available (flags, or event index).  On at first.  After
+ * switching on, look again with virtq_pop(): something may have come in between.  A device that pops until there is none
+ * does not need it where the event index was negotiated: virtq_pop() then asks for a notification only when the queue is
+ * empty, and looks again.
  */
 void virtq_set_notification(struct virtq *q, bool on);
 
@@ -100,7 +106,8 @@ uint64_t virtq_write(struct virtq_chain *c, uint64_t off, const void *from, uint
  * The iovecs of [off, off + bytes) of an iovec array, into out[max].  Returns how many, or -E2BIG.
  * Does not allocate; any thread.
  */
-MUST_CHECK int iov_slice(const struct iovec *iov, unsigned n, uint64_t off, uint64_t bytes, struct iovec *out, unsigned max);
+MUST_CHECK int iov_slice(const struct iovec *iov, unsigned n, uint64_t off, uint64_t bytes, struct iovec *out,
+			 unsigned max);
 
 /*
  * Mark the queue and its device broken, and say why on standard error, once per device: a driver that breaks the protocol

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "frontend/cp0.h"
+#include "vmm/virtio_bus.h"
 #include "vmm/vm.h"
 
 /*
@@ -57,6 +58,8 @@ static void connect(struct vcpu *v, enum exit_reason last, struct translation *t
 		jit_link(v->jit, t);
 	else if (last == EXIT_INDIRECT)
 		jit_cache_jump(v->jit, v->gs.pc, t);
+	else if (last == EXIT_SIDE)
+		jit_cache_side(v->jit, v->gs.pc, t);
 }
 
 static enum exit_reason run_translated(struct vcpu *v, enum exit_reason last)
@@ -101,6 +104,7 @@ static void service(struct vcpu *v)
 	if (v->jit)
 		jit_install_finished(v->jit);
 	clock_run_due(vm->clock);
+	virtio_bus_poll(vm);
 	console_input(vm);
 	if (vm->cfg.idle)
 		vm->cfg.idle(vm->cfg.opaque);

@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include "vmm/virtio_bus.h"
+
 enum unit { GROUP_ROW, INSNS, COUNT, BYTES, NS };
 
 struct row {
@@ -70,6 +72,19 @@ static void print_names(FILE *out, const char *title, const char *const *names, 
 			fprintf(out, "  %15" PRIu64 "     %s\n", values[i], names[i] ? names[i] : "?");
 }
 
+static void print_devices(FILE *out, const struct vm *vm)
+{
+	const struct virtio_device *d;
+
+	for (unsigned i = 0; (d = virtio_bus_device(vm, i)); i++) {
+		if (!i)
+			fprintf(out, "Devices: requests, traps to make them, interrupts, KiB to and from the guest\n");
+		fprintf(out, "  %11" PRIu64 " %9" PRIu64 " %9" PRIu64 " %11.1f %11.1f  %s\n", d->stats.requests,
+			d->stats.notifies, d->stats.interrupts, (double)d->stats.bytes_in / 1024,
+			(double)d->stats.bytes_out / 1024, d->name);
+	}
+}
+
 void stats_print(struct vm *vm, FILE *out)
 {
 	struct row rows[NUM_ROWS];
@@ -79,6 +94,7 @@ void stats_print(struct vm *vm, FILE *out)
 		print_row(out, &rows[i]);
 	print_names(out, "Exits from translated code, by reason", exit_names, vm->vcpu->stats.exits, NUM_EXITS);
 	print_names(out, "Guest exceptions, by code", exc_names, vm->vcpu->stats.exceptions, 32);
+	print_devices(out, vm);
 }
 
 static void json_names(FILE *out, const char *key, const char *const *names, const uint64_t *values, unsigned n)
@@ -93,6 +109,37 @@ static void json_names(FILE *out, const char *key, const char *const *names, con
 		sep = ", ";
 	}
 	fprintf(out, "}");
+}
+
+static void json_string(FILE *out, const char *s)
+{
+	fputc('"', out);
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			fputc('\\', out);
+		if ((unsigned char)*s < ' ')
+			fprintf(out, "\\u%04x", *s);
+		else
+			fputc(*s, out);
+	}
+	fputc('"', out);
+}
+
+static void json_devices(FILE *out, const struct vm *vm)
+{
+	const struct virtio_device *d;
+
+	fprintf(out, ",\n  \"devices\": [");
+	for (unsigned i = 0; (d = virtio_bus_device(vm, i)); i++) {
+		fprintf(out, "%s{\"name\": ", i ? ", " : "");
+		json_string(out, d->name);
+		fprintf(out,
+			", \"virtio_id\": %u, \"requests\": %" PRIu64 ", \"notifies\": %" PRIu64
+			", \"interrupts\": %" PRIu64 ", \"bytes_in\": %" PRIu64 ", \"bytes_out\": %" PRIu64 "}",
+			d->id, d->stats.requests, d->stats.notifies, d->stats.interrupts, d->stats.bytes_in,
+			d->stats.bytes_out);
+	}
+	fprintf(out, "]");
 }
 
 void stats_print_json(struct vm *vm, FILE *out)
@@ -114,5 +161,6 @@ void stats_print_json(struct vm *vm, FILE *out)
 	fprintf(out, "}");
 	json_names(out, "exits", exit_names, vm->vcpu->stats.exits, NUM_EXITS);
 	json_names(out, "exceptions", exc_names, vm->vcpu->stats.exceptions, 32);
+	json_devices(out, vm);
 	fprintf(out, "\n}\n");
 }

@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "frontend/cp0.h"
+#include "vmm/virtio_bus.h"
 
 #define LOW_RAM_BYTES ((uint64_t)256 << 20)
 #define HIGH_RAM_BASE ((uint64_t)512 << 20)
@@ -94,6 +95,7 @@ void vm_free(struct vm *vm)
 {
 	if (!vm)
 		return;
+	virtio_bus_free(vm->virtio);
 	board_free(vm->board);
 	clock_free(vm->clock);
 	vcpu_free(vm->vcpu);

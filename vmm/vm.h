@@ -8,6 +8,7 @@
 #include "vmm/vcpu.h"
 
 struct vm_dump;
+struct virtio_bus;
 
 #define VM_RX_BYTES 4096
 
@@ -45,8 +46,9 @@ struct vm {
 	struct board *board;
 	struct clock *clock;
 	struct vcpu *vcpu;
-	struct vm_dump *dump; /* --dump, or NULL */
-	int end;              /* enum vm_end; any thread may set it, then clock_kick() */
+	struct virtio_bus *virtio; /* virtio_bus.c; NULL: no device */
+	struct vm_dump *dump;      /* --dump, or NULL */
+	int end;                   /* enum vm_end; any thread may set it, then clock_kick() */
 
 	/* Console input that the guest's UART had no room for yet.  Read ahead, so that the monitor's keys are seen. */
 	uint8_t rx[VM_RX_BYTES];

@@ -174,3 +174,35 @@ Test(pmap, a_freed_vm_leaves_no_data_behind)
 	w.p = next;
 	done(w);
 }
+
+Test(pmap, released_pages_are_untouched_again)
+{
+	struct world w = make(64, 2, 64);
+	uint8_t secret[8] = "secret!", back[8];
+	int err, code;
+
+	for (uint64_t i = 0; i < 64; i++)
+		cr_assert_eq(pmap_write(w.p, gpa(i << PAGE_SHIFT), secret, sizeof(secret)), 0);
+	pmap_peek(w.p, gpa(0x5000))->code = &code;
+	cr_assert_eq(pmap_release(w.p, gpa(0x4000), 3 * PAGE_BYTES), 3 * PAGE_BYTES);
+	cr_assert_eq(machine_pages_used(w.m, -1), 61);
+	cr_assert_null(pmap_peek(w.p, gpa(0x5000)));
+	cr_assert_eq(pmap_release(w.p, gpa(0x3000), 3 * PAGE_BYTES), PAGE_BYTES, "what has gone is passed over");
+	cr_assert_eq(pmap_release(w.p, gpa(62 * PAGE_BYTES), UINT64_MAX & ~PAGE_MASK), 2 * PAGE_BYTES,
+		     "to the end of memory");
+	cr_assert_eq(pmap_release(w.p, gpa(64 * PAGE_BYTES), PAGE_BYTES), 0);
+	cr_assert_eq(pmap_release(w.p, gpa(UINT64_MAX & ~PAGE_MASK), PAGE_BYTES), 0);
+	cr_assert_eq(machine_pages_used(w.m, -1), 58);
+	cr_assert_eq(pmap_read(w.p, gpa(0x5000), back, sizeof(back)), 0);
+	cr_assert_eq(back[0], 0);
+	cr_assert_eq(pmap_read(w.p, gpa(0x7000), back, sizeof(back)), 0);
+	cr_assert_str_eq((const char *)back, "secret!", "its neighbour has not changed");
+	for (uint64_t i = 0; i < 64; i++) {
+		struct machine_page *page = pmap_touch(w.p, gpa(i << PAGE_SHIFT), 0, &err);
+
+		cr_assert_not_null(page);
+		cr_assert_eq(page->host[0], (i >= 3 && i <= 6) || i >= 62 ? 0 : 's');
+		page->code = NULL; /* it came with the machine page, whoever has that now */
+	}
+	done(w);
+}

@@ -65,21 +65,31 @@ static char *capture(struct vm *vm, void (*print)(struct vm *, FILE *))
 	return text;
 }
 
-/* A JSON value made of objects and whole numbers. NULL: it is not one. */
+/* A JSON value made of objects, arrays, strings without escapes, and whole numbers. NULL: it is not one. */
 static const char *skip_json(const char *p)
 {
+	char open;
+
 	p += strspn(p, " \n");
-	if (*p != '{') {
+	open = *p;
+	if (open == '"')
+		return (p = strchr(p + 1, '"')) ? p + 1 : NULL;
+	if (open != '{' && open != '[') {
 		size_t digits = strspn(p, "0123456789");
 
 		return digits ? p + digits : NULL;
 	}
+	if (open == '[' && p[1] == ']')
+		return p + 2;
 	for (p++;; p++) {
 		p += strspn(p, " \n");
-		if (*p++ != '"' || !(p = strchr(p, '"')) || p[1] != ':' || !(p = skip_json(p + 2)))
+		if (open == '{' && (*p++ != '"' || !(p = strchr(p, '"')) || *++p != ':'))
+			return NULL;
+		p = skip_json(open == '{' ? p + 1 : p);
+		if (!p)
 			return NULL;
 		p += strspn(p, " \n");
-		if (*p == '}')
+		if (*p == (open == '{' ? '}' : ']'))
 			return p + 1;
 		if (*p != ',')
 			return NULL;
