@@ -18,7 +18,7 @@ for f in base ir frontend numa tlb jit pv-drivers vmm tests bench guest; do
 done
 mapfile -t sources < <(find "${folders[@]}" -name '*.[ch]' -not -path 'guest/cache/*' | sort)
 mapfile -t tables < <(find "${folders[@]}" -name '*.def' -not -path 'guest/cache/*' | sort)
-mapfile -t scripts < <(find "${folders[@]}" .ci \( -name '*.sh' -o -path 'guest/fetch' -o -path 'guest/mkinitramfs' -o \
+mapfile -t scripts < <(find "${folders[@]}" .ci \( -name '*.sh' -o -path 'guest/fetch' -o -path 'guest/build' -o -path 'guest/list' -o -path 'guest/customize' -o -path 'guest/mkinitramfs' -o \
 	-path 'bench/*' -o -path 'tests/run_all' -o -path 'tests/format' -o -path 'tests/guest/build' -o -path '.ci/*' -o \
 	-name init \) -type f -not -name '*.md' -not -path 'guest/cache/*' | sort)
 
@@ -34,7 +34,7 @@ for f in "${sources[@]}" "${tables[@]}"; do
 	[ "$n" -le 800 ] || [[ $f == *.def ]] || complain "$f: $n lines, at most 800"
 done
 for f in "${scripts[@]}"; do
-	head -n 3 "$f" | grep -q '^# SPDX-License-Identifier: MIT$' || complain "$f: no SPDX line"
+	head -n 3 "$f" | grep -qE '^(#|//|--|/\*) SPDX-License-Identifier: MIT( \*/)?$' || complain "$f: no SPDX line"
 done
 
 # A function: from a brace alone in the first column to the one that closes it.

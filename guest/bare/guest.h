@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef TESTS_GUEST_GUEST_H
-#define TESTS_GUEST_GUEST_H
+#ifndef GUEST_BARE_GUEST_H
+#define GUEST_BARE_GUEST_H
 
 /*
- * What the bare-metal guests share: console, end of the machine, and guest_run(), which runs code under test until an
+ * What programs without an operating system share (tests/guest/, bench/micro/): console, end of the machine, and guest_run(), which runs code under test until an
  * exception ends it.  The same ELF runs on QEMU and on Disco; what it prints must be the same.
  */
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tests/guest/guest.h"
+#include "guest/bare/guest.h"
 
 #define UART_DATA    (*(volatile uint8_t *)0xb80003f8)
 #define UART_LSR     (*(volatile uint8_t *)0xb80003fd)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Loops, calls, memory and floating point, each long enough for tier 2; a checksum a line. */
-#include "tests/guest/guest.h"
+#include "guest/bare/guest.h"
 
 static uint32_t words[1 << 14];
 static uint8_t bytes[1 << 16];

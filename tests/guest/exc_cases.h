@@ -2,7 +2,7 @@
 #ifndef TESTS_GUEST_EXC_CASES_H
 #define TESTS_GUEST_EXC_CASES_H
 
-#include "tests/guest/guest.h"
+#include "guest/bare/guest.h"
 
 /*
  * Virtual addresses of the exception guests.  One TLB entry maps CODE_VA's two pages to physical pages that are not

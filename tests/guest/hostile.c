@@ -6,7 +6,7 @@
  *   x  random words in mapped pages that are remapped
  * It goes on until the monitor ends.
  */
-#include "tests/guest/guest.h"
+#include "guest/bare/guest.h"
 #include "tests/guest/words.h"
 
 static PAGE_ALIGNED uint32_t arena[2][PAGE / 4];

@@ -6,7 +6,7 @@
  * Not here: BEV = 1.  Its vectors are in the boot flash, which no guest can fill, neither on QEMU with -kernel nor here.
  * WAIT with IE = 0: implementation dependent (volume II, "WAIT"); Disco wakes up, QEMU's 34Kf does not.
  */
-#include "tests/guest/guest.h"
+#include "guest/bare/guest.h"
 #include "tests/guest/words.h"
 
 #define CAUSE_TI 0x40000000u

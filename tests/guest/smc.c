@@ -6,7 +6,7 @@
  *
  * No CACHE and no SYNCI: a real CPU with caches needs them, QEMU and Disco promise to do without.
  */
-#include "tests/guest/guest.h"
+#include "guest/bare/guest.h"
 #include "tests/guest/words.h"
 
 #define MAP_A 0x00400000u /* two pages: code, page_b */

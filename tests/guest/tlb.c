@@ -8,7 +8,7 @@
  * TLBP that misses: Index.P is defined, the rest of Index is not (QEMU keeps it).
  * TLBR of an entry whose PFN or VPN2 has bits under PageMask: undefined; addresses are aligned here.
  */
-#include "tests/guest/guest.h"
+#include "guest/bare/guest.h"
 #include "tests/guest/words.h"
 
 #define VA          0x40000000u

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GUEST_AGENT_AGENT_H
+#define GUEST_AGENT_AGENT_H
+
+/*
+ * /init of Disco's initramfs: finds the machine's devices and loads their drivers, mounts the root disk if there is one, and
+ * hands over: to the disk's own init, to /etc/rc of the initramfs, or to a command that the host sends.
+ */
+#include "guest/agent/sys.h"
+
+/* What the kernel command line says to it. Strings point into text; NULL or false: not there. */
+struct config {
+	char text[4096];
+	const char *root;       /* /dev/vda, LABEL=..., UUID=... */
+	const char *rootfstype; /* ext4 */
+	const char *rootflags;
+	const char *init;
+	const char *cmd; /* disco.cmd=: a shell command whose status is reported on the console */
+	const char *run; /* disco.run=: the same for /tests/NAME */
+	const char *net; /* disco.net=: what each network card leads to, in order: user, socket; one: user */
+	const char
+	    *agent; /* disco.agent=: "run": the host sends a command; "ready": it wants to know when userland begins */
+	const char *terminals; /* disco.terminals=: how many of hvc0, ... get a shell */
+	bool rw;
+};
+/* Reads /proc/cmdline. */
+void config_read(struct config *c);
+/* Kernel command line to *c, in place: double quotes group words and are dropped, as in the kernel's next_arg(). */
+void config_parse(struct config *c);
+
+/* Standard error is the console. Strings, NULL at the end. */
+#define say(...) say_parts((const char *const[]){"disco-guest: ", __VA_ARGS__, "\n", NULL})
+void say_parts(const char *const *parts);
+/* Says it, with the error's number. */
+#define say_error(err, ...) say(__VA_ARGS__, ": error ", text_number((char[12]){0}, (uint32_t) - (err)))
+
+/* ---- devices.c ---- */
+/* The modules.dep of the running kernel. */
+struct modules {
+	char base[96]; /* /lib/modules/RELEASE/ */
+	char text[16384];
+	bool read;
+};
+/* A module and what it needs, by its name with '_'. 0 or -errno (said). */
+long module_load(struct modules *m, const char *name);
+/* Load the drivers of the virtio devices that are on the bus. */
+void devices_start(struct modules *m);
+/* Shared folders, to /mnt/TAG. */
+void shares_mount(void);
+/* Addresses for what is behind NAT; all other cards are switched on. */
+void net_start(const char *what);
+
+/* ---- root.c ---- */
+/* Mount it and make it "/": 0, or -errno (said). The initramfs is emptied. */
+long root_enter(struct modules *m, const struct config *c);
+/* File systems that every program expects, as far as they are not there yet. */
+void mount_usual(void);
+/* Everything on the disks, nothing runs any more. */
+void file_systems_close(void);
+
+/* ---- port.c: the ports of the virtio console, by name ---- */
+/* A descriptor, not blocking, once the host has opened its end; or -errno. Waits a few seconds for it to appear. */
+long port_open(const char *name);
+
+/* ---- command.c ---- */
+/* A line to the host and the console: why no command can be run. Does not return. */
+void command_fail(int control, const char *why) __attribute__((noreturn));
+/* Run what the host sends. Does not return. */
+void command_serve(int control) __attribute__((noreturn));
+/* Tell the host that userland begins. */
+void command_ready(int control);
+
+/* ---- protocol on the port disco.control; vmm/agent.h says the same for the host ---- */
+enum { AGENT_VERSION = 1, AGENT_HEADER_BYTES = 8, AGENT_MAX_COMMAND = 32 << 20 };
+enum {
+	/* to the host */
+	AGENT_HELLO = 'H',  /* u32 version */
+	AGENT_READY = 'R',  /* nothing */
+	AGENT_EXIT = 'X',   /* u32 status, u64 bytes of standard output, u64 bytes of standard error */
+	AGENT_FAILED = 'F', /* text */
+	/* to the guest */
+	AGENT_COMMAND = 'C',   /* u32 argc, envc, bytes of script; then strings, each with its NUL; then the script */
+	AGENT_SIGNAL = 'K',    /* u32 number */
+	AGENT_INPUT_END = 'Z', /* u64 bytes of standard input */
+	AGENT_CLOSE = 'P',     /* u32 1 or 2: nobody reads standard output, or error, any more */
+};
+
+#endif

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest/agent/agent.h"
+
+/* Drivers, and what a machine with them can be given without asking: addresses and shared folders. */
+
+/* virtio 1.2, 5 "Device Types": the module for each. */
+static const struct {
+	const char *id, *module;
+} drivers[] = {
+    {"0x0001", "virtio_net"}, {"0x0002", "virtio_blk"},     {"0x0003", "virtio_console"},
+    {"0x0004", "virtio_rng"}, {"0x0005", "virtio_balloon"}, {"0x0009", "9pnet_virtio"},
+};
+
+/* Module names and file names differ in '-' and '_'. */
+static bool same_module(const char *file, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if ((file[i] == '-' ? '_' : file[i]) != name[i] || !name[i])
+			return false;
+	return !name[n];
+}
+
+static long insert(struct modules *m, const char *path, size_t n)
+{
+	char name[64] = "", file[256], rest[192] = "";
+	size_t slash = n;
+	long r;
+	int fd;
+
+	if (n >= sizeof(rest))
+		return -ENOENT;
+	memcpy(rest, path, n);
+	rest[n] = 0;
+	while (slash && path[slash - 1] != '/')
+		slash--;
+	for (size_t i = slash; i + 3 < n && i - slash + 1 < sizeof(name); i++)
+		name[i - slash] = path[i] == '-' ? '_' : path[i];
+	if (sys_access(join(file, "/sys/module/", name), 0) == 0)
+		return 0;
+	fd = (int)sys_open(join(file, m->base, rest), O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	r = sys_load_module(fd, "");
+	sys_close(fd);
+	return r == -EEXIST ? 0 : r;
+}
+
+/* One line of modules.dep, "FILE: FILE FILE ...": what a module needs stands before what that needs in turn. */
+static long insert_line(struct modules *m, const char *line, size_t colon)
+{
+	size_t end = colon;
+	long r = 0;
+
+	while (line[end] && line[end] != '\n')
+		end++;
+	while (!r && end > colon + 1) {
+		size_t word = end;
+
+		while (line[word - 1] != ' ' && word > colon + 1)
+			word--;
+		if (end > word)
+			r = insert(m, line + word, end - word);
+		end = word - 1;
+	}
+	return r ? r : insert(m, line, colon);
+}
+
+static bool modules_read(struct modules *m)
+{
+	char release[65], file[160];
+
+	if (m->read)
+		return m->text[0];
+	m->read = true;
+	read_file("/proc/sys/kernel/osrelease", release, sizeof(release));
+	join(m->base, "/lib/modules/", release, "/");
+	if (read_file(join(file, m->base, "modules.dep"), m->text, sizeof(m->text)) > 0)
+		return true;
+	say("no modules for the kernel ", release, " in this initramfs: no disks, no network");
+	return false;
+}
+
+long module_load(struct modules *m, const char *name)
+{
+	long r = -ENOENT;
+
+	if (!modules_read(m))
+		return -ENOENT;
+	for (const char *line = m->text; *line;) {
+		size_t colon = 0, base = 0, end;
+
+		while (line[colon] && line[colon] != ':' && line[colon] != '\n')
+			if (line[colon++] == '/')
+				base = colon;
+		if (line[colon] == ':' && colon > base + 3 && same_module(line + base, colon - base - 3, name)) {
+			r = insert_line(m, line, colon);
+			break;
+		}
+		for (end = colon; line[end] && line[end] != '\n'; end++)
+			;
+		line += line[end] ? end + 1 : end;
+	}
+	if (r)
+		say_error(r, "module ", name);
+	return r;
+}
+
+/* Is one of PCI's devices virtio's? */
+static bool have_virtio(void)
+{
+	const struct sys_dirent *e;
+	bool found = false;
+	struct dir d;
+
+	dir_open(&d, "/sys/bus/pci/devices");
+	while ((e = dir_next(&d)) != NULL) {
+		char path[128], vendor[16];
+
+		read_file(join(path, "/sys/bus/pci/devices/", e->name, "/vendor"), vendor, sizeof(vendor));
+		found |= strcmp(vendor, "0x1af4") == 0;
+	}
+	return found;
+}
+
+void devices_start(struct modules *m)
+{
+	const struct sys_dirent *e;
+	unsigned seen = 0;
+	struct dir d;
+
+	if (!have_virtio() || module_load(m, "virtio_pci"))
+		return;
+	dir_open(&d, "/sys/bus/virtio/devices");
+	while ((e = dir_next(&d)) != NULL) {
+		char path[128], id[16];
+
+		read_file(join(path, "/sys/bus/virtio/devices/", e->name, "/device"), id, sizeof(id));
+		for (unsigned i = 0; i < ARRAY_LEN(drivers); i++)
+			if (strcmp(id, drivers[i].id) == 0)
+				seen |= 1u << i;
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(drivers); i++)
+		if (seen & 1u << i)
+			(void)module_load(m, drivers[i].module);
+	if (seen & 1u << (ARRAY_LEN(drivers) - 1))
+		(void)module_load(m, "9p");
+}
+
+static void share_mount(const char *tag)
+{
+	char path[256];
+	long r;
+
+	make_dirs(join(path, "/mnt/", tag));
+	if (sys_access(path, 0) != 0) {
+		/* a root that cannot be written to */
+		sys_mount("tmpfs", "/mnt", "tmpfs", MS_NODEV | MS_NOSUID, "mode=755");
+		make_dirs(path);
+	}
+	/* mmap: what another machine or the host changes is seen, and programs may map files to write them */
+	r = sys_mount(tag, path, "9p", MS_NODEV, "trans=virtio,version=9p2000.L,msize=131072,cache=mmap");
+	if (r)
+		say_error(r, "cannot mount the shared folder ", tag, " at ", path);
+}
+
+void shares_mount(void)
+{
+	const struct sys_dirent *e;
+	struct dir d;
+
+	dir_open(&d, "/sys/bus/virtio/drivers/9pnet_virtio");
+	while ((e = dir_next(&d)) != NULL) {
+		char path[128], tag[128];
+
+		if (strncmp(e->name, "virtio", 6) == 0 &&
+		    read_file(join(path, "/sys/bus/virtio/drivers/9pnet_virtio/", e->name, "/mount_tag"), tag,
+			      sizeof(tag)) > 0)
+			share_mount(tag);
+	}
+}
+
+/* ---- network ---- */
+
+/* linux/sockios.h, net/if.h */
+enum {
+	SIOCADDRT = 0x890b,
+	SIOCGIFFLAGS = 0x8913,
+	SIOCSIFFLAGS = 0x8914,
+	SIOCSIFADDR = 0x8916,
+	SIOCSIFNETMASK = 0x891c
+};
+enum { IFF_UP = 1, RTF_UP = 1, RTF_GATEWAY = 2 };
+
+struct inet_address {
+	uint16_t family, port;
+	uint8_t addr[4];
+	uint8_t zero[8];
+};
+struct if_request {
+	char name[16];
+	union {
+		struct inet_address addr;
+		int16_t flags;
+	};
+};
+struct route {
+	unsigned long pad1;
+	struct inet_address to, gateway, mask;
+	uint16_t flags;
+	int16_t pad2;
+	unsigned long pad3;
+	void *pad4;
+	int16_t metric;
+	const char *device;
+	unsigned long mtu, window;
+	uint16_t irtt;
+};
+
+static void set_name(struct if_request *r, const char *name)
+{
+	memset(r, 0, sizeof(*r));
+	for (size_t i = 0; name[i] && i + 1 < sizeof(r->name); i++)
+		r->name[i] = name[i];
+}
+
+static void set_address(int s, const char *card, unsigned long request, uint8_t a, uint8_t b, uint8_t c, uint8_t d)
+{
+	struct if_request r;
+
+	set_name(&r, card);
+	r.addr = (struct inet_address){.family = AF_INET, .addr = {a, b, c, d}};
+	sys_ioctl(s, request, &r);
+}
+
+static void switch_on(int s, const char *card)
+{
+	struct if_request r;
+
+	set_name(&r, card);
+	if (sys_ioctl(s, SIOCGIFFLAGS, &r) == 0) {
+		r.flags |= IFF_UP;
+		sys_ioctl(s, SIOCSIFFLAGS, &r);
+	}
+}
+
+/* What DHCP would say there, without waiting for it. */
+static void configure_user(int s, const char *card)
+{
+	struct route r = {
+	    .to.family = AF_INET,
+	    .mask.family = AF_INET,
+	    .gateway = {.family = AF_INET, .addr = {10, 0, 2, 2}},
+	    .flags = RTF_UP | RTF_GATEWAY,
+	    .device = card,
+	};
+
+	set_address(s, card, SIOCSIFADDR, 10, 0, 2, 15);
+	set_address(s, card, SIOCSIFNETMASK, 255, 255, 255, 0);
+	switch_on(s, card);
+	sys_ioctl(s, SIOCADDRT, &r);
+}
+
+/* A file system of the user's is not changed if that can be avoided: the file goes over the one that is there. */
+static void name_server(void)
+{
+	write_file("/run/resolv.conf", "nameserver 10.0.2.3\n");
+	if (sys_mount("/run/resolv.conf", "/etc/resolv.conf", NULL, MS_BIND, NULL) == -ENOENT)
+		write_file("/etc/resolv.conf", "nameserver 10.0.2.3\n");
+}
+
+/* The name of card number n in the order of the bus, or "". */
+static void card_name(unsigned n, char name[16])
+{
+	unsigned left = n;
+
+	name[0] = 0;
+	for (unsigned i = 0; i < 64; i++) {
+		char path[96], number[12], id[16];
+		const struct sys_dirent *e;
+		struct dir d;
+
+		join(path, "/sys/bus/virtio/devices/virtio", text_number(number, i), "/device");
+		if (read_file(path, id, sizeof(id)) <= 0)
+			return;
+		if (strcmp(id, "0x0001") != 0 || left--)
+			continue;
+		join(path, "/sys/bus/virtio/devices/virtio", text_number(number, i), "/net");
+		dir_open(&d, path);
+		while ((e = dir_next(&d)) != NULL)
+			text_join(&(struct text){.max = 16, .s = name}, (const char *const[]){e->name, NULL});
+		return;
+	}
+}
+
+void net_start(const char *what)
+{
+	int s = (int)sys_socket(AF_INET, SOCK_DGRAM, 0);
+	bool user = false;
+
+	if (s < 0)
+		return;
+	switch_on(s, "lo");
+	if (!what)
+		what = "user";
+	for (unsigned n = 0; *what; n++) {
+		char name[16];
+
+		card_name(n, name);
+		if (name[0] && strncmp(what, "user", 4) == 0) {
+			/* one default route, and one address */
+			if (user)
+				switch_on(s, name);
+			else
+				configure_user(s, name);
+			user = true;
+		} else if (name[0]) {
+			switch_on(s, name);
+		}
+		while (*what && *what++ != ',')
+			;
+	}
+	if (user)
+		name_server();
+	sys_close(s);
+}
