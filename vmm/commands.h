@@ -15,11 +15,13 @@
 
 struct run_options;
 struct dump_options;
+struct bench_options;
 
 enum exit_status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 
-int run_machine(const struct run_options *opt); /* vmm/run.c */
-int dump_main(const struct dump_options *opt);  /* vmm/dump.c */
+int run_machine(const struct run_options *opt);  /* vmm/run.c */
+int dump_main(const struct dump_options *opt);   /* vmm/dump.c */
+int bench_main(const struct bench_options *opt); /* vmm/bench.c */
 
 /* vmm/help.c. topic: a command's name or NULL for the overview; false: no such topic, nothing printed. */
 bool help_print(const char *topic, FILE *out);

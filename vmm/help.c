@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/commands.h"
+#include "vmm/guest_cmd.h"
 
 #include "frontend/cp0.h"
 
@@ -11,31 +12,58 @@ static const char overview[] = "Usage: disco COMMAND [OPTION]...\n"
 			       "Commands:\n"
 			       "  run    boot a machine (MIPS Malta); its console is this terminal\n"
 			       "  dump   show how code is translated, stage by stage\n"
+			       "  bench  microbenchmarks in guests, beside QEMU\n"
+			       "  guest  make Debian root images, list those there are\n"
 			       "  help   'disco help COMMAND' shows the options of a command, with examples\n"
 			       "\n"
 			       "  --help, --version\n"
 			       "\n"
-			       "Exit status: 0 the guest powered off, the guest's own code where it reports one,\n"
-			       "1 the guest panicked, 2 bad usage.\n";
+			       "Exit status: 0 the guest powered off, 1 the guest panicked, 2 bad usage; with a\n"
+			       "command in the guest its own, 125 if that never was.\n";
 
-static const char run_text[] = "Usage: disco run --kernel FILE [OPTION]...\n"
+static const char run_text[] = "Usage: disco run --kernel FILE [OPTION]... [-- COMMAND [ARGUMENT]...]\n"
+			       "       disco run --disk FILE [OPTION]... [-- COMMAND [ARGUMENT]...]\n"
 			       "Boot a MIPS Malta machine. The guest's first serial port is this terminal;\n"
 			       "Ctrl-A x quits, Ctrl-A h shows the other keys. Without a terminal, standard\n"
-			       "input goes to the guest as it is.\n"
+			       "input goes to the guest as it is. With a COMMAND, run that in the guest.\n"
 			       "\n"
 			       "The machine:\n"
-			       "  --kernel FILE     ELF32 MIPS kernel, little- or big-endian (vmlinux or vmlinuz)\n"
+			       "  --kernel FILE     ELF32 MIPS kernel, little- or big-endian (vmlinux or vmlinuz);\n"
+			       "                    default: the one beside the first disk, NAME.img's\n"
+			       "                    NAME.vmlinux or NAME.vmlinuz, with NAME.initrd\n"
 			       "  --initrd FILE     initial RAM disk\n"
-			       "  --append STRING   kernel command line\n"
+			       "  --append STRING   kernel command line; default with a disk:\n"
+			       "                    console=ttyS0 cryptomgr.notests root=/dev/vda rw\n"
 			       "  --mem SIZE        memory: 64M, 262144K; megabytes without a unit; up to 256M\n"
 			       "                    (default 256M)\n"
 			       "  --cpu NAME        CPU model (default max); '--cpu help' lists them\n"
 			       "  --no-reboot       a guest that resets the machine ends the run instead\n"
 			       "  --icount          time is a function of instructions executed: runs repeat\n"
 			       "\n"
+			       "Its devices, each option several times if need be (',,' is a comma in a name):\n"
+			       "  --disk FILE[,mode=rw|ro|cow][,overlay=FILE][,serial=NAME][,format=raw|qcow2]\n"
+			       "                    a disk: vda, vdb, ...; rw (default) writes to FILE, cow to\n"
+			       "                    memory, or to the overlay file, and leaves FILE as it is\n"
+			       "  --net user[,hostfwd=tcp|udp:[ADDR]:PORT-[ADDR]:PORT]...[,mac=MAC]\n"
+			       "                    a network card behind NAT (default, but with --icount); or\n"
+			       "                    socket=PATH[,mac=MAC], on an Ethernet with the machines that\n"
+			       "                    name the same PATH; or none\n"
+			       "  --share DIR[,ro][,tag=NAME]\n"
+			       "                    the guest has the directory at /mnt/NAME (/mnt/share)\n"
+			       "  --terminal pty|unix=PATH\n"
+			       "                    a further terminal of the guest's\n"
+			       "  --balloon SIZE    memory that the guest is asked to give back\n"
+			       "\n"
+			       "A command in the guest (with Disco's initramfs):\n"
+			       "  -- COMMAND        run it as root with this standard input, output and error;\n"
+			       "                    its status is disco's. No kernel messages\n"
+			       "  --script FILE     run the script; what is behind '--' are its arguments\n"
+			       "  --env NAME=VALUE  a variable for it\n"
+			       "  --quiet-boot      without a command: show the console from userland on\n"
+			       "\n"
 			       "The translator:\n"
 			       "  --tiers LIST      1, 2, 12 (default) or interp\n"
-			       "  --jit-mem SIZE    limit of translated code, 1M to 1024M (default 64M)\n"
+			       "  --jit-mem SIZE    limit of translated code, 1M to 1024M (default 256M)\n"
 			       "  --stats[=FILE]    counters at the end: text on standard error, or JSON to FILE\n"
 			       "  --dump LETTERS    show translations on standard error as they are made:\n";
 
@@ -47,6 +75,9 @@ static const char run_text_end[] =
     "                    a System.map or what nm prints\n"
     "\n"
     "Examples:\n"
+    "  disco run --disk bench.img,mode=cow -- python3 -c 'print(6 * 7)'\n"
+    "  disco run --disk bench.img --share . -- sh -c 'cd /mnt/share && make check'\n"
+    "  disco run --disk debian.img --quiet-boot --net user,hostfwd=tcp::2222-:22\n"
     "  disco run --kernel vmlinuz --initrd initramfs.cpio --append console=ttyS0\n"
     "  disco run --kernel vmlinuz --mem 64M --append 'console=ttyS0 panic=-1' --no-reboot\n"
     "  disco run --kernel vmlinuz --tiers 1 --dump gh --dump-filter pc=80100000-80100fff\n"
@@ -80,6 +111,26 @@ static const char dump_text_end[] =
     "  disco dump --kernel vmlinuz --at 810f0000 --stage gxh --tier 2\n"
     "  disco dump --kernel vmlinux --at memcpy --stage irfd\n";
 
+static const char bench_text[] =
+    "Usage: disco bench [OPTION]...\n"
+    "Boot guests that measure single operations, on Disco and, if it is installed, on\n"
+    "QEMU, in turn: without an operating system, and with --kernel also in Linux.\n"
+    "\n"
+    "  --list            show the benchmarks\n"
+    "  --only LIST       these benchmarks only: names, separated by commas\n"
+    "  --rounds N        boot each machine N times (default 1); medians are over all\n"
+    "  --kernel FILE     Linux kernel for the benchmarks in Linux\n"
+    "  --initrd FILE     and Disco's initramfs (guest/fetch makes both)\n"
+    "  --json FILE       also write all figures to FILE\n"
+    "  --qemu FILE       another qemu-system-mipsel; none: do not run QEMU\n"
+    "  --tiers LIST      Disco's translator: 1, 2, 12 (default) or interp\n"
+    "  --programs DIR    where bare.elf and linux are (default: beside this program)\n"
+    "  --timeout S       seconds that one machine may take (default 300)\n"
+    "\n"
+    "Examples:\n"
+    "  disco bench --only load_hit,load_miss,tlb_refill\n"
+    "  disco bench --rounds 3 --kernel vmlinuz --initrd initramfs.cpio --json micro.json\n";
+
 static const char help_text[] = "Usage: disco help [COMMAND]\n"
 				"Show the commands, or the options of one.\n";
 
@@ -109,6 +160,10 @@ bool help_print(const char *topic, FILE *out)
 		fputs(dump_text, out);
 		fputs(letters_text, out);
 		fputs(dump_text_end, out);
+	} else if (strcmp(topic, "bench") == 0) {
+		fputs(bench_text, out);
+	} else if (strcmp(topic, "guest") == 0) {
+		guest_help(out);
 	} else if (strcmp(topic, "help") == 0) {
 		fputs(help_text, out);
 	} else {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "vmm/bench.h"
 #include "vmm/commands.h"
+#include "vmm/guest_cmd.h"
 #include "vmm/options.h"
 
 #include <errno.h>
@@ -26,10 +28,10 @@ static int run_command(int argc, char **argv)
 	struct options_error err = {{0}};
 	struct run_options opt;
 	int r = options_parse_run(argc, argv, &opt, &err);
+	int status = r < 0 ? bad_usage("run", &err) : r ? show(r, "run") : run_machine(&opt);
 
-	if (r < 0)
-		return bad_usage("run", &err);
-	return r ? show(r, "run") : run_machine(&opt);
+	options_free_run(&opt);
+	return status;
 }
 
 static int dump_command(int argc, char **argv)
@@ -43,6 +45,17 @@ static int dump_command(int argc, char **argv)
 	return r ? show(r, "dump") : dump_main(&opt);
 }
 
+static int bench_command(int argc, char **argv)
+{
+	struct options_error err = {{0}};
+	struct bench_options opt;
+	int r = options_parse_bench(argc, argv, &opt, &err);
+
+	if (r < 0)
+		return bad_usage("bench", &err);
+	return r ? show(r, "bench") : bench_main(&opt);
+}
+
 static int help_command(int argc, char **argv)
 {
 	struct options_error err = {{0}};
@@ -52,7 +65,8 @@ static int help_command(int argc, char **argv)
 	else if (help_print(argc > 1 ? argv[1] : NULL, stdout))
 		return fflush(stdout) ? STATUS_FAILED : STATUS_OK;
 	else
-		snprintf(err.text, sizeof(err.text), "'%s': no such command; they are run, dump, help", argv[1]);
+		snprintf(err.text, sizeof(err.text), "'%s': no such command; they are run, dump, bench, guest, help",
+			 argv[1]);
 	return bad_usage("help", &err);
 }
 
@@ -61,10 +75,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*fn)(int argc, char **argv);
-	} commands[] = {{"run", run_command},
-			{"dump", dump_command},
-			{"help", help_command},
-			{"--help", help_command},
+	} commands[] = {{"run", run_command},  {"dump", dump_command}, {"bench", bench_command},
+			{"guest", guest_main}, {"help", help_command}, {"--help", help_command},
 			{"-h", help_command}};
 	struct options_error err = {{0}};
 

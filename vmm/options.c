@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "vmm/options.h"
+#include "vmm/options_internal.h"
 
 #include "frontend/cp0.h"
 #include "ir/mode.h"
@@ -22,9 +22,7 @@ const char options_dump_letters[] = "gi"
 #undef PASS
 				    "oxlLh";
 
-/* Fill err and return -EINVAL, so that callers can end with "return bad(...)". */
-static int bad(struct options_error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static int bad(struct options_error *err, const char *fmt, ...)
+int options_bad(struct options_error *err, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -95,19 +93,20 @@ static int parse_mem(const char *text, uint64_t *out, struct options_error *err)
 	int r = options_parse_size(text, &bytes);
 
 	if (r == -ERANGE)
-		return bad(err, "--mem %s: more than 64 bits can count", text);
+		return options_bad(err, "--mem %s: more than 64 bits can count", text);
 	if (r)
-		return bad(err, "--mem %s: not a size; write 256M, 262144K", text);
+		return options_bad(err, "--mem %s: not a size; write 256M, 262144K", text);
 	if (bytes == 0)
-		return bad(err, "--mem %s: a machine needs some memory", text);
+		return options_bad(err, "--mem %s: a machine needs some memory", text);
 	if (bytes % MEM_UNIT_BYTES)
-		return bad(err, "--mem %s: not a multiple of %lluK", text, MEM_UNIT_BYTES >> 10);
+		return options_bad(err, "--mem %s: not a multiple of %lluK", text, MEM_UNIT_BYTES >> 10);
 	if (bytes > MEM_MAX_BYTES)
-		return bad(err, "--mem %s: at most %lluM; the board has no memory above its I/O window at 0x10000000",
-			   text, MEM_MAX_BYTES >> 20);
+		return options_bad(
+		    err, "--mem %s: at most %lluM; the board has no memory above its I/O window at 0x10000000", text,
+		    MEM_MAX_BYTES >> 20);
 	if (bytes > machine_host_bytes())
-		return bad(err, "--mem %s: this host has only %lluM", text,
-			   (unsigned long long)(machine_host_bytes() >> 20));
+		return options_bad(err, "--mem %s: this host has only %lluM", text,
+				   (unsigned long long)(machine_host_bytes() >> 20));
 	*out = bytes;
 	return 0;
 }
@@ -118,10 +117,10 @@ static int parse_jit_mem(const char *text, uint64_t *out, struct options_error *
 	int r = options_parse_size(text, &bytes);
 
 	if (r == -EINVAL)
-		return bad(err, "--jit-mem %s: not a size; write 64M", text);
+		return options_bad(err, "--jit-mem %s: not a size; write 64M", text);
 	if (r || bytes < JIT_MEM_MIN_BYTES || bytes > JIT_MEM_MAX_BYTES)
-		return bad(err, "--jit-mem %s: must be from %lluM to %lluM", text, JIT_MEM_MIN_BYTES >> 20,
-			   JIT_MEM_MAX_BYTES >> 20);
+		return options_bad(err, "--jit-mem %s: must be from %lluM to %lluM", text, JIT_MEM_MIN_BYTES >> 20,
+				   JIT_MEM_MAX_BYTES >> 20);
 	*out = bytes;
 	return 0;
 }
@@ -129,7 +128,7 @@ static int parse_jit_mem(const char *text, uint64_t *out, struct options_error *
 static int parse_tiers(const char *text, struct run_options *out, struct options_error *err)
 {
 	if (strcmp(text, "interp") != 0 && strcmp(text, "1") != 0 && strcmp(text, "2") != 0 && strcmp(text, "12") != 0)
-		return bad(err, "--tiers %s: must be 1, 2, 12 or interp", text);
+		return options_bad(err, "--tiers %s: must be 1, 2, 12 or interp", text);
 	out->tier1 = strchr(text, '1') != NULL;
 	out->tier2 = strchr(text, '2') != NULL;
 	return 0;
@@ -139,10 +138,11 @@ static int parse_letters(const char *option, const char *text, const char *allow
 			 struct options_error *err)
 {
 	if (!*text)
-		return bad(err, "%s: needs at least one letter of %s", option, allowed);
+		return options_bad(err, "%s: needs at least one letter of %s", option, allowed);
 	for (const char *p = text; *p; p++)
 		if (!strchr(allowed, *p))
-			return bad(err, "%s %s: nothing has the letter '%c'; they are %s", option, text, *p, allowed);
+			return options_bad(err, "%s %s: nothing has the letter '%c'; they are %s", option, text, *p,
+					   allowed);
 	*out = text;
 	return 0;
 }
@@ -158,9 +158,9 @@ static int parse_filter_pc(const char *value, size_t len, struct dump_filter *f,
 	if (good && dash)
 		good = options_parse_hex(dash + 1, len - low_len - 1, &high);
 	if (!good)
-		return bad(err, "--dump-filter pc=%.*s: not pc=HEX or pc=HEX-HEX", (int)len, value);
+		return options_bad(err, "--dump-filter pc=%.*s: not pc=HEX or pc=HEX-HEX", (int)len, value);
 	if (high < low)
-		return bad(err, "--dump-filter pc=%.*s: the range ends before it begins", (int)len, value);
+		return options_bad(err, "--dump-filter pc=%.*s: the range ends before it begins", (int)len, value);
 	f->pc_low = low;
 	f->pc_high = high;
 	return 0;
@@ -185,7 +185,7 @@ static int parse_filter_term(const char *text, size_t len, struct dump_filter *f
 	int key = eq ? name_index(text, (size_t)(eq - text), keys, ARRAY_LEN(keys)) : -1;
 
 	if (key >= 0 && *seen & 1u << key)
-		return bad(err, "--dump-filter %.*s: %s= is there already", (int)len, text, keys[key]);
+		return options_bad(err, "--dump-filter %.*s: %s= is there already", (int)len, text, keys[key]);
 	*seen |= key >= 0 ? 1u << key : 0;
 	if (key == 0)
 		return parse_filter_pc(value, value_len, f, err);
@@ -207,8 +207,9 @@ static int parse_filter_term(const char *text, size_t len, struct dump_filter *f
 		f->symbol_len = value_len;
 		return 0;
 	}
-	return bad(err, "--dump-filter %.*s: must be pc=HEX[-HEX], sym=NAME, mode=user|kernel or tier=1|2|interp",
-		   (int)len, text);
+	return options_bad(err,
+			   "--dump-filter %.*s: must be pc=HEX[-HEX], sym=NAME, mode=user|kernel or tier=1|2|interp",
+			   (int)len, text);
 }
 
 static int parse_filter(const char *text, struct dump_filter *f, struct options_error *err)
@@ -227,17 +228,16 @@ static int parse_filter(const char *text, struct dump_filter *f, struct options_
 	}
 }
 
-/* A file that will be read later: say now, with the option's name, if it cannot be. */
-static int check_file(const char *option, const char *path, struct options_error *err)
+int options_check_file(const char *option, const char *path, struct options_error *err)
 {
 	struct stat st;
 
 	if (stat(path, &st) != 0)
-		return bad(err, "%s %s: %s", option, path, strerror(errno));
+		return options_bad(err, "%s %s: %s", option, path, strerror(errno));
 	if (S_ISDIR(st.st_mode))
-		return bad(err, "%s %s: is a directory", option, path);
+		return options_bad(err, "%s %s: is a directory", option, path);
 	if (access(path, R_OK) != 0)
-		return bad(err, "%s %s: %s", option, path, strerror(errno));
+		return options_bad(err, "%s %s: %s", option, path, strerror(errno));
 	return 0;
 }
 
@@ -247,7 +247,7 @@ static int parse_cpu(const char *name, const struct cpu_model **out, struct opti
 		return OPTIONS_CPU_LIST;
 	*out = cpu_model_find(name);
 	if (!*out)
-		return bad(err, "--cpu %s: no such model; --cpu help lists them", name);
+		return options_bad(err, "--cpu %s: no such model; --cpu help lists them", name);
 	return 0;
 }
 
@@ -257,13 +257,13 @@ static int bad_option(int c, int argc, char **argv, struct options_error *err)
 	const char *what = optind > 0 && optind <= argc ? argv[optind - 1] : "";
 
 	if (c == ':')
-		return bad(err, "%s: needs a value", what);
+		return options_bad(err, "%s: needs a value", what);
 	if (optopt && optopt < 256)
-		return bad(err, "-%c: no such option; see 'disco help %s'", optopt, argv[0]);
+		return options_bad(err, "-%c: no such option; see 'disco help %s'", optopt, argv[0]);
 	if (optopt)
-		return bad(err, "%s: takes no value", what);
+		return options_bad(err, "%s: takes no value", what);
 	/* A unique prefix is accepted, so this one is unknown or matches several. */
-	return bad(err, "%s: no such option; see 'disco help %s'", what, argv[0]);
+	return options_bad(err, "%s: no such option; see 'disco help %s'", what, argv[0]);
 }
 
 enum option_code {
@@ -281,6 +281,14 @@ enum option_code {
 	O_JSON,
 	O_JIT_MEM,
 	O_NO_REBOOT,
+	O_DISK,
+	O_NET,
+	O_SHARE,
+	O_TERMINAL,
+	O_BALLOON,
+	O_SCRIPT,
+	O_ENV,
+	O_QUIET_BOOT,
 	O_AT,
 	O_WORDS,
 	O_STAGE,
@@ -303,9 +311,43 @@ static const struct option run_table[] = {
     {"symbols", required_argument, NULL, O_SYMBOLS},
     {"jit-mem", required_argument, NULL, O_JIT_MEM},
     {"no-reboot", no_argument, NULL, O_NO_REBOOT},
+    {"disk", required_argument, NULL, O_DISK},
+    {"net", required_argument, NULL, O_NET},
+    {"share", required_argument, NULL, O_SHARE},
+    {"terminal", required_argument, NULL, O_TERMINAL},
+    {"balloon", required_argument, NULL, O_BALLOON},
+    {"script", required_argument, NULL, O_SCRIPT},
+    {"env", required_argument, NULL, O_ENV},
+    {"quiet-boot", no_argument, NULL, O_QUIET_BOOT},
     {"help", no_argument, NULL, 'h'},
     {0},
 };
+
+static int run_device_option(int c, struct run_options *out, struct options_error *err)
+{
+	switch (c) {
+	case O_DISK:
+		return options_add_disk(optarg, out, err);
+	case O_NET:
+		return options_add_net(optarg, out, err);
+	case O_SHARE:
+		return options_add_share(optarg, out, err);
+	case O_TERMINAL:
+		return options_add_terminal(optarg, out, err);
+	case O_BALLOON:
+		return options_parse_balloon(optarg, out, err);
+	case O_SCRIPT:
+		out->script = optarg;
+		return 0;
+	case O_ENV:
+		return options_add_env(optarg, out, err);
+	case O_QUIET_BOOT:
+		out->quiet_boot = true;
+		return 0;
+	default:
+		return OPTIONS_HELP;
+	}
+}
 
 static int run_option(int c, struct run_options *out, struct options_error *err)
 {
@@ -331,7 +373,7 @@ static int run_option(int c, struct run_options *out, struct options_error *err)
 	case O_STATS:
 		out->stats = true;
 		out->stats_file = optarg;
-		return optarg && !*optarg ? bad(err, "--stats=: the file's name is empty") : 0;
+		return optarg && !*optarg ? options_bad(err, "--stats=: the file's name is empty") : 0;
 	case O_DUMP:
 		return parse_letters("--dump", optarg, options_dump_letters, &out->dump, err);
 	case O_DUMP_FILTER:
@@ -345,7 +387,7 @@ static int run_option(int c, struct run_options *out, struct options_error *err)
 		out->no_reboot = true;
 		return 0;
 	default:
-		return OPTIONS_HELP;
+		return run_device_option(c, out, err);
 	}
 }
 
@@ -354,33 +396,54 @@ static int run_check(const struct run_options *out, bool have_filter, struct opt
 {
 	int r;
 
-	if (!out->kernel)
-		return bad(err, "--kernel: missing; run needs a kernel to boot, see 'disco help run'");
 	if (have_filter && !out->dump)
-		return bad(err, "--dump-filter: needs --dump");
+		return options_bad(err, "--dump-filter: needs --dump");
 	if (out->dump && !out->tier1 && !out->tier2 && strchr(out->dump, 'h'))
-		return bad(err, "--dump %s: h is host code, and --tiers interp makes none", out->dump);
+		return options_bad(err, "--dump %s: h is host code, and --tiers interp makes none", out->dump);
 	if (out->dump && !out->tier2 && strpbrk(out->dump, "lL"))
-		return bad(err, "--dump %s: l and L need tier 2, which --tiers left out", out->dump);
+		return options_bad(err, "--dump %s: l and L need tier 2, which --tiers left out", out->dump);
 	if (out->symbols && !out->dump)
-		return bad(err, "--symbols: needs --dump");
+		return options_bad(err, "--symbols: needs --dump");
 	if ((out->dump_filter.tier == TIER_1 && !out->tier1) || (out->dump_filter.tier == TIER_2 && !out->tier2))
-		return bad(err, "--dump-filter tier=%d: --tiers left it out", out->dump_filter.tier);
-	r = check_file("--kernel", out->kernel, err);
+		return options_bad(err, "--dump-filter tier=%d: --tiers left it out", out->dump_filter.tier);
+	r = options_check_file("--kernel", out->kernel, err);
 	if (!r && out->initrd)
-		r = check_file("--initrd", out->initrd, err);
+		r = options_check_file("--initrd", out->initrd, err);
 	if (!r && out->symbols)
-		r = check_file("--symbols", out->symbols, err);
+		r = options_check_file("--symbols", out->symbols, err);
 	return r;
+}
+
+/*
+ * What is behind the options.  last: where optind was after the last of them, so that a "--" which is an option's value
+ * is not taken for the one that ends them.
+ */
+static int run_command_line(int argc, char **argv, int last, struct run_options *out, struct options_error *err)
+{
+	bool ended = optind == last + 1 && strcmp(argv[last], "--") == 0;
+
+	if (optind < argc && !ended)
+		return options_bad(
+		    err,
+		    "'%s': not an option; a command for the guest goes behind '--', the kernel's arguments "
+		    "into --append",
+		    argv[optind]);
+	out->argc = (unsigned)(argc - optind);
+	out->argv = argv + optind;
+	out->command = out->argc != 0;
+	if (ended && !out->argc && !out->script)
+		return options_bad(err, "--: which command?");
+	if (out->argc && !out->script && !*out->argv[0])
+		return options_bad(err, "-- '': the command's name is empty");
+	return 0;
 }
 
 int options_parse_run(int argc, char **argv, struct run_options *out, struct options_error *err)
 {
 	bool have_filter = false;
-	int c, r;
+	int c, r, last = 1;
 
 	*out = (struct run_options){
-	    .append = "",
 	    .mem_bytes = MEM_DEFAULT_BYTES,
 	    .cpu = cpu_model_find(CPU_DEFAULT),
 	    .tier1 = true,
@@ -390,17 +453,19 @@ int options_parse_run(int argc, char **argv, struct run_options *out, struct opt
 	};
 	optind = 0; /* GNU: start afresh; tests parse more than once */
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", run_table, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+:h", run_table, NULL)) != -1) {
 		if (c == '?' || c == ':')
 			return bad_option(c, argc, argv, err);
 		have_filter |= c == O_DUMP_FILTER;
 		r = run_option(c, out, err);
 		if (r)
 			return r;
+		last = optind;
 	}
-	if (optind < argc)
-		return bad(err, "'%s': not an option; the kernel's arguments go into --append", argv[optind]);
-	return run_check(out, have_filter, err);
+	r = run_command_line(argc, argv, last, out, err);
+	if (!r)
+		r = options_complete_run(out, err);
+	return r ? r : run_check(out, have_filter, err);
 }
 
 static const struct option dump_table[] = {
@@ -429,9 +494,9 @@ static int parse_words(const char *text, struct dump_options *out, struct option
 		size_t len = strcspn(p, ",");
 
 		if (out->n_words == DUMP_MAX_WORDS)
-			return bad(err, "--words: more than %u of them", DUMP_MAX_WORDS);
+			return options_bad(err, "--words: more than %u of them", DUMP_MAX_WORDS);
 		if (!options_parse_hex(p, len, &out->words[out->n_words]))
-			return bad(err, "--words %.*s: not a 32-bit hexadecimal number", (int)len, p);
+			return options_bad(err, "--words %.*s: not a 32-bit hexadecimal number", (int)len, p);
 		out->n_words++;
 		if (!p[len])
 			return 0;
@@ -447,14 +512,14 @@ int options_read_words(FILE *in, struct dump_options *out, struct options_error 
 	/* separators and words in turn; one that fills the buffer is too long for a number */
 	while (fscanf(in, "%*[ \t\r\n,]") != EOF && fscanf(in, "%31[^ \t\r\n,]%n", word, &len) == 1) {
 		if (out->n_words == DUMP_MAX_WORDS)
-			return bad(err, "--words -: more than %u of them", DUMP_MAX_WORDS);
+			return options_bad(err, "--words -: more than %u of them", DUMP_MAX_WORDS);
 		if (!options_parse_hex(word, (size_t)len, &out->words[out->n_words]))
-			return bad(err, "--words -: '%.31s' is not a 32-bit hexadecimal number", word);
+			return options_bad(err, "--words -: '%.31s' is not a 32-bit hexadecimal number", word);
 		out->n_words++;
 	}
 	if (ferror(in))
-		return bad(err, "--words -: standard input: %s", strerror(errno));
-	return out->n_words ? 0 : bad(err, "--words -: no words on standard input");
+		return options_bad(err, "--words -: standard input: %s", strerror(errno));
+	return out->n_words ? 0 : options_bad(err, "--words -: no words on standard input");
 }
 
 /* A comma-separated list of addresses and symbols, appended. */
@@ -464,12 +529,12 @@ static int parse_at(const char *text, struct dump_options *out, struct options_e
 		struct dump_at at = {.text = p, .len = strcspn(p, ",")};
 
 		if (out->n_at == DUMP_MAX_ADDRS)
-			return bad(err, "--at: more than %u of them", DUMP_MAX_ADDRS);
+			return options_bad(err, "--at: more than %u of them", DUMP_MAX_ADDRS);
 		at.is_number = options_parse_hex(p, at.len, &at.address);
 		if (at.len == 0 || (isdigit((unsigned char)*p) && !at.is_number))
-			return bad(err, "--at %.*s: not a 32-bit hexadecimal number", (int)at.len, p);
+			return options_bad(err, "--at %.*s: not a 32-bit hexadecimal number", (int)at.len, p);
 		if (isdigit((unsigned char)*p) && at.address % 4)
-			return bad(err, "--at %.*s: not a multiple of 4", (int)at.len, p);
+			return options_bad(err, "--at %.*s: not a multiple of 4", (int)at.len, p);
 		out->at[out->n_at++] = at;
 		if (!p[at.len])
 			return 0;
@@ -481,7 +546,7 @@ static int parse_mode(const char *text, bool *user, struct options_error *err)
 {
 	*user = strcmp(text, "user") == 0;
 	if (!*user && strcmp(text, "kernel") != 0)
-		return bad(err, "--mode %s: must be user or kernel", text);
+		return options_bad(err, "--mode %s: must be user or kernel", text);
 	return 0;
 }
 
@@ -510,7 +575,7 @@ static int dump_option(int c, struct dump_options *out, struct options_error *er
 		return parse_mode(optarg, &out->user, err);
 	case O_TIER:
 		if (strcmp(optarg, "1") != 0 && strcmp(optarg, "2") != 0)
-			return bad(err, "--tier %s: must be 1 or 2", optarg);
+			return options_bad(err, "--tier %s: must be 1 or 2", optarg);
 		out->tier = (unsigned)(optarg[0] - '0');
 		return 0;
 	case O_CPU:
@@ -526,29 +591,30 @@ static int dump_check(struct dump_options *out, struct options_error *err)
 	int r = 0;
 
 	if (!out->kernel && !words)
-		return bad(err, "--kernel or --words: one is needed; see 'disco help dump'");
+		return options_bad(err, "--kernel or --words: one is needed; see 'disco help dump'");
 	if (out->kernel && words)
-		return bad(err, "--words: not together with --kernel");
+		return options_bad(err, "--words: not together with --kernel");
 	if (out->n_words && out->words_from_stdin)
-		return bad(err, "--words -: not together with words on the command line");
+		return options_bad(err, "--words -: not together with words on the command line");
 	if (out->kernel && !out->n_at)
-		return bad(err, "--at: missing; which addresses of %s?", out->kernel);
+		return options_bad(err, "--at: missing; which addresses of %s?", out->kernel);
 	if (out->kernel && out->big_endian)
-		return bad(err, "--be: only for --words; %s says its own byte order", out->kernel);
+		return options_bad(err, "--be: only for --words; %s says its own byte order", out->kernel);
 	if (words && out->n_at > 1)
-		return bad(err, "--at: --words are at one address");
+		return options_bad(err, "--at: --words are at one address");
 	for (unsigned i = 0; i < out->n_at; i++)
 		if (!out->kernel && !out->symbols && !out->at[i].is_number)
-			return bad(err, "--at %.*s: not a hexadecimal number, and a name needs --kernel or --symbols",
-				   (int)out->at[i].len, out->at[i].text);
+			return options_bad(
+			    err, "--at %.*s: not a hexadecimal number, and a name needs --kernel or --symbols",
+			    (int)out->at[i].len, out->at[i].text);
 	if (!out->stages)
 		out->stages = out->tier == 2 ? DUMP_LETTERS_TIER2 : DUMP_LETTERS_TIER1;
 	if (out->tier != 2 && strpbrk(out->stages, "lL"))
-		return bad(err, "--stage %s: l and L need --tier 2", out->stages);
+		return options_bad(err, "--stage %s: l and L need --tier 2", out->stages);
 	if (out->kernel)
-		r = check_file("--kernel", out->kernel, err);
+		r = options_check_file("--kernel", out->kernel, err);
 	if (!r && out->symbols)
-		r = check_file("--symbols", out->symbols, err);
+		r = options_check_file("--symbols", out->symbols, err);
 	return r;
 }
 
@@ -569,7 +635,7 @@ int options_parse_dump(int argc, char **argv, struct dump_options *out, struct o
 	/* "--words 24020001 03e00008": the words after the first are plain arguments. */
 	for (; optind < argc; optind++) {
 		if (!out->n_words && !out->words_from_stdin)
-			return bad(err, "'%s': not an option; see 'disco help dump'", argv[optind]);
+			return options_bad(err, "'%s': not an option; see 'disco help dump'", argv[optind]);
 		r = parse_words(argv[optind], out, err);
 		if (r)
 			return r;

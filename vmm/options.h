@@ -4,14 +4,17 @@
 
 /*
  * The command line as data.  Parsing touches nothing but the file names it checks: the commands (vmm/commands.h) act
- * on the structs.  Strings point into argv and live as long as it does.
+ * on the structs.  Strings point into argv and live as long as it does, but for those of run_options that it frees.
  */
 #include <stdio.h>
 
 #include "base/panic.h"
 #include "base/types.h"
+#include "pv-drivers/disk.h"
+#include "pv-drivers/net.h"
 
 struct cpu_model;
+struct bench_options;
 
 /* Guest memory: whole 64 KiB (the kernels' largest base page), and what the board decodes below its I/O window. */
 #define MEM_UNIT_BYTES    (64ull << 10)
@@ -21,7 +24,7 @@ struct cpu_model;
 /* Code memory of the translator: a direct jump reaches 2 GiB. */
 #define JIT_MEM_MIN_BYTES     (1ull << 20)
 #define JIT_MEM_MAX_BYTES     (1ull << 30)
-#define JIT_MEM_DEFAULT_BYTES (64ull << 20)
+#define JIT_MEM_DEFAULT_BYTES (256ull << 20)
 
 /*
  * Letters of --dump and --stage: g guest disassembly, i IR as lifted, o IR after the passes, x where the block goes and why it
@@ -41,10 +44,30 @@ struct dump_filter {
 	size_t symbol_len;
 };
 
+enum { RUN_MAX_DISKS = 8, RUN_MAX_NETS = 4, RUN_MAX_SHARES = 8, RUN_MAX_TERMINALS = 4, RUN_MAX_ENV = 64 };
+
+struct run_disk {
+	char *text;                          /* what the others point into */
+	const char *path, *overlay, *serial; /* overlay, serial: or NULL */
+	enum disk_mode mode;
+	enum disk_format format;
+};
+
+struct run_share {
+	char *text;
+	char default_tag[16];
+	const char *dir, *tag;
+	bool read_only;
+};
+
+struct run_terminal {
+	const char *path; /* of a Unix socket, or NULL: a pseudo-terminal */
+};
+
 struct run_options {
 	const char *kernel;
 	const char *initrd; /* or NULL */
-	const char *append; /* never NULL */
+	const char *append; /* never NULL; --append and what the devices and the command add to it */
 	uint64_t mem_bytes;
 	const struct cpu_model *cpu;
 	bool icount;
@@ -56,6 +79,25 @@ struct run_options {
 	struct dump_filter dump_filter;
 	uint64_t jit_bytes;
 	bool no_reboot;
+
+	unsigned n_disks, n_nets, n_shares, n_terminals;
+	struct run_disk disk[RUN_MAX_DISKS];
+	struct net_config net[RUN_MAX_NETS];
+	bool net_none; /* --net none was given */
+	struct run_share share[RUN_MAX_SHARES];
+	struct run_terminal terminal[RUN_MAX_TERMINALS];
+	bool balloon;
+	uint64_t balloon_bytes; /* what the guest is asked to give up */
+
+	bool quiet_boot;
+	bool command;       /* a command is to be run in the guest: script, or argv[0] */
+	const char *script; /* file, or NULL; argv are its arguments then */
+	unsigned argc;
+	char *const *argv;
+	unsigned n_env;
+	const char *env[RUN_MAX_ENV];
+
+	char *found_kernel, *found_initrd, *made_append; /* allocated */
 };
 
 #define DUMP_MAX_ADDRS 64
@@ -103,7 +145,10 @@ enum { OPTIONS_HELP = 1, OPTIONS_CPU_LIST = 2 };
  * Context  one thread at a time (getopt_long).
  */
 MUST_CHECK int options_parse_run(int argc, char **argv, struct run_options *out, struct options_error *err);
+/* After options_parse_run(), whatever that returned. */
+void options_free_run(struct run_options *o);
 MUST_CHECK int options_parse_dump(int argc, char **argv, struct dump_options *out, struct options_error *err);
+MUST_CHECK int options_parse_bench(int argc, char **argv, struct bench_options *out, struct options_error *err);
 
 /*
  * Words as in --words from a stream, separated by blanks, newlines and commas, appended to out->words.

@@ -8,22 +8,31 @@
 #include <unistd.h>
 
 #include "frontend/cp0.h"
+#include "vmm/agent.h"
 #include "vmm/commands.h"
 #include "vmm/console.h"
+#include "vmm/console_tail.h"
 #include "vmm/dump.h"
 #include "vmm/loader.h"
+#include "vmm/machine_devices.h"
 #include "vmm/options.h"
 #include "vmm/panic_watch.h"
 #include "vmm/stats.h"
+#include "vmm/stream.h"
 
 /* `disco run`: one machine from power-on to its end. */
 
 struct run {
 	const struct run_options *opt;
-	struct console *console;
+	struct console *console; /* NULL: standard input and output are a command's */
+	bool hidden;             /* nobody sees the guest's console (yet) */
+	struct console_tail tail;
 	struct panic_watch panic;
 	bool mid_line; /* the guest's last output was not the end of a line */
-	FILE *stats;   /* --stats=FILE */
+	struct wakeup *wakeup;
+	struct agent *agent; /* or NULL */
+	struct machine_devices *devices;
+	FILE *stats; /* --stats=FILE */
 	struct vm *vm;
 };
 
@@ -33,8 +42,12 @@ static void on_tx(void *opaque, const uint8_t *data, size_t n)
 
 	if (!n)
 		return;
-	console_write(r->console, data, n);
-	r->mid_line = data[n - 1] != '\n';
+	if (r->hidden) {
+		console_tail_add(&r->tail, data, n);
+	} else {
+		console_write(r->console, data, n);
+		r->mid_line = data[n - 1] != '\n';
+	}
 	if (panic_watch_feed(&r->panic, data, n))
 		vm_end(r->vm, VM_PANIC);
 }
@@ -48,7 +61,23 @@ static size_t on_rx(void *opaque, uint8_t *data, size_t n, int *end)
 	return got > 0 ? (size_t)got : 0;
 }
 
-static void on_idle(void *opaque) { console_flush(((struct run *)opaque)->console); }
+static void on_idle(void *opaque)
+{
+	struct run *r = opaque;
+
+	if (r->console)
+		console_flush(r->console);
+	agent_poll(r->agent);
+	machine_devices_poll(r->devices);
+}
+
+/* --quiet-boot: from here on the console is the user's. */
+static void on_ready(void *opaque)
+{
+	struct run *r = opaque;
+
+	r->hidden = !r->console;
+}
 
 /* What the boot firmware did to the board before it starts a program. */
 static void poke_board(struct vm *vm)
@@ -142,9 +171,34 @@ static void end_line(const struct run *r)
 		fputc('\n', stderr);
 }
 
+/* A command: its own status, or 125 and why there is none. */
+static int command_status(const struct run *r, enum vm_end why)
+{
+	int status;
+	enum agent_result result = agent_result(r->agent, &status);
+
+	if (result == AGENT_STATUS || result == AGENT_INTERRUPTED)
+		return status;
+	console_tail_print(&r->tail, stderr);
+	if (result == AGENT_REFUSED)
+		fprintf(stderr, "disco run: the command was not run: %s\n", agent_failure(r->agent));
+	else if (why == VM_NO_MEMORY)
+		fprintf(stderr, "disco run: the host has no memory left for the guest\n");
+	else
+		fprintf(stderr, "disco run: the guest %s before the command had ended\n",
+			r->panic.seen     ? "panicked"
+			: why == VM_RESET ? "restarted"
+					  : "powered off");
+	return AGENT_NO_STATUS;
+}
+
 /* A kernel that powers off has not panicked, whatever was printed. */
 static int status_of(const struct run *r, enum vm_end why)
 {
+	if (r->opt->command)
+		return command_status(r, why);
+	if (r->hidden && why != VM_QUIT)
+		console_tail_print(&r->tail, stderr);
 	if (r->panic.seen && why != VM_POWER_OFF) {
 		fprintf(stderr, "disco run: the guest panicked\n");
 		return STATUS_FAILED;
@@ -169,7 +223,7 @@ static int open_vm(struct run *r, bool big_endian)
 	    .tier1 = opt->tier1,
 	    .tier2 = opt->tier2,
 	    .code_bytes = opt->jit_bytes,
-	    .input_fd = console_fd(r->console),
+	    .input_fd = r->console ? console_fd(r->console) : -1,
 	    .console_tx = on_tx,
 	    .console_rx = on_rx,
 	    .idle = on_idle,
@@ -179,6 +233,10 @@ static int open_vm(struct run *r, bool big_endian)
 	};
 	int err = vm_new(&r->vm, &cfg);
 
+	if (!err && machine_devices_plug(r->devices, r->vm, r->agent))
+		return STATUS_FAILED;
+	if (!err)
+		wakeup_set(r->wakeup, r->vm->clock);
 	if (!err && opt->dump) {
 		struct loader_error why = {{0}};
 
@@ -198,6 +256,9 @@ static void close_vm(struct run *r)
 {
 	if (!r->vm)
 		return;
+	wakeup_set(r->wakeup, NULL);
+	agent_unplug(r->agent);
+	machine_devices_unplug(r->devices);
 	vm_dump_free(r->vm->dump);
 	vm_free(r->vm);
 	r->vm = NULL;
@@ -210,6 +271,7 @@ static int boot(struct run *r, bool big_endian, bool *again)
 	int status = open_vm(r, big_endian), stats;
 
 	*again = false;
+	r->hidden = r->agent != NULL;
 	if (!status)
 		status = load(r);
 	if (status) {
@@ -217,8 +279,9 @@ static int boot(struct run *r, bool big_endian, bool *again)
 		return status;
 	}
 	why = vm_run(r->vm);
-	console_flush(r->console);
-	*again = why == VM_RESET && !r->panic.seen && !r->opt->no_reboot;
+	if (r->console)
+		console_flush(r->console);
+	*again = why == VM_RESET && !r->panic.seen && !r->opt->no_reboot && !r->opt->command;
 	if (!*again) {
 		console_close(r->console); /* from here on the terminal is the user's again */
 		r->console = NULL;
@@ -234,21 +297,46 @@ static int boot(struct run *r, bool big_endian, bool *again)
 	return status;
 }
 
+/* What outlives a boot. The agent first: it has signals that no thread made after it is to get. */
+static int open_run(struct run *r)
+{
+	const struct run_options *opt = r->opt;
+	int err = wakeup_new(&r->wakeup), status;
+
+	if (err) {
+		fprintf(stderr, "disco run: %s\n", strerror(-err));
+		return STATUS_FAILED;
+	}
+	if (opt->command || opt->quiet_boot) {
+		err = agent_open(&r->agent, opt, r->wakeup, on_ready, r);
+		if (err)
+			return err == -EINVAL ? STATUS_USAGE : STATUS_FAILED;
+	}
+	if (machine_devices_open(&r->devices, opt, r->wakeup))
+		return STATUS_USAGE;
+	status = open_stats(r);
+	if (status || opt->command)
+		return status;
+	err = console_open(&r->console, STDIN_FILENO, STDOUT_FILENO);
+	if (!err)
+		return STATUS_OK;
+	fprintf(stderr, "disco run: the terminal: %s\n", strerror(-err));
+	return STATUS_FAILED;
+}
+
 int run_machine(const struct run_options *opt)
 {
 	struct run r = {.opt = opt};
 	bool big_endian = image_big_endian(opt->kernel), again = true;
-	int status = STATUS_OK, err;
+	int status = open_run(&r);
 
-	err = console_open(&r.console, STDIN_FILENO, STDOUT_FILENO);
-	if (err) {
-		fprintf(stderr, "disco run: the terminal: %s\n", strerror(-err));
-		return STATUS_FAILED;
-	}
-	status = open_stats(&r);
 	while (!status && again)
 		status = boot(&r, big_endian, &again);
 	console_close(r.console);
+	if (machine_devices_close(r.devices) && !status)
+		status = STATUS_FAILED;
+	agent_close(r.agent);
+	wakeup_free(r.wakeup);
 	if (r.stats && fclose(r.stats) && !status)
 		status = stats_failed(&r);
 	return status;

@@ -35,10 +35,15 @@ static void split(struct args *a, const char *line)
 
 static int run(const char *line, struct run_options *out, struct options_error *err)
 {
-	static struct args a; /* options point into it */
+	static struct args a;           /* options point into it */
+	static struct run_options last; /* what it allocated lives until the next one */
+	int r;
 
+	options_free_run(&last);
 	split(&a, line);
-	return options_parse_run(a.argc, a.argv, out, err);
+	r = options_parse_run(a.argc, a.argv, out, err);
+	last = *out;
+	return r;
 }
 
 static int dump(const char *line, struct dump_options *out, struct options_error *err)

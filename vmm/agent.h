@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMM_AGENT_H
+#define VMM_AGENT_H
+
+/*
+ * The host's end of the guest agent (guest/agent/): a command in the guest with this process's standard input, output and
+ * error, its signals and its exit status; or only the news that the guest's userland begins (--quiet-boot).
+ *
+ * Four named ports of a virtio console.  disco.stdin, disco.stdout and disco.stderr carry bytes and nothing else;
+ * disco.control carries messages:
+ *
+ *   u8 type, 3 bytes 0, u32 length, payload; little-endian
+ *
+ *   from the guest   H  u32 version      the agent is there, and waits for a command
+ *                    R                   userland begins
+ *                    X  u32 status, u64 bytes of standard output, u64 bytes of standard error: the command has ended
+ *                    F  text             why no command can be run
+ *   to the guest     C  u32 argc, u32 envc, u32 bytes of script; the strings, each with its NUL; the script
+ *                    K  u32 signal number
+ *                    Z  u64 bytes        standard input is at its end, and was so long
+ *                    P  u32 1 or 2       nobody reads standard output (1), standard error (2) any more
+ *
+ * The lengths are there because each port is a queue of its own: their order says nothing.  The guest is not trusted: what it
+ * sends has bounded effect, and a message that is none ends the command.
+ */
+#include "base/panic.h"
+#include "base/types.h"
+
+struct vm;
+struct wakeup;
+struct run_options;
+struct agent;
+
+enum { AGENT_NO_STATUS = 125 }; /* as docker, env and timeout: the command itself has no status */
+
+/*
+ * Reads --script, and if there is a command blocks SIGINT, SIGTERM and SIGHUP for this thread and those it will make: they
+ * are the guest's then.
+ *
+ * on_ready  userland begins (vCPU thread)
+ * Returns   0 or -errno, said on standard error.
+ */
+MUST_CHECK int agent_open(struct agent **out, const struct run_options *opt, struct wakeup *w,
+			  void (*on_ready)(void *opaque), void *opaque);
+/* NULL is fine. Waits until the command's output is written, unless it was interrupted. */
+void agent_close(struct agent *a);
+/* Add its device to a machine; after a reset, to the next one. 0 or -errno. */
+MUST_CHECK int agent_plug(struct agent *a, struct vm *vm);
+/* The machine is about to be freed. */
+void agent_unplug(struct agent *a);
+/* Move what can be moved. vCPU thread, whenever it is outside translated code. Cost: a few loads when nothing is there. */
+void agent_poll(struct agent *a);
+
+/* How it ended. */
+enum agent_result {
+	AGENT_NOTHING,     /* the machine ended without a word of the command's */
+	AGENT_STATUS,      /* *status is the command's */
+	AGENT_INTERRUPTED, /* by a signal, twice, or before the command began: *status is 128 + its number */
+	AGENT_REFUSED,     /* the agent cannot run it: agent_failure() says why */
+};
+enum agent_result agent_result(const struct agent *a, int *status);
+/* One line; printable. */
+const char *agent_failure(const struct agent *a);
+
+#endif
