@@ -37,7 +37,8 @@ def version(program):
 
 
 def disco_command(program, kernel, initrd, append, more=()):
-    return [program, "run", "--kernel", kernel, "--initrd", initrd, "--mem", "256M", "--append", append, *more]
+    return [program, "run", "--kernel", kernel, "--initrd", initrd, "--mem", "256M", "--net", "none", "--append", append,
+            *more]
 
 
 def qemu_command(program, kernel, initrd, append):
