@@ -11,7 +11,7 @@
 #include "jit/tier2.h"
 
 /* Jumps back.  A region costs LLVM some 10 ms of another thread, and one turn of a loop a few ns: see README. */
-#define HOT_THRESHOLD 524288
+#define HOT_THRESHOLD 65536
 
 #define MXCSR_CLEAR 0x1f80 /* its default: all masked, round to nearest, no flags */
 
@@ -140,6 +140,21 @@ struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const
 	return t;
 }
 
+/*
+ * Where a region jumps to in order to leave it.  It polls, so that the guest is seen there too: what comes behind may never
+ * be the target of a jump back, and would stay in tier 1 for good (vmm/region.c, region_sample()).
+ */
+static void emit_way_out(struct x86 *x, const struct jit *j, struct jit_link *l)
+{
+	l->enter = x86_here(x);
+	x86_alu_mem_imm(x, false, ALU_CMP, GS(poll), 0);
+	uint8_t *go = x86_jcc_short(x, CC_E);
+	emit_target_pc(x, RAX, l->pc);
+	x86_jmp(x, j->stubs.poll_eax);
+	x86_bind_short(x, go);
+	l->site = emit_link_jump(x); /* its stub follows */
+}
+
 bool jit_emit_around(struct jit *j, struct translation *t, struct jit_stubs *stubs)
 {
 	size_t room;
@@ -153,7 +168,7 @@ bool jit_emit_around(struct jit *j, struct translation *t, struct jit_stubs *stu
 	emit_entry_fail(&x, j, t->entry, fail);
 	for (unsigned i = 0; i < t->n_links; i++) {
 		if (t->links[i].kind != LINK_RETURN)
-			t->links[i].site = emit_link_jump(&x); /* its stub follows */
+			emit_way_out(&x, j, &t->links[i]);
 		emit_link_stub(&x, j, &t->links[i]);
 	}
 	*stubs = j->stubs;

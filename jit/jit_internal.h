@@ -58,6 +58,7 @@ struct jit_link {
 	uint8_t *site;             /* others: displacement of the jump; executable address, as all here */
 	uint8_t *far_site;         /* LINK_FAR: displacement of the stub's jump */
 	void *stub;                /* where site leads while unlinked */
+	void *enter;               /* tier 2: where the region jumps to */
 	void *tail;                /* where far_site leads while unlinked */
 	struct translation *owner; /* where the jump is */
 	struct translation *to;    /* NULL: not linked */

@@ -16,6 +16,9 @@
 #define MAX_ALARMS 32
 /* --icount: longest slice, so that input and quit requests are seen (0.1 s of guest time). */
 #define MAX_SLICE_INSNS 20000000
+/* clock_sample(): between two looks at a guest that works, and at whether one that slept still does. A look takes 1 us. */
+#define SAMPLE_MS      2
+#define SAMPLE_IDLE_MS 100
 
 struct alarm {
 	uint64_t at_ns; /* UINT64_MAX: off */
@@ -38,7 +41,7 @@ struct clock {
 	/* The watcher: a thread that only waits, and raises the poll flag. */
 	pthread_t watcher;
 	int input_fd, timer_fd, ctl_fd, wake_fd;
-	atomic_bool stop, watch_input, input_ready;
+	atomic_bool stop, watch_input, input_ready, sample, idle;
 };
 
 static uint64_t host_ns(void)
@@ -80,7 +83,12 @@ static void *watcher_main(void *arg)
 		struct pollfd p[3] = {
 		    {c->ctl_fd, POLLIN, 0}, {c->timer_fd, POLLIN, 0}, {in ? c->input_fd : -1, POLLIN, 0}};
 
-		if (poll(p, 3, -1) < 0)
+		bool sample = atomic_load(&c->sample);
+		int n = poll(p, 3, !sample ? -1 : atomic_load(&c->idle) ? SAMPLE_IDLE_MS : SAMPLE_MS);
+
+		if (n == 0 && !atomic_load(&c->idle))
+			__atomic_store_n(&c->gs->poll, 1, __ATOMIC_RELEASE);
+		if (n <= 0)
 			continue;
 		if (p[0].revents)
 			eventfd_drain(c->ctl_fd);
@@ -298,11 +306,21 @@ void clock_idle(struct clock *c)
 		clock_skip_to(c, c->next_ns);
 		return;
 	}
+	atomic_store(&c->idle, true);
 	/* Drained every time: kicks that came while the guest was busy are still counted there. */
 	while (!__atomic_load_n(&c->gs->poll, __ATOMIC_ACQUIRE) && c->next_ns > clock_now_ns(c)) {
 		poll(&p, 1, -1);
 		eventfd_drain(c->wake_fd);
 	}
+	atomic_store(&c->idle, false);
+}
+
+void clock_sample(struct clock *c)
+{
+	if (c->icount)
+		return;
+	atomic_store(&c->sample, true);
+	eventfd_signal(c->ctl_fd); /* the watcher may wait without end */
 }
 
 bool clock_input_ready(struct clock *c) { return atomic_load(&c->input_ready); }

@@ -39,6 +39,11 @@ void clock_idle(struct clock *c);
 bool clock_input_ready(struct clock *c);
 /* The input was read (again: wait for more), or is at its end (again = false: never look at it again). */
 void clock_input_done(struct clock *c, bool again);
+/*
+ * Have the vCPU leave translated code every few milliseconds of work, so that it is seen where it is (region_sample()).
+ * Not under --icount, where it would change nothing but take time.
+ */
+void clock_sample(struct clock *c);
 /* Make the vCPU leave translated code and look around. Any thread; async-signal-safe. */
 void clock_kick(struct clock *c);
 

@@ -25,7 +25,8 @@ static bool has_run(void *ctx, uint32_t off)
 	return jit_find(m->v->jit, m->cp, off, m->v->gs.mode, m->abs_page);
 }
 
-bool region_request(struct vcpu *v)
+/* Ask for the region at gs->pc.  False: an exception was raised instead. */
+static bool request(struct vcpu *v, bool straight)
 {
 	uint64_t pc = v->gs.pc;
 	struct running m = {.v = v, .page_va = pc & ~PAGE_MASK, .abs_page = v->gs.mode & MODE_ABS ? v->gs.pc_page : 0};
@@ -40,14 +41,40 @@ bool region_request(struct vcpu *v)
 	if (!jit_tier2_ready(v->jit))
 		return true;
 	region_build(&plan, &r, pc, &src);
-	/* Straight code gains nothing by LLVM that its time would not cost: it stays in tier 1 (jit/README.md). */
-	if (!r.n_blocks || !plan.has_cycle) {
+	/* Straight code gains little by LLVM; once time is known to go there, that is worth it (jit/README.md). */
+	if (!r.n_blocks || !(straight || plan.has_cycle)) {
 		arena_free(&r.arena);
 		return true;
 	}
 	vm_dump_region(v->vm, &r, &plan, pc);
 	jit_request_tier2(v->jit, &r);
 	return true;
+}
+
+bool region_request(struct vcpu *v) { return request(v, false); }
+
+void region_sample(struct vcpu *v)
+{
+	struct guest_state *gs = &v->gs;
+	uint32_t off = (uint32_t)(gs->pc & PAGE_MASK);
+	struct machine_page *page = mem_fetch_try(v, gva(gs->pc));
+	struct region_sample *s = &v->sample[((page ? page->mpn : 0) * 61 + off / 4) % REGION_SAMPLES];
+	struct code_page *cp;
+	struct translation *t;
+	uint64_t abs_page;
+
+	if (!page || !page->code || !v->vm->cfg.tier1 || !v->vm->cfg.tier2)
+		return;
+	if (s->mpn != page->mpn || s->off != off)
+		*s = (struct region_sample){.mpn = page->mpn, .off = (uint16_t)off};
+	if (++s->count < REGION_HOT_SAMPLES)
+		return;
+	s->count = 0;
+	cp = jit_code_page(v->jit, &page->code, page->host);
+	abs_page = gs->mode & MODE_ABS ? gs->pc & ~PAGE_MASK : 0;
+	t = jit_find_tier1(cp, off, gs->mode, abs_page);
+	if (t && t == jit_find(v->jit, cp, off, gs->mode, abs_page)) /* not yet in tier 2 */
+		(void)request(v, true);
 }
 
 struct translation *region_compile_now(struct vcpu *v, struct code_page *cp, struct ir_block *b)

@@ -122,6 +122,8 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 {
 	struct vm *vm = v->vm;
 
+	if (last == EXIT_POLL)
+		region_sample(v);
 	if (__atomic_load_n(&v->gs.poll, __ATOMIC_ACQUIRE) || (vm->cfg.icount && v->gs.icount_left <= 0))
 		service(v);
 	if (still_idle(v)) {

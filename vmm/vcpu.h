@@ -19,6 +19,13 @@ struct vcpu_stats {
 	uint64_t interp_insns, smc_stores;
 };
 
+/* Where the guest was found lately (region.c). */
+enum { REGION_SAMPLES = 512, REGION_HOT_SAMPLES = 2 };
+struct region_sample {
+	uint32_t mpn;
+	uint16_t off, count;
+};
+
 struct vcpu {
 	struct guest_state gs; /* must be first: helpers get a guest_state and cast */
 	struct vm *vm;
@@ -43,6 +50,8 @@ struct vcpu {
 	uint64_t insns_refunded;             /* counted at a block head, not executed because of an exception */
 	struct page_cache_entry *page_cache; /* host page -> machine page, of recent fetches (mem.c) */
 	struct interp_cache *interp;         /* lifted blocks, --tiers=interp (interp_cache.c) */
+
+	struct region_sample sample[REGION_SAMPLES];
 
 	struct vcpu_stats stats;
 };

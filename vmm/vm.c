@@ -86,6 +86,8 @@ int vm_new(struct vm **out, const struct vm_config *cfg)
 		vm_free(vm);
 		return err;
 	}
+	if (cfg->tier1 && cfg->tier2)
+		clock_sample(vm->clock);
 	vcpu_reset(vm->vcpu);
 	*out = vm;
 	return 0;

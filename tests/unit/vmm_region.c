@@ -3,6 +3,8 @@
 #include "tests/unit/vmm_machine.h"
 #include "vmm/region.h"
 
+#include <unistd.h>
+
 /* A loop of three blocks, with a rare fourth that is never executed, and a call. */
 static void put_loop(struct vm *vm)
 {
@@ -82,6 +84,35 @@ Test(vmm_region, each_tier_alone, .timeout = 60)
 {
 	check_loop(TIERS_1, TIER_1);
 	check_loop(TIERS_2, TIER_2);
+}
+
+/* No jump back, so no counter: it is asked for because the guest was found there. */
+Test(vmm_region, straight_code_that_is_sampled, .timeout = 60)
+{
+	struct vm *vm = machine_open(&(struct vm_config){0}, TIERS_12);
+	struct vcpu *v = vm->vcpu;
+
+	PUT(vm, CODE_VA, A_ADDIU(T0, T0, 1), A_ADDIU(T1, T1, 1), A_RESET);
+	region_sample(v); /* nothing translated yet */
+	cr_assert_eq(vm_run(vm), VM_RESET);
+	v->gs.pc = CODE_VA;
+	vcpu_update_mode(v);
+	for (unsigned i = 1; i < REGION_HOT_SAMPLES; i++)
+		region_sample(v);
+	usleep(50000);
+	jit_install_finished(v->jit);
+	cr_assert_eq(jit_stats(v->jit)->regions, 0, "seen too rarely");
+	region_sample(v);
+	while (!jit_stats(v->jit)->regions) {
+		usleep(1000);
+		jit_install_finished(v->jit);
+	}
+	for (unsigned i = 0; i < 2 * REGION_HOT_SAMPLES; i++)
+		region_sample(v);
+	usleep(50000);
+	jit_install_finished(v->jit);
+	cr_assert_eq(jit_stats(v->jit)->regions, 1, "once is enough");
+	vm_free(vm);
 }
 
 Test(vmm_region, a_branch_in_the_last_word, .timeout = 60)
