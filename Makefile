@@ -8,7 +8,7 @@ INITRD := guest/cache/initramfs.cpio
 APPEND ?= console=ttyS0
 ARGS   ?=
 
-.PHONY: all run test test-long bench guest install clean help
+.PHONY: all run test test-long bench bench-programs guest install clean help
 
 all:
 	@.ci/packages build
@@ -36,6 +36,14 @@ bench: all guest
 	@.ci/packages test
 	@bench/boot --disco $(DISCO) --kernel $(KERNEL) --initrd $(INITRD) --json build/boot.json --svg build/boot.svg
 	@bench/load --disco $(DISCO) --kernel $(KERNEL) --initrd $(INITRD) --json build/load.json
+	@cmake --build build/release --target bench_programs
+	@$(DISCO) bench --kernel $(KERNEL) --initrd $(INITRD) --json build/micro.json
+
+# Debian's programs on Disco, QEMU and this machine; makes an image of them first.
+bench-programs: all guest
+	@.ci/packages test
+	@[ -f build/bench.img ] || $(DISCO) guest build bench --dir build
+	@bench/vs-qemu --disco $(DISCO) --disk build/bench.img --json build/vs-qemu.json --svg build/vs-qemu.svg
 
 install: all
 	@cmake --install build/release
@@ -47,5 +55,6 @@ help:
 	@echo "make run        boot a Debian kernel to a shell (variables: APPEND, ARGS)"
 	@echo "make test       all tests, under 20 minutes on two cores"
 	@echo "make test-long  the same with long fuzzing and long system tests"
-	@echo "make bench      time Disco's boot, and a load, against QEMU's"
+	@echo "make bench      time Disco's boot, a load, and single operations, against QEMU's"
+	@echo "make bench-programs  the same with Debian's gcc, python3, xz and others, from an image that it makes"
 	@echo "make install    into CMake's prefix; make clean removes build/"

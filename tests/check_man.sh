@@ -32,24 +32,25 @@ options() {
 }
 names() { sed 's/[ =[].*//'; }
 
-for command in run dump; do
+for command in run dump bench; do
 	"$disco" help $command >"$work/help.text" || failed=1
 	options 2 <"$work/help.text" >"$work/help.$command"
 	case $command in
 	run) sections='/^RUN: /,/^DUMP$/p' ;;
 	dump) sections='/^DUMP$/,/^LETTERS$/p' ;;
+	bench) sections='/^BENCH$/,/^GUEST/p' ;;
 	esac
 	sed -n "$sections" "$work/man" | options 5,8 >"$work/man.$command"
 	same "disco help $command (<) and docs/disco.1 (>)" "$work/help.$command" "$work/man.$command"
 
 	# The parser's table: {"name", kind, ...}; --help is the parser's own.
-	sed -n "/struct option ${command}_/,/};/s/^ *{\"\([a-z0-9-]*\)\".*/--\1/p" vmm/options.c | grep -vx -- --help >"$work/table"
+	sed -n "/struct option ${command}_/,/};/s/^.*{\"\([a-z0-9-]*\)\".*/--\1/p" vmm/options.c vmm/options_bench.c | grep -vx -- --help >"$work/table"
 	names <"$work/help.$command" >"$work/names"
-	same "vmm/options.c (<) and disco help $command (>)" "$work/table" "$work/names"
+	same "vmm/options*.c (<) and disco help $command (>)" "$work/table" "$work/names"
 
 	sed -n 's/^ \{10,\}\([a-zA-Z]\)  [A-Za-z].*/\1/p' "$work/help.text" | sort -u >"$work/letters.$command"
 done
 sed -n '/^LETTERS$/,/^CONSOLE/s/^ \{4,\}\([a-zA-Z]\) \{2,\}[A-Za-z].*/\1/p' "$work/man" >"$work/letters"
 same "letters of disco help run (<) and docs/disco.1 (>)" "$work/letters.run" "$work/letters"
-[ $failed -eq 0 ] && echo "docs/disco.1: $(wc -l <"$work/help.run") options of run, $(wc -l <"$work/help.dump") of dump"
+[ $failed -eq 0 ] && echo "docs/disco.1: $(wc -l <"$work/help.run") options of run, $(wc -l <"$work/help.dump") of dump, $(wc -l <"$work/help.bench") of bench"
 exit $failed

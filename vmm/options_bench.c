@@ -25,18 +25,18 @@ enum {
 	OPT_TIMEOUT
 };
 
-static const struct option table[] = {{"list", no_argument, NULL, OPT_LIST},
-				      {"only", required_argument, NULL, OPT_ONLY},
-				      {"rounds", required_argument, NULL, OPT_ROUNDS},
-				      {"json", required_argument, NULL, OPT_JSON},
-				      {"kernel", required_argument, NULL, OPT_KERNEL},
-				      {"initrd", required_argument, NULL, OPT_INITRD},
-				      {"programs", required_argument, NULL, OPT_PROGRAMS},
-				      {"qemu", required_argument, NULL, OPT_QEMU},
-				      {"tiers", required_argument, NULL, OPT_TIERS},
-				      {"timeout", required_argument, NULL, OPT_TIMEOUT},
-				      {"help", no_argument, NULL, 'h'},
-				      {NULL, 0, NULL, 0}};
+static const struct option bench_table[] = {{"list", no_argument, NULL, OPT_LIST},
+					    {"only", required_argument, NULL, OPT_ONLY},
+					    {"rounds", required_argument, NULL, OPT_ROUNDS},
+					    {"json", required_argument, NULL, OPT_JSON},
+					    {"kernel", required_argument, NULL, OPT_KERNEL},
+					    {"initrd", required_argument, NULL, OPT_INITRD},
+					    {"programs", required_argument, NULL, OPT_PROGRAMS},
+					    {"qemu", required_argument, NULL, OPT_QEMU},
+					    {"tiers", required_argument, NULL, OPT_TIERS},
+					    {"timeout", required_argument, NULL, OPT_TIMEOUT},
+					    {"help", no_argument, NULL, 'h'},
+					    {NULL, 0, NULL, 0}};
 
 static int bad(struct options_error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static int bad(struct options_error *err, const char *fmt, ...)
@@ -183,7 +183,7 @@ int options_parse_bench(int argc, char **argv, struct bench_options *out, struct
 	memset(out->wanted, true, sizeof(out->wanted));
 	optind = 1;
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", table, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":h", bench_table, NULL)) != -1) {
 		if (c == 'h')
 			return OPTIONS_HELP;
 		e = parse_one(c, argv, out, err);
