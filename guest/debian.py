@@ -19,11 +19,6 @@ from image import Failed
 ARCH = "mipsel"
 BINFMT = "/proc/sys/fs/binfmt_misc"
 BINFMT_RULE = "/usr/lib/binfmt.d/qemu-mipsel.conf"
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-# For hosts whose own sources have no such suite. The names are Debian's public ones.
-STOCK = ("deb [signed-by={key}] http://deb.debian.org/debian {suite} main\n"
-         "deb [signed-by={key}] http://deb.debian.org/debian {suite}-updates main\n"
-         "deb [signed-by={key}] http://security.debian.org/debian-security {suite}-security main\n")
 # Besides Essential: yes, which apt finds by itself: what mmdebstrap --variant=apt adds.
 BASE = ["apt"]
 
@@ -53,8 +48,6 @@ Dir::Cache::archives "{dir}/cache/archives";
 Dir::Log "{dir}";
 """
 PINNED = 'Dir::Etc::preferences "{dir}/preferences";\nDir::Etc::preferencesparts "/dev/null";\n'
-FIXED = 'Dir::Etc::sourcelist "{dir}/sources.list";\nDir::Etc::sourceparts "/dev/null";\n' + PINNED.replace(
-    "{dir}/preferences", "/dev/null")
 
 
 def die_with_parent():
@@ -105,7 +98,7 @@ class Apt:
         return out if p.returncode == 0 else ""
 
     def update(self):
-        """Read the lists of the host's sources; use those of this suite, else Debian's own. True: the host's.
+        """Read the lists of the host's sources, and note which of them have this suite.
 
         A source that has no mipsel, or does not answer, is no reason to stop: what matters is a plan.
         """
@@ -121,18 +114,11 @@ class Apt:
             uri, release, component = (line.split() + ["", ""])[:3]
             if release.rstrip("/") in self.suites and component == "main":
                 lines.append("deb %s %s main\n" % (uri, release))
-        own = any(" %s main" % self.suite in line for line in lines)
-        if not own:
-            if not os.path.exists(KEYRING):
-                raise Failed("this host's apt has no source for %s, nor %s (debian-archive-keyring) to use Debian's own"
-                             % (self.suite, KEYRING))
-            lines = [STOCK.format(suite=self.suite, key=KEYRING)]
-            self.write_conf(FIXED.format(dir=self.dir))
+        if not any(" %s main" % self.suite in line for line in lines):
+            raise Failed("none of this host's apt sources has main of Debian's %s for %s (a source with [arch=...] or "
+                         "Architectures: is limited to those)" % (self.suite, ARCH))
         with open(self.sources, "w") as f:
             f.write("".join(dict.fromkeys(lines)))
-        if not own:
-            call(["apt-get", "update"], self.log, self.fds, self.env())
-        return own
 
     def plan(self, packages):
         """{archive file: (name, version, bytes)} of all that will be installed."""
