@@ -4,6 +4,7 @@
  *   micro_rate TICKS PIT      Count went on by TICKS while the i8254 did by PIT: no monitor's idea of Count is believed
  *   micro NAME N EACH TICKS   a repetition: N * EACH operations took TICKS of Count
  */
+#include "bench/micro/only.h"
 #include "guest/bare/guest.h"
 
 #define PIT_COUNT   (*(volatile uint8_t *)0xb8000040)
@@ -63,31 +64,12 @@ static void calibrate(void)
 	enough_ticks /= 2;
 }
 
-static bool starts_with(const char *s, const char *head, char after)
-{
-	while (*head && *s == *head) {
-		s++;
-		head++;
-	}
-	return !*head && (!after || *s == after);
-}
-
-static bool wanted(const char *name)
-{
-	const char *s = only;
-
-	while (s && *s && !starts_with(s, name, ','))
-		while (*s && *s++ != ',')
-			;
-	return !s || *s;
-}
-
 /* fn(n) does n * each operations.  n is doubled until it takes long enough; what was needed for that also warms up. */
 static void measure(const char *name, void (*fn)(uint32_t n), uint32_t each)
 {
 	uint32_t n = 16, begin, ticks;
 
-	if (!wanted(name))
+	if (!only_wants(only, name))
 		return;
 	for (;;) {
 		begin = now();

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "bench/micro/only.h"
+
 #define REPEAT     5
 #define ENOUGH_NS  40000000u
 #define PAGE       4096u
@@ -129,30 +131,11 @@ static uint32_t now_ns(void)
 	return (uint32_t)ts[0] * 1000000000u + (uint32_t)ts[1];
 }
 
-static bool starts_with(const char *s, const char *head, char after)
-{
-	while (*head && *s == *head) {
-		s++;
-		head++;
-	}
-	return !*head && (!after || *s == after);
-}
-
-static bool wanted(const char *name)
-{
-	const char *s = only;
-
-	while (s && *s && !starts_with(s, name, ','))
-		while (*s && *s++ != ',')
-			;
-	return !s || *s;
-}
-
 static void measure(const char *name, void (*fn)(uint32_t n), uint32_t each)
 {
 	uint32_t n = 1, begin, ns;
 
-	if (!wanted(name))
+	if (!only_wants(only, name))
 		return;
 	for (;;) {
 		begin = now_ns();
