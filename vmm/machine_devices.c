@@ -121,10 +121,8 @@ int machine_devices_close(struct machine_devices *m)
 	if (!m)
 		return 0;
 	for (unsigned i = 0; i < RUN_MAX_DISKS; i++) {
-		int one = m->disk[i] ? disk_close(m->disk[i]) : 0;
+		int one = m->disk[i] ? disk_close(m->disk[i]) : 0; /* says itself what is wrong */
 
-		if (one)
-			fprintf(stderr, "disco run: --disk %s: %s\n", m->opt->disk[i].path, strerror(-one));
 		r = r ? r : one;
 		free(m->disk_name[i]);
 	}

@@ -122,8 +122,10 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 {
 	struct vm *vm = v->vm;
 
-	if (last == EXIT_POLL)
+	if (last == EXIT_POLL && v->jit) {
+		vcpu_update_mode(v); /* pc may have come to another page, or segment */
 		region_sample(v);
+	}
 	if (__atomic_load_n(&v->gs.poll, __ATOMIC_ACQUIRE) || (vm->cfg.icount && v->gs.icount_left <= 0))
 		service(v);
 	if (still_idle(v)) {

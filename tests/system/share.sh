@@ -5,7 +5,7 @@
 set -u
 . "$(dirname "$0")/lib.sh"
 need sha256sum
-share=$work/share ro=$work/ro outside=$work/outside
+share=$work/files ro=$work/ro outside=$work/outside
 mkdir "$share" "$ro" "$outside"
 megabytes=32 files=300
 [ "${DISCO_TEST_LENGTH:-short}" != long ] || megabytes=512 files=5000
@@ -14,8 +14,8 @@ megabytes=32 files=300
 in_guest() {
 	local script=$1
 	shift
-	timeout 900 "$DISCO" run --kernel "$KERNEL" --initrd "$INITRD" --share "$share,tag=work" "$@" \
-		-- sh "/mnt/work/$script" "$megabytes" "$files" </dev/null >"$work/out" 2>"$work/err"
+	timeout 900 "$DISCO" run --kernel "$KERNEL" --initrd "$INITRD" --share "$share,tag=files" "$@" \
+		-- sh "/mnt/files/$script" "$megabytes" "$files" </dev/null >"$work/out" 2>"$work/err"
 }
 
 # expect STATUS WHAT
@@ -45,9 +45,9 @@ chmod 700 "$share/in/empty"
 find "$share/in" -exec touch -h -d '2001-02-03 04:05:06' {} +
 cat >"$share/copy.sh" <<'EOF'
 set -e
-cp -a /mnt/work/in /tmp/in
-cp -a /tmp/in /mnt/work/back
-find /tmp/in -type f -exec sha256sum {} \; | sed s,/tmp/in,in, | sort > /mnt/work/sums
+cp -a /mnt/files/in $HOME/in
+cp -a $HOME/in /mnt/files/back
+find $HOME/in -type f -exec sha256sum {} \; | sed s,$HOME/in,in, | sort > /mnt/files/sums
 EOF
 in_guest copy.sh
 expect $? "copy a tree"
@@ -60,7 +60,7 @@ same "contents in the guest" "$work/host.sums" "$work/guest.sums"
 
 # ---- what programs do ----
 cat >"$share/programs.sh" <<'EOF'
-cd /mnt/work && mkdir p && cd p || exit 1
+cd /mnt/files && mkdir p && cd p || exit 1
 bad() { echo "BAD: $*"; }
 # as git does: a temporary file, a name for good, over an older one
 i=0
@@ -145,10 +145,10 @@ mkdir d 2>/dev/null && bad mkdir
 ln -s x y 2>/dev/null && bad symlink
 chmod 777 file 2>/dev/null && bad chmod
 touch file 2>/dev/null && bad touch
-for f in absolute relative directory/secret ../outside/secret ../work/out/secret; do
+for f in absolute relative directory/secret ../outside/secret ../files/out/secret; do
 	cat $f 2>/dev/null && bad "$f can be read"
 done
-echo x 2>/dev/null > ../work/out/new && bad "written outside"
+echo x 2>/dev/null > ../files/out/new && bad "written outside"
 readlink relative
 echo done
 EOF
