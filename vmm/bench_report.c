@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "vmm/json.h"
+
 static const char *const unit_text[] = {[MICRO_NS] = "ns", [MICRO_MBS] = "MB/s"};
 static const char *const peer_name[NUM_BENCH_PEERS] = {[BENCH_DISCO] = "disco", [BENCH_QEMU] = "qemu"};
 
@@ -136,21 +138,6 @@ void bench_print_table(const struct bench_options *opt, const struct bench_resul
 	print_devices(r, out);
 }
 
-/* JSON strings here hold nothing but what /proc and --version print. */
-static void print_string(FILE *out, const char *s)
-{
-	fputc('"', out);
-	for (; *s; s++) {
-		if ((unsigned char)*s < ' ')
-			fputc(' ', out);
-		else if (*s == '"' || *s == '\\')
-			fprintf(out, "\\%c", *s);
-		else
-			fputc(*s, out);
-	}
-	fputc('"', out);
-}
-
 static void print_samples(FILE *out, const char *name, const struct bench_samples *s)
 {
 	struct bench_summary sum = bench_summarize(s);
@@ -177,7 +164,7 @@ static void print_json_micros(const struct bench_results *r, FILE *out)
 			continue;
 		fprintf(out, "%s\n    {\"name\": \"%s\", \"unit\": \"%s\", \"text\": ", comma, m->name,
 			unit_text[m->unit]);
-		print_string(out, m->text);
+		json_string(out, m->text);
 		for (unsigned p = 0; p < NUM_BENCH_PEERS; p++)
 			print_samples(out, peer_name[p], &r->s[p][i]);
 		if (disco.n && qemu.n)
@@ -194,14 +181,14 @@ void bench_print_json(const struct bench_options *opt, const struct bench_result
 
 	cpu_name(text, sizeof(text));
 	fputs("{\n  \"cpu\": ", out);
-	print_string(out, text);
+	json_string(out, text);
 	fputs(",\n  \"host\": ", out);
-	print_string(out, uname(&host) ? "unknown" : host.release);
+	json_string(out, uname(&host) ? "unknown" : host.release);
 	fputs(",\n  \"disco\": \"" DISCO_VERSION "\"", out);
 	if (opt->qemu) {
 		program_version(opt->qemu, text, sizeof(text));
 		fputs(",\n  \"qemu\": ", out);
-		print_string(out, text);
+		json_string(out, text);
 	}
 	fprintf(out, ",\n  \"rounds\": %u,\n  \"benchmarks\": [", opt->rounds);
 	print_json_micros(r, out);
@@ -210,7 +197,7 @@ void bench_print_json(const struct bench_options *opt, const struct bench_result
 		const struct bench_device *d = &r->device[i];
 
 		fprintf(out, "%s\n    {\"name\": ", i ? "," : "");
-		print_string(out, d->name);
+		json_string(out, d->name);
 		fprintf(out,
 			", \"requests\": %" PRIu64 ", \"notifies\": %" PRIu64 ", \"interrupts\": %" PRIu64
 			", \"bytes\": %" PRIu64 "}",

@@ -6,31 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/json.h"
 #include "vmm/symbols.h"
-
-static void string(FILE *out, const char *text)
-{
-	fputc('"', out);
-	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-		if (*p == '"' || *p == '\\')
-			fprintf(out, "\\%c", *p);
-		else if (*p == '\n')
-			fputs("\\n", out);
-		else if (*p == '\t')
-			fputs("\\t", out);
-		else if (*p < 0x20 || *p >= 0x7f)
-			fprintf(out, "\\u%04x", *p);
-		else
-			fputc(*p, out);
-	}
-	fputc('"', out);
-}
 
 /* The next member of an object that has some. */
 static void member(FILE *out, const char *key, const char *text)
 {
 	fprintf(out, ",\n\"%s\":", key);
-	string(out, text);
+	json_string(out, text);
 }
 
 /* "pc":..., and "symbol":... if it is in one. */
@@ -42,7 +25,7 @@ static void address(const struct dump_sink *s, const char *key, uint64_t pc)
 	symbols_describe(s->symbols, pc, name, sizeof(name));
 	if (*name) {
 		fputs(",\"symbol\":", s->out);
-		string(s->out, name);
+		json_string(s->out, name);
 	}
 }
 
@@ -66,7 +49,7 @@ static void guest(const struct dump_sink *s, const struct ir_block *b, uint64_t 
 		address(s, "pc", pc);
 		fprintf(s->out, ",\"word\":\"%08x\",\"delay_slot\":%s,\"text\":", b->guest[i].word,
 			b->guest[i].bd ? "true" : "false");
-		string(s->out, text);
+		json_string(s->out, text);
 		fputc('}', s->out);
 	}
 	fputc(']', s->out);

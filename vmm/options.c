@@ -125,10 +125,19 @@ static int parse_jit_mem(const char *text, uint64_t *out, struct options_error *
 	return 0;
 }
 
-static int parse_tiers(const char *text, struct run_options *out, struct options_error *err)
+int options_check_tiers(const char *text, struct options_error *err)
 {
 	if (strcmp(text, "interp") != 0 && strcmp(text, "1") != 0 && strcmp(text, "2") != 0 && strcmp(text, "12") != 0)
 		return options_bad(err, "--tiers %s: must be 1, 2, 12 or interp", text);
+	return 0;
+}
+
+static int parse_tiers(const char *text, struct run_options *out, struct options_error *err)
+{
+	int e = options_check_tiers(text, err);
+
+	if (e)
+		return e;
 	out->tier1 = strchr(text, '1') != NULL;
 	out->tier2 = strchr(text, '2') != NULL;
 	return 0;

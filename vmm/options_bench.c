@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "vmm/options.h"
+#include "vmm/options_internal.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,17 +37,6 @@ static const struct option bench_table[] = {{"list", no_argument, NULL, OPT_LIST
 					    {"help", no_argument, NULL, 'h'},
 					    {NULL, 0, NULL, 0}};
 
-static int bad(struct options_error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static int bad(struct options_error *err, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
-
 static int parse_only(const char *text, struct bench_options *out, struct options_error *err)
 {
 	memset(out->wanted, 0, sizeof(out->wanted));
@@ -60,15 +48,15 @@ static int parse_only(const char *text, struct bench_options *out, struct option
 			if (strlen(bench_micros[i].name) == len && memcmp(bench_micros[i].name, text, len) == 0)
 				break;
 		if (i == NUM_MICROS)
-			return bad(err, "--only '%.*s': no such benchmark; see --list", (int)(len < 64 ? len : 64),
-				   text);
+			return options_bad(err, "--only '%.*s': no such benchmark; see --list",
+					   (int)(len < 64 ? len : 64), text);
 		out->wanted[i] = true;
 		text += len + (text[len] == ',');
 	}
 	for (unsigned i = 0; i < NUM_MICROS; i++)
 		if (out->wanted[i])
 			return 0;
-	return bad(err, "--only: names no benchmark; see --list");
+	return options_bad(err, "--only: names no benchmark; see --list");
 }
 
 static int parse_number(const char *option, const char *text, unsigned most, unsigned *out, struct options_error *err)
@@ -79,7 +67,7 @@ static int parse_number(const char *option, const char *text, unsigned most, uns
 	errno = 0;
 	v = strtoul(text, &end, 10);
 	if (errno || *end || end == text || text[0] == '-' || v < 1 || v > most)
-		return bad(err, "%s '%.64s': a number from 1 to %u", option, text, most);
+		return options_bad(err, "%s '%.64s': a number from 1 to %u", option, text, most);
 	*out = (unsigned)v;
 	return 0;
 }
@@ -112,20 +100,13 @@ static int parse_one(int c, char **argv, struct bench_options *out, struct optio
 		out->qemu = strcmp(optarg, "none") == 0 ? NULL : optarg;
 		return 0;
 	case OPT_TIERS:
-		if (strcmp(optarg, "1") && strcmp(optarg, "2") && strcmp(optarg, "12") && strcmp(optarg, "interp"))
-			return bad(err, "--tiers '%.64s': is one of 1, 2, 12, interp", optarg);
 		out->tiers = optarg;
-		return 0;
+		return options_check_tiers(optarg, err);
 	case ':':
-		return bad(err, "%.64s: needs a value", argv[optind - 1]);
+		return options_bad(err, "%.64s: needs a value", argv[optind - 1]);
 	default:
-		return bad(err, "%.64s: no such option; see 'disco help bench'", argv[optind - 1]);
+		return options_bad(err, "%.64s: no such option; see 'disco help bench'", argv[optind - 1]);
 	}
-}
-
-static int check_file(const char *option, const char *path, struct options_error *err)
-{
-	return access(path, R_OK) ? bad(err, "%s %.300s: %s", option, path, strerror(errno)) : 0;
 }
 
 /* QEMU is a peer if it is there; one that was asked for by name must be. */
@@ -155,20 +136,20 @@ static int check(struct bench_options *out, bool qemu_named, struct options_erro
 	if (out->list)
 		return 0;
 	if (!out->kernel != !out->initrd)
-		return bad(err, "--kernel and --initrd go together");
+		return options_bad(err, "--kernel and --initrd go together");
 	if (out->kernel)
-		e = check_file("--kernel", out->kernel, err);
+		e = options_check_file("--kernel", out->kernel, err);
 	if (out->kernel && !e)
-		e = check_file("--initrd", out->initrd, err);
+		e = options_check_file("--initrd", out->initrd, err);
 	if (e)
 		return e;
 	bench_program_path(out, MICRO_BARE, path, sizeof(path));
 	if (access(path, R_OK))
-		return bad(err, "%.300s: %s; 'cmake --build DIR --target bench_programs' makes it", path,
-			   strerror(errno));
+		return options_bad(err, "%.300s: %s; 'cmake --build DIR --target bench_programs' makes it", path,
+				   strerror(errno));
 	if (out->qemu && !found(out->qemu)) {
 		if (qemu_named)
-			return bad(err, "--qemu %.300s: no such program", out->qemu);
+			return options_bad(err, "--qemu %.300s: no such program", out->qemu);
 		out->qemu = NULL;
 	}
 	return 0;
@@ -192,6 +173,6 @@ int options_parse_bench(int argc, char **argv, struct bench_options *out, struct
 		qemu_named |= c == OPT_QEMU;
 	}
 	if (optind < argc)
-		return bad(err, "'%.64s': takes no arguments", argv[optind]);
+		return options_bad(err, "'%.64s': takes no arguments", argv[optind]);
 	return check(out, qemu_named, err);
 }

@@ -9,6 +9,8 @@
 int options_bad(struct options_error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* A file that will be read later: say now, with the option's name, if it cannot be. */
 MUST_CHECK int options_check_file(const char *option, const char *path, struct options_error *err);
+/* The value of --tiers. */
+MUST_CHECK int options_check_tiers(const char *text, struct options_error *err);
 
 /* ---- options_devices.c: each adds one to out ---- */
 MUST_CHECK int options_add_disk(const char *text, struct run_options *out, struct options_error *err);

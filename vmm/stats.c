@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include "vmm/json.h"
+
 #include "vmm/virtio_bus.h"
 
 enum unit { GROUP_ROW, INSNS, COUNT, BYTES, NS };
@@ -109,20 +111,6 @@ static void json_names(FILE *out, const char *key, const char *const *names, con
 		sep = ", ";
 	}
 	fprintf(out, "}");
-}
-
-static void json_string(FILE *out, const char *s)
-{
-	fputc('"', out);
-	for (; *s; s++) {
-		if (*s == '"' || *s == '\\')
-			fputc('\\', out);
-		if ((unsigned char)*s < ' ')
-			fprintf(out, "\\u%04x", *s);
-		else
-			fputc(*s, out);
-	}
-	fputc('"', out);
 }
 
 static void json_devices(FILE *out, const struct vm *vm)
