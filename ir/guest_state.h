@@ -4,7 +4,7 @@
 
 /*
  * The part of a vCPU that lifted code reads and writes by offset.  It is the first member of struct vcpu
- * (vmm/vcpu.h), and the pinned host register of both tiers (jit/regs.def) points at it.
+ * (vmm/cpu/vcpu.h), and the pinned host register of both tiers (jit/regs.def) points at it.
  *
  * MIPS32 guests: every 64-bit slot below holds a zero-extended 32-bit value, always.
  */

@@ -142,7 +142,7 @@ struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const
 
 /*
  * Where a region jumps to in order to leave it.  It polls, so that the guest is seen there too: what comes behind may never
- * be the target of a jump back, and would stay in tier 1 for good (vmm/region.c, region_sample()).
+ * be the target of a jump back, and would stay in tier 1 for good (vmm/cpu/region.c, region_sample()).
  */
 static void emit_way_out(struct x86 *x, const struct jit *j, struct jit_link *l)
 {

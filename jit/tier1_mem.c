@@ -57,7 +57,7 @@ void *tier1_emit_mem_stub(struct x86 *x, const struct jit_stubs *stubs, bool sto
 	int pad = (8 + 8 * (words + 1 + SAVED_WORDS)) % 16;
 	for (int i = 0; i < SAVED_WORDS; i++)
 		x86_push(x, saved[i]);
-	/* all: BadVAddr of LWL and its like is computed from its base register (vmm/mem.c) */
+	/* all: BadVAddr of LWL and its like is computed from its base register (vmm/cpu/mem.c) */
 	emit_store_pins(x, false);
 	int32_t desc_at = 8 * (SAVED_WORDS + 1 + abs);
 	x86_load(x, false, RSI, x86_at(RSP, desc_at + 8 + 8 * store));

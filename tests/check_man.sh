@@ -44,7 +44,7 @@ for command in run dump bench; do
 	same "disco help $command (<) and docs/disco.1 (>)" "$work/help.$command" "$work/man.$command"
 
 	# The parser's table: {"name", kind, ...}; --help is the parser's own.
-	sed -n "/struct option ${command}_/,/};/s/^.*{\"\([a-z0-9-]*\)\".*/--\1/p" vmm/options.c vmm/options_bench.c | grep -vx -- --help >"$work/table"
+	sed -n "/struct option ${command}_/,/};/s/^.*{\"\([a-z0-9-]*\)\".*/--\1/p" vmm/cli/options*.c | grep -vx -- --help >"$work/table"
 	names <"$work/help.$command" >"$work/names"
 	same "vmm/options*.c (<) and disco help $command (>)" "$work/table" "$work/names"
 

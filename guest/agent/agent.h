@@ -70,7 +70,7 @@ void command_serve(int control) __attribute__((noreturn));
 /* Tell the host that userland begins. */
 void command_ready(int control);
 
-/* ---- protocol on the port disco.control; vmm/agent.h says the same for the host ---- */
+/* ---- protocol on the port disco.control; vmm/devices/agent.h says the same for the host ---- */
 enum { AGENT_VERSION = 1, AGENT_HEADER_BYTES = 8, AGENT_MAX_COMMAND = 32 << 20 };
 enum {
 	/* to the host */

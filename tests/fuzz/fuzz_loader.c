@@ -4,7 +4,7 @@
  * The first byte chooses the memory size, the rest is the file.
  */
 #include "numa/numa.h"
-#include "vmm/loader.h"
+#include "vmm/boot/loader.h"
 
 #include <string.h>
 

@@ -26,7 +26,7 @@ python3 - "$work/json" <<'END' || fail "what disco bench wrote"
 import json, subprocess, sys
 r = json.load(open(sys.argv[1]))
 names = [b["name"] for b in r["benchmarks"]]
-with open("vmm/micro.def") as f:
+with open("vmm/bench/micro.def") as f:
     want = [line[6:line.index(",")] for line in f if line.startswith("MICRO(")]
 assert names == want, set(want) ^ set(names)
 for b in r["benchmarks"]:
@@ -45,7 +45,7 @@ bench 0 --only add,fp_add
 [ "$(grep -cE '^(add|fp_add) ' "$work/out")" = 2 ] || fail "--only add,fp_add"
 ! grep -qE '^(call|mfc0|syscall) ' "$work/out" || fail "--only add,fp_add shows others"
 bench 0 --list
-[ "$(wc -l <"$work/out")" = "$(grep -c '^MICRO(' vmm/micro.def)" ] || fail "--list"
+[ "$(wc -l <"$work/out")" = "$(grep -c '^MICRO(' vmm/bench/micro.def)" ] || fail "--list"
 bench 2 --only nothing
 bench 2 --kernel "$KERNEL"
 bench 1 --only syscall --timeout 1 --kernel "$KERNEL" --initrd "$INITRD"

@@ -4,7 +4,7 @@
  * Not a Criterion program, for the reason that two_vms.c gives.
  */
 #define _GNU_SOURCE /* nftw, memmem */
-#include "pv-drivers/devices.h"
+#include "pv-drivers/virtio/devices.h"
 #include "tests/unit/pv_9p_gen.h"
 #include "tests/unit/pv_ring.h"
 

@@ -12,8 +12,8 @@
 #include <time.h>
 
 #include "frontend/cp0.h"
-#include "vmm/loader.h"
-#include "vmm/vm.h"
+#include "vmm/boot/loader.h"
+#include "vmm/monitor/vm.h"
 
 #define OUTER         8000000u /* calls; 2800 million instructions: seconds, so that LLVM has its turn on a busy host */
 #define INNER         32u

@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "vmm/bench.h"
-#include "vmm/options.h"
+#include "vmm/bench/bench.h"
+#include "vmm/cli/options.h"
 
 static bool near(double a, double b) { return a > b * 0.9999 && a < b * 1.0001; }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The console on pipes and on a pseudo-terminal: bytes, escapes, and a terminal that is given back. */
 #define _GNU_SOURCE /* posix_openpt, ptsname_r */
-#include "vmm/console.h"
+#include "vmm/host/console.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Symbols from listings and ELF files: names both ways, what is refused, and damaged files. */
-#include "vmm/loader.h"
-#include "vmm/symbols.h"
+#include "vmm/boot/loader.h"
+#include "vmm/look/symbols.h"
 
 #include <criterion/criterion.h>
 #include <elf.h>

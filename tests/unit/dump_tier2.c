@@ -3,7 +3,7 @@
 #include "jit/elf_load.h"
 #include "jit/jit_internal.h"
 #include "frontend/frontend.h"
-#include "vmm/vm.h"
+#include "vmm/monitor/vm.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Where `disco guest` looks for its scripts. */
-#include "vmm/guest_cmd.h"
+#include "vmm/cli/guest_cmd.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Images: a good one lands where it should; each way of being bad is refused with its reason and loads nothing. */
 #include "numa/numa.h"
-#include "vmm/loader.h"
+#include "vmm/boot/loader.h"
 
 #include <criterion/criterion.h>
 #include <elf.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The YAMON block, walked as the Linux Malta port walks it: pointers through guest memory, in the guest's byte order. */
 #include "numa/numa.h"
-#include "vmm/loader.h"
+#include "vmm/boot/loader.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The command line: devices, commands, and what follows from them. */
 #define _GNU_SOURCE
-#include "vmm/options.h"
+#include "vmm/cli/options.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

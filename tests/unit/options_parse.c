@@ -4,7 +4,7 @@
 #include "ir/mode.h"
 #include "jit/jit.h"
 #include "numa/numa.h"
-#include "vmm/options.h"
+#include "vmm/cli/options.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -6,7 +6,7 @@
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 
-#include "pv-drivers/p9_server.h"
+#include "pv-drivers/share/p9_server.h"
 #include "tests/unit/pv_9p_gen.h"
 
 /* errno as a MIPS program knows it */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The shared folder as a virtio device: its worker, its answers in the ring, flush, and a reset in the middle of work. */
 #define _GNU_SOURCE /* nftw, memmem */
-#include "pv-drivers/devices.h"
+#include "pv-drivers/virtio/devices.h"
 
 #include <criterion/criterion.h>
 

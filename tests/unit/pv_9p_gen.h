@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pv-drivers/p9.h"
+#include "pv-drivers/share/p9.h"
 
 enum p9_type {
 	RLERROR = 7,

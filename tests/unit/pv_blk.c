@@ -3,7 +3,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
-#include "pv-drivers/devices.h"
+#include "pv-drivers/virtio/devices.h"
 #include "tests/unit/pv_disk.h"
 #include "tests/unit/pv_ring.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The console device, driven through its rings: introduction of ports, both directions, back-pressure, end of file. */
-#include "pv-drivers/devices.h"
+#include "pv-drivers/virtio/devices.h"
 
 #include <criterion/criterion.h>
 

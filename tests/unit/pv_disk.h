@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pv-drivers/disk_internal.h"
+#include "pv-drivers/disk/disk_internal.h"
 
 struct bench {
 	char dir[64];

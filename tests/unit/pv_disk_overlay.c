@@ -3,7 +3,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "pv-drivers/disk_log.h"
+#include "pv-drivers/disk/disk_log.h"
 #include "tests/unit/pv_disk.h"
 
 enum { MiB = 1 << 20, FULL = -1 };

@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "pv-drivers/range_tree.h"
+#include "pv-drivers/disk/range_tree.h"
 
 enum { SECTORS = 300 };
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pv-drivers/virtio.h"
+#include "pv-drivers/virtio/virtio.h"
 
 enum { GUEST_MAX_PAGES = 256 };
 
@@ -81,7 +81,7 @@ static inline void pv_guest_written(void *opaque, struct gpa pa, uint64_t bytes)
 	g->outside += !pv_guest_inside(g, pa, bytes);
 }
 
-/* What the guest names may be outside of its memory: the monitor passes over it (vmm/virtio_bus.c). */
+/* What the guest names may be outside of its memory: the monitor passes over it (vmm/devices/virtio_bus.c). */
 static inline void pv_guest_release(void *opaque, struct gpa pa, uint64_t bytes)
 {
 	struct pv_guest *g = opaque;

@@ -11,10 +11,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "pv-drivers/devices.h"
-#include "pv-drivers/disk.h"
-#include "pv-drivers/net.h"
-#include "pv-drivers/virtio_pci.h"
+#include "pv-drivers/virtio/devices.h"
+#include "pv-drivers/disk/disk.h"
+#include "pv-drivers/net/net.h"
+#include "pv-drivers/virtio/virtio_pci.h"
 #include "tests/unit/pv_guest.h"
 
 enum {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The card, between hand-made rings and a cable that is the test. */
-#include "pv-drivers/devices.h"
+#include "pv-drivers/virtio/devices.h"
 
 #include <criterion/criterion.h>
 
-#include "pv-drivers/net_card.h"
+#include "pv-drivers/net/net_card.h"
 #include "tests/unit/pv_net_frames.h"
 #include "tests/unit/pv_ring.h"
 

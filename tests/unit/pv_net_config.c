@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pv-drivers/net.h"
+#include "pv-drivers/net/net.h"
 
 static struct net_config good(const char *text)
 {

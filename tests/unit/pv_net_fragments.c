@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pv-drivers/net_fragments.h"
+#include "pv-drivers/net/net_fragments.h"
 #include "tests/unit/pv_net_frames.h"
 
 enum { MORE = 0x2000 };

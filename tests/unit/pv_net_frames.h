@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "pv-drivers/net_offload.h"
+#include "pv-drivers/net/net_offload.h"
 
 static inline void frame_put16(uint8_t *p, unsigned v)
 {

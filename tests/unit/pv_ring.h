@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "pv-drivers/virtio.h"
+#include "pv-drivers/virtio/virtio.h"
 
 enum { RING_DESC_NEXT = 1, RING_DESC_WRITE = 2, RING_QUEUE_BYTES = 32768, RING_MAX_BUFS = 64 };
 

@@ -2,7 +2,7 @@
 /* The register block of virtio over PCI, as a driver uses it and as it should not (virtio 1.2, 3.1.1 and 4.1.4). */
 #include <criterion/criterion.h>
 
-#include "pv-drivers/virtio_pci.h"
+#include "pv-drivers/virtio/virtio_pci.h"
 #include "tests/unit/pv_guest.h"
 
 enum {

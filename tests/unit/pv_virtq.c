@@ -2,7 +2,7 @@
 /* Split virtqueues, device side: well-formed chains of every shape, every way to break one, notifications both ways. */
 #include <criterion/criterion.h>
 
-#include "pv-drivers/virtq_chain.h"
+#include "pv-drivers/virtio/virtq_chain.h"
 #include "tests/unit/pv_guest.h"
 
 enum { SIZE = 8, DESC = 0x1000, AVAIL = 0x2000, USED = 0x3000, DATA = 0x8000, TABLE = 0x4ff8 };

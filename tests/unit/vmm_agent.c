@@ -3,7 +3,7 @@
  * The host's end of the guest agent against a guest that is this test: what is sent to run a command, when a run ends and with
  * which status, and that nothing a guest says does more than end it.
  */
-#include "vmm/agent.c" /* its callbacks are what a guest reaches, and have no other name */
+#include "vmm/devices/agent.c" /* its callbacks are what a guest reaches, and have no other name */
 
 #include <criterion/criterion.h>
 #include <unistd.h>

@@ -7,7 +7,7 @@
 #include <criterion/criterion.h>
 
 #include "ir/guest_state.h"
-#include "vmm/clock.h"
+#include "vmm/monitor/clock.h"
 
 struct fixture {
 	struct guest_state gs;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "tests/unit/vmm_machine.h"
-#include "vmm/stats.h"
+#include "vmm/look/stats.h"
 
 Test(vmm_helpers, no_row_is_missing)
 {
@@ -120,7 +120,7 @@ Test(vmm_helpers, every_counter_is_printed)
 	snprintf(key, sizeof(key), "\"%s\": ", name);                                                                  \
 	cr_assert_not_null(strstr(text, what), "%s", name);                                                            \
 	cr_assert_not_null(strstr(json, key), "%s", name);
-#include "vmm/trace.def"
+#include "vmm/look/trace.def"
 #undef GROUP
 #undef COUNTER
 	end = skip_json(json);

@@ -7,8 +7,8 @@
 
 #include "frontend/cp0.h"
 #include "tests/oracle/asm.h"
-#include "vmm/loader.h"
-#include "vmm/vm.h"
+#include "vmm/boot/loader.h"
+#include "vmm/monitor/vm.h"
 
 #define RAM_BYTES (4u << 20)
 #define CODE_VA   0x80001000u

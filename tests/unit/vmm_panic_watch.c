@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/types.h"
-#include "vmm/panic_watch.h"
+#include "vmm/boot/panic_watch.h"
 
 #define START "[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root fs\r\n"
 #define END   "[ 1.1] ---[ end Kernel panic - not syncing: VFS: Unable to mount root fs ]---\r\n"

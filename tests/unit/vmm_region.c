@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which blocks go to tier 2, and that tier 2 runs. */
 #include "tests/unit/vmm_machine.h"
-#include "vmm/region.h"
+#include "vmm/cpu/region.h"
 
 #include <unistd.h>
 

@@ -206,7 +206,7 @@ struct keyboard {
 	unsigned read;
 };
 
-/* As vmm/run.c's console: an 'x' quits. */
+/* As vmm/cli/run.c's console: an 'x' quits. */
 static size_t on_rx(void *opaque, uint8_t *data, size_t n, int *end)
 {
 	struct keyboard *k = opaque;

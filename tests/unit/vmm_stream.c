@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Bytes between descriptors and the vCPU thread: all of them, in order, bounded; ends, errors, and the console's tail. */
 #define _GNU_SOURCE
-#include "vmm/console_tail.h"
-#include "vmm/stream.h"
+#include "vmm/host/console_tail.h"
+#include "vmm/host/stream.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

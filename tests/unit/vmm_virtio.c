@@ -6,11 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pv-drivers/devices.h"
-#include "pv-drivers/virtio_pci.h"
+#include "pv-drivers/virtio/devices.h"
+#include "pv-drivers/virtio/virtio_pci.h"
 #include "tests/unit/vmm_machine.h"
 #include "vmm/board/pci.h"
-#include "vmm/virtio_bus.h"
+#include "vmm/devices/virtio_bus.h"
 
 enum {
 	GT = 0x1be00000,

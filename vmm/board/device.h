@@ -28,7 +28,7 @@ struct io_ops {
 	void (*write)(void *opaque, uint32_t off, uint64_t value, unsigned bytes);
 };
 
-/* Virtual time in ns since power-on, and a way to be called again. Implemented by vmm/clock.c, faked in tests. */
+/* Virtual time in ns since power-on, and a way to be called again. Implemented by vmm/monitor/clock.c, faked in tests. */
 struct clock_ops {
 	uint64_t (*now_ns)(void *opaque);
 	/*

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMM_COMMANDS_H
+#define VMM_COMMANDS_H
+
+/*
+ * The commands behind main(): one function each.  They return the exit status of the process:
+ *   0    the guest powered off (run), or all was shown
+ *   1    the guest panicked, or the host failed (no memory, a file that cannot be written)
+ *   2    bad usage: an option, or a file that is not what it should be
+ *   else the guest's own code where it reported one
+ * and have said why on standard error if it is not 0.
+ */
+#include <stdbool.h>
+#include <stdio.h>
+
+struct run_options;
+struct dump_options;
+struct bench_options;
+
+enum exit_status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
+
+int run_machine(const struct run_options *opt);  /* vmm/cli/run.c */
+int dump_main(const struct dump_options *opt);   /* vmm/look/dump.c */
+int bench_main(const struct bench_options *opt); /* vmm/bench/bench.c */
+
+/* vmm/cli/help.c. topic: a command's name or NULL for the overview; false: no such topic, nothing printed. */
+bool help_print(const char *topic, FILE *out);
+void help_print_version(FILE *out);
+void help_print_cpus(FILE *out);
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMM_OPTIONS_H
+#define VMM_OPTIONS_H
+
+/*
+ * The command line as data.  Parsing touches nothing but the file names it checks: the commands (vmm/cli/commands.h) act
+ * on the structs.  Strings point into argv and live as long as it does, but for those of run_options that it frees.
+ */
+#include <stdio.h>
+
+#include "base/panic.h"
+#include "base/types.h"
+#include "pv-drivers/disk/disk.h"
+#include "pv-drivers/net/net.h"
+
+struct cpu_model;
+struct bench_options;
+
+/* Guest memory: whole 64 KiB (the kernels' largest base page), and what the board decodes below its I/O window. */
+#define MEM_UNIT_BYTES    (64ull << 10)
+#define MEM_MAX_BYTES     (256ull << 20)
+#define MEM_DEFAULT_BYTES (256ull << 20)
+
+/* Code memory of the translator: a direct jump reaches 2 GiB. */
+#define JIT_MEM_MIN_BYTES     (1ull << 20)
+#define JIT_MEM_MAX_BYTES     (1ull << 30)
+#define JIT_MEM_DEFAULT_BYTES (256ull << 20)
+
+/*
+ * Letters of --dump and --stage: g guest disassembly, i IR as lifted, o IR after the passes, x where the block goes and why it
+ * ended, h host disassembly; with tier 2 also l and L, LLVM IR before and after optimisation.  These are what `disco dump`
+ * shows if not told; options_dump_letters adds IR after each single pass, by its letter in ir/passes.def.
+ */
+#define DUMP_LETTERS_TIER1 "gioxh"
+#define DUMP_LETTERS_TIER2 "gioxlLh"
+extern const char options_dump_letters[];
+
+/* --dump-filter: what matches all of it is shown. */
+struct dump_filter {
+	uint64_t pc_low, pc_high; /* inclusive, zero-extended gva */
+	int mode;                 /* -1 any, else MODE_KERNEL or MODE_USER (ir/mode.h) */
+	int tier;                 /* -1 any, else enum tier (jit/jit.h) */
+	const char *symbol;       /* not NUL-terminated; NULL: any */
+	size_t symbol_len;
+};
+
+enum { RUN_MAX_DISKS = 8, RUN_MAX_NETS = 4, RUN_MAX_SHARES = 8, RUN_MAX_TERMINALS = 4, RUN_MAX_ENV = 64 };
+
+struct run_disk {
+	char *text;                          /* what the others point into */
+	const char *path, *overlay, *serial; /* overlay, serial: or NULL */
+	enum disk_mode mode;
+	enum disk_format format;
+};
+
+struct run_share {
+	char *text;
+	char default_tag[16];
+	const char *dir, *tag;
+	bool read_only;
+};
+
+struct run_terminal {
+	const char *path; /* of a Unix socket, or NULL: a pseudo-terminal */
+};
+
+struct run_options {
+	const char *kernel;
+	const char *initrd; /* or NULL */
+	const char *append; /* never NULL; --append and what the devices and the command add to it */
+	uint64_t mem_bytes;
+	const struct cpu_model *cpu;
+	bool icount;
+	bool tier1, tier2; /* neither: --tiers=interp */
+	bool stats;
+	const char *stats_file; /* or NULL: text on standard error */
+	const char *dump;       /* letters, valid ones, or NULL */
+	const char *symbols;    /* listing for dumps, or NULL */
+	struct dump_filter dump_filter;
+	uint64_t jit_bytes;
+	bool no_reboot;
+
+	unsigned n_disks, n_nets, n_shares, n_terminals;
+	struct run_disk disk[RUN_MAX_DISKS];
+	struct net_config net[RUN_MAX_NETS];
+	bool net_none; /* --net none was given */
+	struct run_share share[RUN_MAX_SHARES];
+	struct run_terminal terminal[RUN_MAX_TERMINALS];
+	bool balloon;
+	uint64_t balloon_bytes; /* what the guest is asked to give up */
+
+	bool quiet_boot;
+	bool command;       /* a command is to be run in the guest: script, or argv[0] */
+	const char *script; /* file, or NULL; argv are its arguments then */
+	unsigned argc;
+	char *const *argv;
+	unsigned n_env;
+	const char *env[RUN_MAX_ENV];
+
+	char *found_kernel, *found_initrd, *made_append; /* allocated */
+};
+
+#define DUMP_MAX_ADDRS 64
+#define DUMP_MAX_WORDS 1024
+
+/*
+ * One place of --at.  What begins with a digit is an address.  Everything else names a symbol (NAME or NAME+HEX); if there
+ * is none of that name and it reads as a number, it is an address too.
+ */
+struct dump_at {
+	const char *text; /* not NUL-terminated */
+	size_t len;
+	bool is_number; /* reads as one: address */
+	uint32_t address;
+};
+
+struct dump_options {
+	const char *kernel;  /* or NULL: words */
+	const char *symbols; /* listing, or NULL */
+	unsigned n_at;       /* with words: 0 or 1, the address of the first */
+	struct dump_at at[DUMP_MAX_ADDRS];
+	bool words_from_stdin; /* n_words is 0 then */
+	unsigned n_words;
+	uint32_t words[DUMP_MAX_WORDS];
+	bool json;
+	const char *stages; /* letters, valid ones for the tier */
+	bool big_endian;    /* of words; an image says it itself */
+	bool user;          /* translate for user mode */
+	unsigned tier;      /* 1 or 2 */
+	const struct cpu_model *cpu;
+};
+
+/* One line for the user, without "disco: ": names the option or file and what is wrong with it. */
+struct options_error {
+	char text[512];
+};
+
+/* Besides 0 and -EINVAL: print something and end with status 0. */
+enum { OPTIONS_HELP = 1, OPTIONS_CPU_LIST = 2 };
+
+/*
+ * Parse the arguments of a command; argv[0] is the command's own name.
+ *
+ * Returns  0 and a complete *out, OPTIONS_HELP, OPTIONS_CPU_LIST, or -EINVAL with err filled.
+ * Context  one thread at a time (getopt_long).
+ */
+MUST_CHECK int options_parse_run(int argc, char **argv, struct run_options *out, struct options_error *err);
+/* After options_parse_run(), whatever that returned. */
+void options_free_run(struct run_options *o);
+MUST_CHECK int options_parse_dump(int argc, char **argv, struct dump_options *out, struct options_error *err);
+MUST_CHECK int options_parse_bench(int argc, char **argv, struct bench_options *out, struct options_error *err);
+
+/*
+ * Words as in --words from a stream, separated by blanks, newlines and commas, appended to out->words.
+ * 0, or -EINVAL with err filled: what is not one, none at all, more than DUMP_MAX_WORDS, a stream that cannot be read.
+ */
+MUST_CHECK int options_read_words(FILE *in, struct dump_options *out, struct options_error *err);
+/* Hexadecimal with or without 0x, at most 32 bits, of exactly the bytes [text, text + len). */
+MUST_CHECK bool options_parse_hex(const char *text, size_t len, uint32_t *out);
+
+/*
+ * A size: decimal digits and an optional unit K, M or G (powers of 1024, either case); M without one, as in QEMU.
+ * Returns 0, -EINVAL (not a size) or -ERANGE (does not fit in 64 bits).
+ */
+MUST_CHECK int options_parse_size(const char *text, uint64_t *bytes);
+
+#endif

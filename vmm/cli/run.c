@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+#include <elf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "frontend/cp0.h"
+#include "vmm/devices/agent.h"
+#include "vmm/cli/commands.h"
+#include "vmm/host/console.h"
+#include "vmm/host/console_tail.h"
+#include "vmm/look/dump.h"
+#include "vmm/boot/loader.h"
+#include "vmm/devices/guest_devices.h"
+#include "vmm/cli/options.h"
+#include "vmm/boot/panic_watch.h"
+#include "vmm/look/stats.h"
+#include "vmm/host/stream.h"
+
+/* `disco run`: one machine from power-on to its end. */
+
+struct run {
+	const struct run_options *opt;
+	struct console *console; /* NULL: standard input and output are a command's */
+	bool hidden;             /* nobody sees the guest's console (yet) */
+	struct console_tail tail;
+	struct panic_watch panic;
+	bool mid_line; /* the guest's last output was not the end of a line */
+	struct wakeup *wakeup;
+	struct agent *agent; /* or NULL */
+	struct guest_devices *devices;
+	FILE *stats; /* --stats=FILE */
+	struct vm *vm;
+};
+
+static void on_tx(void *opaque, const uint8_t *data, size_t n)
+{
+	struct run *r = opaque;
+
+	if (!n)
+		return;
+	if (r->hidden) {
+		console_tail_add(&r->tail, data, n);
+	} else {
+		console_write(r->console, data, n);
+		r->mid_line = data[n - 1] != '\n';
+	}
+	if (panic_watch_feed(&r->panic, data, n))
+		vm_end(r->vm, VM_PANIC);
+}
+
+static size_t on_rx(void *opaque, uint8_t *data, size_t n, int *end)
+{
+	struct run *r = opaque;
+	long got = console_read(r->console, data, n);
+
+	*end = got == CONSOLE_QUIT ? 2 : console_fd(r->console) < 0;
+	return got > 0 ? (size_t)got : 0;
+}
+
+static void on_idle(void *opaque)
+{
+	struct run *r = opaque;
+
+	if (r->console)
+		console_flush(r->console);
+	agent_poll(r->agent);
+	guest_devices_poll(r->devices);
+}
+
+/* --quiet-boot: from here on the console is the user's. */
+static void on_ready(void *opaque)
+{
+	struct run *r = opaque;
+
+	r->hidden = !r->console;
+}
+
+/* What the boot firmware did to the board before it starts a program. */
+static void poke_board(struct vm *vm)
+{
+	size_t n;
+	const struct loader_poke *p = loader_yamon_pokes(&n);
+	bool claimed;
+
+	for (size_t i = 0; i < n; i++)
+		board_write(vm->board, gpa(p[i].pa), vm->cfg.big_endian ? __builtin_bswap32(p[i].value) : p[i].value, 4,
+			    &claimed);
+}
+
+/* Kernel, initrd and argument block into RAM; the boot CPU as YAMON would leave it. */
+static int load(struct run *r)
+{
+	const struct run_options *opt = r->opt;
+	struct vm *vm = r->vm;
+	struct guest_state *gs = &vm->vcpu->gs;
+	uint64_t initrd_gpa = 0, initrd_bytes = 0;
+	struct loaded_image image;
+	struct loader_error err = {{0}};
+	uint32_t regs[4];
+	int e = loader_load_elf(vm->ram, opt->kernel, &image, &err);
+
+	if (!e && opt->initrd)
+		e = loader_load_initrd(vm->ram, opt->initrd, image.high_gpa, &initrd_gpa, &initrd_bytes, &err);
+	if (!e)
+		e = loader_put_yamon(vm->ram, opt->kernel, opt->append, initrd_gpa, initrd_bytes, opt->mem_bytes,
+				     image.big_endian, regs, &err);
+	if (e) {
+		fprintf(stderr, "disco run: %s\n", err.text);
+		return STATUS_USAGE;
+	}
+	poke_board(vm);
+	for (unsigned i = 0; i < 4; i++)
+		gs->reg[4 + i] = regs[i];
+	gs->reg[29] = regs[1]; /* below the argument block, as YAMON's own stack */
+	gs->pc = image.entry;
+	/* YAMON hands over in kernel mode, exceptions still at the boot vectors, FPU on */
+	gs->cp0[CP0_Status] = ST_BEV | ST_CU1 | ST_CU0;
+	return STATUS_OK;
+}
+
+/* EI_DATA of the image; what is wrong with a file that is not one, the loader will say. */
+static bool image_big_endian(const char *path)
+{
+	unsigned char ident[EI_NIDENT] = {0};
+	FILE *f = fopen(path, "rb");
+	size_t n = f ? fread(ident, 1, sizeof(ident), f) : 0;
+
+	if (f)
+		fclose(f);
+	return n == sizeof(ident) && ident[EI_DATA] == ELFDATA2MSB;
+}
+
+static int stats_failed(const struct run *r)
+{
+	fprintf(stderr, "disco run: --stats=%s: %s\n", r->opt->stats_file, strerror(errno));
+	return STATUS_FAILED;
+}
+
+/* Before the machine starts, so that a path that cannot be written does not cost its user a run. */
+static int open_stats(struct run *r)
+{
+	if (!r->opt->stats_file)
+		return STATUS_OK;
+	r->stats = fopen(r->opt->stats_file, "w");
+	return r->stats ? STATUS_OK : stats_failed(r);
+}
+
+static int write_stats(struct run *r)
+{
+	if (!r->opt->stats)
+		return STATUS_OK;
+	if (!r->stats) {
+		stats_print(r->vm, stderr);
+		return STATUS_OK;
+	}
+	stats_print_json(r->vm, r->stats);
+	return fflush(r->stats) || ferror(r->stats) ? stats_failed(r) : STATUS_OK;
+}
+
+/* What the monitor says stands on lines of its own, also where the guest's output goes to the same place. */
+static void end_line(const struct run *r)
+{
+	struct stat out, err;
+
+	if (r->mid_line && !fstat(STDOUT_FILENO, &out) && !fstat(STDERR_FILENO, &err) && out.st_dev == err.st_dev &&
+	    out.st_ino == err.st_ino)
+		fputc('\n', stderr);
+}
+
+/* A command: its own status, or 125 and why there is none. */
+static int command_status(const struct run *r, enum vm_end why)
+{
+	int status;
+	enum agent_result result = agent_result(r->agent, &status);
+
+	if (result == AGENT_STATUS || result == AGENT_INTERRUPTED)
+		return status;
+	console_tail_print(&r->tail, stderr);
+	if (result == AGENT_REFUSED)
+		fprintf(stderr, "disco run: the command was not run: %s\n", agent_failure(r->agent));
+	else if (why == VM_NO_MEMORY)
+		fprintf(stderr, "disco run: the host has no memory left for the guest\n");
+	else
+		fprintf(stderr, "disco run: the guest %s before the command had ended\n",
+			r->panic.seen     ? "panicked"
+			: why == VM_RESET ? "restarted"
+					  : "powered off");
+	return AGENT_NO_STATUS;
+}
+
+/* A kernel that powers off has not panicked, whatever was printed. */
+static int status_of(const struct run *r, enum vm_end why)
+{
+	if (r->opt->command)
+		return command_status(r, why);
+	if (r->hidden && why != VM_QUIT)
+		console_tail_print(&r->tail, stderr);
+	if (r->panic.seen && why != VM_POWER_OFF) {
+		fprintf(stderr, "disco run: the guest panicked\n");
+		return STATUS_FAILED;
+	}
+	if (why == VM_NO_MEMORY) {
+		fprintf(stderr, "disco run: the host has no memory left for the guest\n");
+		return STATUS_FAILED;
+	}
+	return STATUS_OK;
+}
+
+static int open_vm(struct run *r, bool big_endian)
+{
+	const struct run_options *opt = r->opt;
+	struct vm_config cfg = {
+	    .ram_bytes = opt->mem_bytes,
+	    .cpu = opt->cpu,
+	    .big_endian = big_endian,
+	    .icount = opt->icount,
+	    .count_insns = opt->stats,
+	    .keep_ir = opt->dump && strchr(opt->dump, 'h'),
+	    .tier1 = opt->tier1,
+	    .tier2 = opt->tier2,
+	    .code_bytes = opt->jit_bytes,
+	    .input_fd = r->console ? console_fd(r->console) : -1,
+	    .console_tx = on_tx,
+	    .console_rx = on_rx,
+	    .idle = on_idle,
+	    .opaque = r,
+	    /* repeatable runs see the same calendar: 2000-01-01 */
+	    .rtc_base_s = opt->icount ? 946684800 : (int64_t)time(NULL),
+	};
+	int err = vm_new(&r->vm, &cfg);
+
+	if (!err && guest_devices_plug(r->devices, r->vm, r->agent))
+		return STATUS_FAILED;
+	if (!err)
+		wakeup_set(r->wakeup, r->vm->clock);
+	if (!err && opt->dump) {
+		struct loader_error why = {{0}};
+
+		err = vm_dump_open(r->vm, opt, stderr, &why);
+		if (err && why.text[0]) {
+			fprintf(stderr, "disco run: %s\n", why.text);
+			return STATUS_USAGE;
+		}
+	}
+	if (!err)
+		return STATUS_OK;
+	fprintf(stderr, "disco run: cannot make the machine: %s\n", strerror(-err));
+	return STATUS_FAILED;
+}
+
+static void close_vm(struct run *r)
+{
+	if (!r->vm)
+		return;
+	wakeup_set(r->wakeup, NULL);
+	agent_unplug(r->agent);
+	guest_devices_unplug(r->devices);
+	vm_dump_free(r->vm->dump);
+	vm_free(r->vm);
+	r->vm = NULL;
+}
+
+/* One boot. *again: the guest asked for a reset. */
+static int boot(struct run *r, bool big_endian, bool *again)
+{
+	enum vm_end why;
+	int status = open_vm(r, big_endian), stats;
+
+	*again = false;
+	r->hidden = r->agent != NULL;
+	if (!status)
+		status = load(r);
+	if (status) {
+		close_vm(r);
+		return status;
+	}
+	why = vm_run(r->vm);
+	if (r->console)
+		console_flush(r->console);
+	*again = why == VM_RESET && !r->panic.seen && !r->opt->no_reboot && !r->opt->command;
+	if (!*again) {
+		console_close(r->console); /* from here on the terminal is the user's again */
+		r->console = NULL;
+		end_line(r);
+		status = status_of(r, why);
+		if (r->opt->icount)
+			fprintf(stderr, "disco run: %" PRIu64 " instructions, state %016" PRIx64 "\n",
+				clock_insns(r->vm->clock), vm_state_hash(r->vm));
+		stats = write_stats(r);
+		status = status ? status : stats;
+	}
+	close_vm(r);
+	return status;
+}
+
+/* What outlives a boot. The agent first: it has signals that no thread made after it is to get. */
+static int open_run(struct run *r)
+{
+	const struct run_options *opt = r->opt;
+	int err = wakeup_new(&r->wakeup), status;
+
+	if (err) {
+		fprintf(stderr, "disco run: %s\n", strerror(-err));
+		return STATUS_FAILED;
+	}
+	if (opt->command || opt->quiet_boot) {
+		err = agent_open(&r->agent, opt, r->wakeup, on_ready, r);
+		if (err)
+			return err == -EINVAL ? STATUS_USAGE : STATUS_FAILED;
+	}
+	if (guest_devices_open(&r->devices, opt, r->wakeup))
+		return STATUS_USAGE;
+	status = open_stats(r);
+	if (status || opt->command)
+		return status;
+	err = console_open(&r->console, STDIN_FILENO, STDOUT_FILENO);
+	if (!err)
+		return STATUS_OK;
+	fprintf(stderr, "disco run: the terminal: %s\n", strerror(-err));
+	return STATUS_FAILED;
+}
+
+int run_machine(const struct run_options *opt)
+{
+	struct run r = {.opt = opt};
+	bool big_endian = image_big_endian(opt->kernel), again = true;
+	int status = open_run(&r);
+
+	while (!status && again)
+		status = boot(&r, big_endian, &again);
+	console_close(r.console);
+	if (guest_devices_close(r.devices) && !status)
+		status = STATUS_FAILED;
+	agent_close(r.agent);
+	wakeup_free(r.wakeup);
+	if (r.stats && fclose(r.stats) && !status)
+		status = stats_failed(&r);
+	return status;
+}

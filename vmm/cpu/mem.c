@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "frontend/cp0.h"
+#include "frontend/insn.h"
+#include "vmm/monitor/vm.h"
+
+/*
+ * The second walk below the inlined probe: guest virtual -> physical (segments, TLB) -> machine page -> refill; or a
+ * device.  Source: MIPS32 PRA volume III, chapter 4 "Virtual memory".
+ */
+
+/* Physical addresses from here on are not the GT-64120's: where there is no memory either, the access ends in a bus error. */
+#define BUS_ERROR_BASE 0x20000000u
+
+/* MIPS32 volume I, table "MIPS32 encoding of the opcode field". */
+enum { OP_LWL = 0x22, OP_LWR = 0x26, OP_SWL = 0x2a, OP_SWR = 0x2e };
+
+bool mem_unmapped(const struct vcpu *v, struct gva va)
+{
+	uint32_t a = (uint32_t)va.v;
+
+	if (a >= 0x80000000u && a < 0xc0000000u)
+		return true;
+	return a < 0x80000000u && v->gs.cp0[CP0_Status] & ST_ERL;
+}
+
+static bool segment_allowed(const struct vcpu *v, uint32_t va)
+{
+	switch (v->gs.mode & MODE_KSU) {
+	case MODE_KERNEL:
+		return true;
+	case MODE_SUPERVISOR:
+		return va < 0x80000000u || (va >= 0xc0000000u && va < 0xe0000000u);
+	default:
+		return va < 0x80000000u;
+	}
+}
+
+/* Segments first, then the TLB. dirty: the page may be written. */
+static enum tlb_result translate_va(struct vcpu *v, struct gva va, enum tlb_access acc, struct gpa *pa, bool *dirty)
+{
+	if (!segment_allowed(v, (uint32_t)va.v))
+		return GUEST_ADDRESS_ERROR;
+	if (mem_unmapped(v, va)) {
+		*dirty = true;
+		pa->v = va.v & (va.v < 0x80000000u ? 0x7fffffffu : 0x1fffffffu);
+		return GUEST_OK;
+	}
+	return l2tlb_translate(v->l2tlb, va, (uint8_t)v->gs.cp0[CP0_EntryHi], acc, pa, dirty);
+}
+
+uint64_t mem_physical(struct vcpu *v, struct gva va)
+{
+	struct gpa pa;
+	bool dirty;
+
+	return translate_va(v, va, TLB_READ, &pa, &dirty) == GUEST_OK ? pa.v : 0;
+}
+
+/* The machine page of an address in RAM. NULL: not RAM, or machine memory is exhausted (the VM then ends). */
+static struct machine_page *ram_page(struct vcpu *v, struct gpa pa)
+{
+	struct machine_page *page;
+	struct gpa ram;
+	int err = 0;
+
+	if (!vm_ram(v->vm, pa, &ram))
+		return NULL;
+	page = pmap_touch(v->vm->ram, ram, v->node, &err);
+	if (!page && err)
+		vm_end(v->vm, VM_NO_MEMORY);
+	return page;
+}
+
+static uint64_t load_host(const uint8_t *p, uint32_t meta)
+{
+	uint64_t x = 0;
+	uint32_t n = META_SIZE(meta);
+
+	memcpy(&x, p, n);
+	if (meta & MEM_BE)
+		x = __builtin_bswap64(x) >> (64 - 8 * n);
+	return x;
+}
+
+/*
+ * LWL, LWR, SWL and SWR are lifted as accesses of the whole word, but BadVAddr is the address that they name (volume II,
+ * "LWL"; tests/guest/exceptions.c).  Their operands are as before the instruction, which has not completed.
+ */
+static struct gva fault_address(struct vcpu *v, enum tlb_access acc, struct gva va)
+{
+	struct machine_page *page;
+	struct gpa pa;
+	uint32_t word, own, opcode;
+	bool dirty;
+
+	if (acc == TLB_EXEC || va.v & 3 || translate_va(v, gva(v->gs.pc), TLB_EXEC, &pa, &dirty) != GUEST_OK)
+		return va;
+	page = ram_page(v, pa);
+	if (!page)
+		return va;
+	word = (uint32_t)load_host(page->host + (pa.v & PAGE_MASK & ~3ull),
+				   MEM_META(2, v->gs.mode & MODE_BE ? MEM_BE : 0));
+	opcode = insn_opcode(word);
+	if (opcode != OP_LWL && opcode != OP_LWR && opcode != OP_SWL && opcode != OP_SWR)
+		return va;
+	own = (uint32_t)v->gs.reg[insn_rs(word)] + (uint32_t)insn_simm(word);
+	return (own & ~3u) == (uint32_t)va.v ? gva(own) : va;
+}
+
+static void raise_fault(struct vcpu *v, enum tlb_result why, enum tlb_access acc, struct gva at)
+{
+	uint32_t tlb = acc == TLB_WRITE ? EXC_TLBS : EXC_TLBL;
+	bool iec = v->gs.cp0[CP0_PageGrain] & PG_IEC;
+	struct gva va = fault_address(v, acc, at);
+
+	switch (why) {
+	case GUEST_ADDRESS_ERROR:
+		exception_raise_address(v, acc == TLB_WRITE ? EXC_ADES : EXC_ADEL, va, false);
+		return;
+	case GUEST_TLB_REFILL:
+		l2tlb_stats_mut(v->l2tlb)->refills_guest++;
+		/* the guest now knows that nothing answers here (tlb/README.md, rule 4) */
+		l2tlb_on_probe_miss(v->l2tlb, va, (uint8_t)v->gs.cp0[CP0_EntryHi]);
+		exception_raise_address(v, tlb, va, true);
+		return;
+	case GUEST_TLB_MODIFIED:
+		exception_raise_address(v, EXC_MOD, va, false);
+		return;
+	case GUEST_TLB_RI:
+		exception_raise_address(v, iec ? EXC_TLBRI : EXC_TLBL, va, false);
+		return;
+	case GUEST_TLB_XI:
+		exception_raise_address(v, iec ? EXC_TLBXI : EXC_TLBL, va, false);
+		return;
+	default:
+		exception_raise_address(v, tlb, va, false);
+		return;
+	}
+}
+
+static void store_host(uint8_t *p, uint64_t x, uint32_t meta)
+{
+	uint32_t n = META_SIZE(meta);
+
+	if (meta & MEM_BE)
+		x = __builtin_bswap64(x << (64 - 8 * n));
+	memcpy(p, &x, n);
+}
+
+static uint64_t extend(uint64_t x, uint32_t meta)
+{
+	if (!(meta & MEM_SIGN))
+		return x;
+	return META_SIZE(meta) == 1 ? (uint32_t)(int8_t)x : META_SIZE(meta) == 2 ? (uint32_t)(int16_t)x : (uint32_t)x;
+}
+
+/* The probe that translated code does inline, for callers that did not (interpreter). NULL: miss. */
+static uint8_t *probe(struct guest_state *gs, uint64_t va, uint32_t size, bool write)
+{
+	struct l2tlb_entry *e = &gs->l2tlb[(va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];
+	uint64_t tag = write ? e->write_tag : e->read_tag;
+
+	return (va & (~PAGE_MASK | (size - 1))) == tag ? (uint8_t *)(intptr_t)((int64_t)va + e->addend) : NULL;
+}
+
+/*
+ * Go back to the dispatch loop, which then executes the instruction that made this call by itself, with the vCPU between
+ * two instructions before and after it.  In a delay slot that is the branch with its slot, as if it were after an exception.
+ */
+static void step_alone(struct vcpu *v)
+{
+	struct guest_state *gs = &v->gs;
+
+	if (gs->site & SITE_BD) {
+		gs->pc = (uint32_t)(gs->pc - 4);
+		gs->site = SITE(false, SITE_LEFT(gs->site) + 1);
+	}
+	exception_refund(v);
+	gs->leave = EXIT_SIDE;
+	v->step = true;
+}
+
+/*
+ * --icount: a device may move time, its next deadline or an interrupt line, and all tiers must meet them at the same
+ * instruction, wherever their blocks begin and end.  True: the access is not to be made now.
+ */
+static bool device_wants_step(struct vcpu *v)
+{
+	if (!v->vm->cfg.icount || v->step)
+		return false;
+	step_alone(v);
+	return true;
+}
+
+/* An 8-byte device access is two of 4, in the order of the guest's addresses. */
+static uint64_t device_read(struct vcpu *v, struct gpa pa, uint32_t meta, bool *claimed)
+{
+	struct board *b = v->vm->board;
+	uint64_t first, second;
+	bool c2;
+
+	v->stats.mmio_reads++;
+	if (META_SIZE(meta) < 8)
+		return board_read(b, pa, META_SIZE(meta), claimed);
+	first = board_read(b, pa, 4, claimed);
+	second = board_read(b, gpa(pa.v + 4), 4, &c2);
+	*claimed |= c2;
+	return meta & MEM_BE ? first << 32 | second : second << 32 | first;
+}
+
+static void device_write(struct vcpu *v, struct gpa pa, uint64_t x, uint32_t meta, bool *claimed)
+{
+	struct board *b = v->vm->board;
+	bool c2;
+
+	v->stats.mmio_writes++;
+	if (META_SIZE(meta) < 8) {
+		board_write(b, pa, x, META_SIZE(meta), claimed);
+		return;
+	}
+	board_write(b, pa, meta & MEM_BE ? x >> 32 : x & 0xffffffffu, 4, claimed);
+	board_write(b, gpa(pa.v + 4), meta & MEM_BE ? x & 0xffffffffu : x >> 32, 4, &c2);
+	*claimed |= c2;
+}
+
+HELPER_FN(mem_load)
+{
+	struct vcpu *v = vcpu_of(gs);
+	uint32_t meta = (uint32_t)b;
+	enum tlb_access acc = meta & MEM_INTENT ? TLB_WRITE : TLB_READ;
+	struct gva va = gva((uint32_t)a);
+	uint8_t *host = probe(gs, va.v, META_SIZE(meta), acc == TLB_WRITE);
+	struct machine_page *page;
+	enum tlb_result r;
+	struct gpa pa;
+	uint64_t x;
+	bool dirty, claimed = true;
+
+	if (host)
+		return extend(load_host(host, meta), meta);
+	v->stats.slow_loads++;
+	r = va.v & (META_SIZE(meta) - 1) ? GUEST_ADDRESS_ERROR : translate_va(v, va, acc, &pa, &dirty);
+	if (r != GUEST_OK) {
+		raise_fault(v, r, acc, va);
+		return 0;
+	}
+	page = ram_page(v, pa);
+	if (page) {
+		l2tlb_fill(v->l2tlb, va, page, acc == TLB_READ, dirty && !(page->flags & PAGE_CODE), false);
+		return extend(load_host(page->host + (pa.v & PAGE_MASK), meta), meta);
+	}
+	if (device_wants_step(v))
+		return 0;
+	x = device_read(v, pa, meta, &claimed);
+	if (!claimed && pa.v >= BUS_ERROR_BASE) {
+		exception_raise(v, EXC_DBE);
+		return 0;
+	}
+	return extend(x, meta);
+}
+
+/* A store reached a page that holds translations. True if some of them covered it. */
+static bool store_hits_code(struct vcpu *v, struct machine_page *page, struct gpa pa, uint32_t size)
+{
+	uint32_t off = (uint32_t)(pa.v & PAGE_MASK);
+	bool hit = vcpu_invalidate_code(v, page, off, size);
+
+	if (hit)
+		v->stats.smc_stores++;
+	if (!vcpu_page_has_code(v, page))
+		page->flags &= (uint16_t)~PAGE_CODE; /* the next store may have its write tag back */
+	return hit;
+}
+
+/* Leave after this instruction: what the rest of the block was made from may be gone. A slot ends its block anyway. */
+static void leave_after(struct guest_state *gs)
+{
+	if (gs->site & SITE_BD)
+		return;
+	gs->pc = (uint32_t)(gs->pc + 4);
+	if (vcpu_of(gs)->vm->cfg.icount)
+		gs->icount_left += SITE_LEFT(gs->site) - 1;
+	vcpu_of(gs)->insns_refunded += SITE_LEFT(gs->site) - 1;
+	gs->site = 0;
+	gs->leave = EXIT_SMC;
+}
+
+/* A store to RAM that the inlined probe did not do. True if it hit translated code. */
+static bool store_ram(struct vcpu *v, struct gva va, struct machine_page *page, struct gpa pa, uint64_t x,
+		      uint32_t meta)
+{
+	struct gpa unused;
+	bool readable, dirty, hit = false;
+
+	store_host(page->host + (pa.v & PAGE_MASK), x, meta);
+	if (page->flags & PAGE_CODE)
+		hit = store_hits_code(v, page, pa, META_SIZE(meta));
+	if (!(page->flags & PAGE_CODE)) {
+		readable = translate_va(v, va, TLB_READ, &unused, &dirty) == GUEST_OK;
+		l2tlb_fill(v->l2tlb, va, page, readable, true, false);
+	}
+	return hit;
+}
+
+HELPER_FN(mem_store)
+{
+	struct vcpu *v = vcpu_of(gs);
+	uint32_t meta = (uint32_t)c;
+	struct gva va = gva((uint32_t)a);
+	uint8_t *host = probe(gs, va.v, META_SIZE(meta), true);
+	struct machine_page *page;
+	enum tlb_result r;
+	struct gpa pa;
+	bool dirty, claimed = true;
+
+	if (host) {
+		store_host(host, b, meta);
+		return 0;
+	}
+	v->stats.slow_stores++;
+	r = va.v & (META_SIZE(meta) - 1) ? GUEST_ADDRESS_ERROR : translate_va(v, va, TLB_WRITE, &pa, &dirty);
+	if (r != GUEST_OK) {
+		raise_fault(v, r, TLB_WRITE, va);
+		return 0;
+	}
+	page = ram_page(v, pa);
+	if (page) {
+		/* SC still has to write its register: it cannot leave behind the store, so nothing may come behind it. */
+		if (meta & MEM_MORE && !v->step && vcpu_code_at(v, page, (uint32_t)(pa.v & PAGE_MASK), META_SIZE(meta)))
+			step_alone(v);
+		else if (store_ram(v, va, page, pa, b, meta) && !(meta & MEM_MORE))
+			leave_after(gs);
+		return 0;
+	}
+	if (device_wants_step(v))
+		return 0;
+	device_write(v, pa, b, meta, &claimed);
+	if (!claimed && pa.v >= BUS_ERROR_BASE)
+		exception_raise(v, EXC_DBE);
+	return 0;
+}
+
+/* Caches are coherent here; what remains of CACHE is its address translation (hit operations, PRA volume II, CACHE). */
+HELPER_FN(mem_cache)
+{
+	struct vcpu *v = vcpu_of(gs);
+	struct gva va = gva((uint32_t)a);
+	enum tlb_result r;
+	struct gpa pa;
+	bool dirty;
+
+	if ((b >> 2 & 7) < 4) /* index operations use the address as an index only */
+		return 0;
+	r = translate_va(v, va, TLB_READ, &pa, &dirty);
+	if (r == GUEST_TLB_REFILL || r == GUEST_TLB_INVALID || r == GUEST_ADDRESS_ERROR)
+		raise_fault(v, r, TLB_READ, va);
+	return 0;
+}
+
+/* Recently executed pages by host address: what the exec tag of an L2TLB entry leads to. */
+#define PAGE_CACHE_ENTRIES 1024
+struct page_cache_entry {
+	const uint8_t *host;
+	struct machine_page *page;
+};
+
+int mem_new(struct vcpu *v)
+{
+	v->page_cache = calloc(PAGE_CACHE_ENTRIES, sizeof(*v->page_cache));
+	return v->page_cache ? 0 : -ENOMEM;
+}
+
+void mem_free(struct vcpu *v) { free(v->page_cache); }
+
+static struct page_cache_entry *page_cache_slot(struct vcpu *v, const uint8_t *host)
+{
+	return &v->page_cache[((uintptr_t)host >> PAGE_SHIFT) % PAGE_CACHE_ENTRIES];
+}
+
+/* The page that the L2TLB says pc is in, or NULL: ask the slow way. */
+static struct machine_page *fetch_fast(struct vcpu *v, struct gva pc)
+{
+	const struct l2tlb_entry *e = &v->gs.l2tlb[(pc.v >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];
+	uint64_t page_va = pc.v & ~PAGE_MASK;
+	const uint8_t *host = (const uint8_t *)(intptr_t)((int64_t)page_va + e->addend);
+	const struct page_cache_entry *slot;
+
+	if ((pc.v & (~PAGE_MASK | 3)) != e->exec_tag)
+		return NULL;
+	slot = page_cache_slot(v, host);
+	return slot->host == host ? slot->page : NULL;
+}
+
+/* *why: the exception that a NULL stands for; GUEST_OK is a bus error. */
+static struct machine_page *fetch_slow(struct vcpu *v, struct gva pc, enum tlb_result *why)
+{
+	struct machine_page *page;
+	struct gpa pa;
+	bool dirty;
+
+	*why = pc.v & 3 ? GUEST_ADDRESS_ERROR : translate_va(v, pc, TLB_EXEC, &pa, &dirty);
+	page = *why == GUEST_OK ? ram_page(v, pa) : NULL;
+	if (page && !mem_unmapped(v, pc)) {
+		l2tlb_fill(v->l2tlb, gva(pc.v & ~PAGE_MASK), page, false, false, true);
+		*page_cache_slot(v, page->host) = (struct page_cache_entry){page->host, page};
+	}
+	return page;
+}
+
+struct machine_page *mem_fetch(struct vcpu *v, struct gva pc)
+{
+	struct machine_page *page = fetch_fast(v, pc);
+	enum tlb_result why;
+
+	if (!page)
+		page = fetch_slow(v, pc, &why);
+	if (page)
+		return page;
+	if (why == GUEST_OK)
+		exception_raise(v, EXC_IBE); /* devices and the empty boot flash hold no code */
+	else
+		raise_fault(v, why, TLB_EXEC, pc);
+	return NULL;
+}
+
+struct machine_page *mem_fetch_try(struct vcpu *v, struct gva pc)
+{
+	struct machine_page *page = fetch_fast(v, pc);
+	enum tlb_result why;
+
+	return page ? page : fetch_slow(v, pc, &why);
+}
+
+void mem_protect_code(struct vcpu *v, struct machine_page *page)
+{
+	if (page->flags & PAGE_CODE)
+		return;
+	page->flags |= PAGE_CODE;
+	l2tlb_drop_writes(v->l2tlb, page);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "frontend/cp0.h"
+#include "vmm/devices/virtio_bus.h"
+#include "vmm/monitor/vm.h"
+
+/*
+ * The dispatch loop: what happens between two stretches of translated code.  One turn: look after devices and
+ * interrupts if asked to, find or make the translation for gs->pc, run it until it leaves, act on why it left.
+ */
+
+/* Interpret a block once, with the accounting that translated code does inline. */
+static enum exit_reason interpret(struct vcpu *v, const struct ir_block *b)
+{
+	struct guest_state *gs = &v->gs;
+	uint32_t executed = 0;
+	enum exit_reason why;
+
+	gs->icount_left -= b->n_guest;
+	why = ir_interp(b, gs, &executed);
+	/* exceptions and EXIT_SMC gave back what was left by themselves (and in insns_refunded); an EXITIF did not */
+	if (why != EXIT_LINK)
+		executed = b->n_guest;
+	gs->icount_left += b->n_guest - executed;
+	gs->insns[TIER_INTERP] += executed;
+	return why == EXIT_LINK ? EXIT_PC_SET : why; /* no site of translated code to be linked */
+}
+
+static enum exit_reason interpret_here(struct vcpu *v, uint32_t max_guest)
+{
+	const struct ir_block *b = translate_lift(v, max_guest);
+
+	return b ? interpret(v, b) : EXIT_EXCEPTION;
+}
+
+/* --icount: the deadline lies inside the next block: run up to it, to the instruction. */
+static enum exit_reason run_to_deadline(struct vcpu *v)
+{
+	return v->gs.icount_left > 0 ? interpret_here(v, (uint32_t)v->gs.icount_left) : EXIT_POLL;
+}
+
+static enum exit_reason run_interpreter(struct vcpu *v)
+{
+	const struct ir_block *b = interp_cache_get(v->interp, v);
+
+	if (!b)
+		return EXIT_EXCEPTION;
+	if (v->vm->cfg.icount && v->gs.icount_left < b->n_guest)
+		return EXIT_BUDGET;
+	return interpret(v, b);
+}
+
+/* Remember where the last exit came from, so that the next time it stays in translated code. */
+static void connect(struct vcpu *v, enum exit_reason last, struct translation *t)
+{
+	if (last == EXIT_LINK)
+		jit_link(v->jit, t);
+	else if (last == EXIT_INDIRECT)
+		jit_cache_jump(v->jit, v->gs.pc, t);
+	else if (last == EXIT_SIDE)
+		jit_cache_side(v->jit, v->gs.pc, t);
+}
+
+static enum exit_reason run_translated(struct vcpu *v, enum exit_reason last)
+{
+	struct ir_block *lifted;
+	struct translation *t = translate(v, &lifted, last == EXIT_SIDE);
+
+	if (!t && lifted && v->vm->cfg.icount && v->gs.icount_left < lifted->n_guest)
+		return EXIT_BUDGET;
+	if (!t)
+		return lifted ? interpret(v, lifted) : EXIT_EXCEPTION;
+	connect(v, last, t);
+	return jit_run(v->jit, t);
+}
+
+static void console_input(struct vm *vm)
+{
+	size_t n;
+	int end = 0;
+
+	/* full: input stays ready, and is looked at again when the guest has read some */
+	if (clock_input_ready(vm->clock) && vm->rx_bytes < VM_RX_BYTES && vm->cfg.console_rx) {
+		vm->rx_bytes +=
+		    vm->cfg.console_rx(vm->cfg.opaque, vm->rx + vm->rx_bytes, VM_RX_BYTES - vm->rx_bytes, &end);
+		if (end == 2)
+			vm_end(vm, VM_QUIT);
+		clock_input_done(vm->clock, end == 0);
+	}
+	if (vm->rx_bytes) {
+		n = board_console_rx(vm->board, vm->rx, vm->rx_bytes);
+		vm->rx_bytes -= n;
+		memmove(vm->rx, vm->rx + n, vm->rx_bytes);
+	}
+}
+
+/* Everything that is not the guest's next instruction. */
+static void service(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+
+	__atomic_store_n(&v->gs.poll, 0, __ATOMIC_SEQ_CST);
+	if (v->jit)
+		jit_install_finished(v->jit);
+	clock_run_due(vm->clock);
+	virtio_bus_poll(vm);
+	console_input(vm);
+	if (vm->cfg.idle)
+		vm->cfg.idle(vm->cfg.opaque);
+}
+
+/* WAIT ends when an interrupt is pending and not masked by IM, even with IE = 0 (PRA volume II, WAIT). */
+static bool still_idle(struct vcpu *v)
+{
+	if (v->idle && v->gs.cp0[CP0_Cause] & v->gs.cp0[CP0_Status] & CA_IP)
+		v->idle = false;
+	return v->idle;
+}
+
+static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
+{
+	struct vm *vm = v->vm;
+
+	if (last == EXIT_POLL && v->jit) {
+		vcpu_update_mode(v); /* pc may have come to another page, or segment */
+		region_sample(v);
+	}
+	if (__atomic_load_n(&v->gs.poll, __ATOMIC_ACQUIRE) || (vm->cfg.icount && v->gs.icount_left <= 0))
+		service(v);
+	if (still_idle(v)) {
+		clock_idle(vm->clock);
+		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
+		return EXIT_POLL;
+	}
+	if (exception_check_interrupts(v)) {
+		last = EXIT_EXCEPTION;
+		v->step = false;
+	}
+	vcpu_update_mode(v);
+	if (last == EXIT_BUDGET && v->gs.icount_left > 0)
+		return run_to_deadline(v);
+	if (vm->cfg.icount)
+		clock_begin_slice(vm->clock);
+	if (last == EXIT_SIDE && v->step)
+		return interpret_here(v, 1);
+	if (!v->jit)
+		return run_interpreter(v);
+	if (last == EXIT_HOT && !region_request(v))
+		return EXIT_EXCEPTION;
+	return run_translated(v, last);
+}
+
+/* What turn() does between two stretches of translated code when nobody waits: see jit_config.resume. */
+void run_loop_resume(struct guest_state *gs)
+{
+	struct vcpu *v = vcpu_of(gs);
+
+	gs->site = 0;
+	if (!v->idle)
+		exception_check_interrupts(v);
+	vcpu_update_mode(v);
+}
+
+enum vm_end vm_run(struct vm *vm)
+{
+	struct vcpu *v = vm->vcpu;
+	enum exit_reason last = EXIT_PC_SET;
+	int end;
+
+	while ((end = __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE)) == VM_RUNS) {
+		last = turn(v, last);
+		v->gs.site = 0;
+		v->gs.leave = EXIT_NONE;
+		v->step &= last == EXIT_SIDE;
+		v->stats.exits[last]++;
+	}
+	return (enum vm_end)end;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/cpu/vcpu.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "frontend/cp0.h"
+#include "frontend/fpu.h"
+#include "vmm/monitor/vm.h"
+
+#define COUNT_HZ 100000000u /* half of a 200 MHz clock, as the Malta's usual core board */
+
+static int vcpu_open(struct vcpu *v)
+{
+	const struct vm_config *cfg = &v->vm->cfg;
+	struct jit_config jc = {
+	    .tier1 = cfg->tier1,
+	    .tier2 = cfg->tier2,
+	    .icount = cfg->icount,
+	    .resume = cfg->icount ? NULL : run_loop_resume, /* a deadline is looked at by the dispatch loop */
+	    .count_insns = cfg->count_insns,
+	    .keep_ir = cfg->keep_ir,
+	    .code_bytes = cfg->code_bytes,
+	    .hot_threshold = cfg->hot_threshold,
+	    .sync_tier2 = cfg->tier2 && !cfg->tier1,
+	    .helpers = vmm_helpers,
+	    .gs = &v->gs,
+	};
+	int err = l2tlb_new(&v->l2tlb, &v->tlb);
+
+	if (!err)
+		err = mem_new(v);
+	if (!err && (cfg->tier1 || cfg->tier2))
+		err = jit_new(&v->jit, &jc);
+	if (!err)
+		err = interp_cache_new(&v->interp);
+	if (err)
+		return err;
+	v->frontend = frontend_new(v->model->isa);
+	return v->frontend ? 0 : -ENOMEM;
+}
+
+int vcpu_new(struct vcpu **out, struct vm *vm)
+{
+	struct vcpu *v = aligned_alloc(64, (sizeof(*v) + 63) & ~(size_t)63);
+	int err;
+
+	if (!v)
+		return -ENOMEM;
+	*v = (struct vcpu){.vm = vm, .model = vm->cfg.cpu, .count_hz = COUNT_HZ};
+	v->gs.helpers = vmm_helpers;
+	err = vcpu_open(v);
+	if (err) {
+		vcpu_free(v);
+		return err;
+	}
+	*out = v;
+	return 0;
+}
+
+void vcpu_free(struct vcpu *v)
+{
+	if (!v)
+		return;
+	jit_free(v->jit);
+	interp_cache_free(v->interp);
+	frontend_free(v->frontend);
+	l2tlb_free(v->l2tlb);
+	mem_free(v);
+	arena_free(&v->arena);
+	free(v);
+}
+
+/* MIPS32 PRA volume III, "Reset exception"; what the manual leaves undefined is 0 here. */
+void vcpu_reset(struct vcpu *v)
+{
+	struct guest_state *gs = &v->gs;
+
+	for (unsigned i = 0; i < NUM_REGS; i++)
+		gs->reg[i] = 0;
+	for (unsigned i = 0; i < cp0_num_regs; i++)
+		gs->cp0[CP0_INDEX(cp0_regs[i].reg, cp0_regs[i].sel)] = cp0_regs[i].reset;
+	gs->cp0[CP0_PRId] = v->model->prid;
+	gs->cp0[CP0_Config] = v->model->config | (v->vm->cfg.big_endian ? C0_BE : 0);
+	gs->cp0[CP0_Config1] = v->model->config1;
+	gs->cp0[CP0_Config2] = v->model->config2;
+	gs->cp0[CP0_Config3] = v->model->config3;
+	guest_tlb_reset(&v->tlb, v->model->tlb_entries);
+	l2tlb_reset(v->l2tlb);
+	v->random = v->tlb.n - 1;
+	v->random_state = 0x2545f491u;
+	v->count_base = 0;
+	v->idle = false;
+	v->step = false;
+	gs->fcr31 = 0;
+	gs->fcr0 = v->model->fir;
+	gs->llbit = 0;
+	gs->pc = 0xbfc00000u;
+	cp0_timer_update(v);
+	vcpu_update_mode(v);
+}
+
+void vcpu_update_mode(struct vcpu *v)
+{
+	struct guest_state *gs = &v->gs;
+	uint32_t st = (uint32_t)gs->cp0[CP0_Status], mode, ksu = (st & ST_KSU) >> ST_KSU_SHIFT;
+	bool be = gs->cp0[CP0_Config] & C0_BE;
+
+	if (st & (ST_EXL | ST_ERL))
+		ksu = MODE_KERNEL;
+	mode = ksu > MODE_USER ? MODE_USER : ksu; /* 3 is reserved */
+	if (ksu == MODE_USER && st & ST_RE)
+		be = !be;
+	mode |= (st & ST_FR ? MODE_FR : 0) | (st & ST_CU1 ? MODE_CU1 : 0) | (st & ST_CU0 ? MODE_CU0 : 0);
+	mode |= (be ? MODE_BE : 0) | (st & ST_ERL ? MODE_ERL : 0);
+	mode |= fpu_fcsr_mode(gs->fcr31);
+	mode |= mem_unmapped(v, gva(gs->pc)) ? MODE_ABS : 0;
+	gs->mode = mode;
+	gs->pc_page = gs->pc & ~PAGE_MASK;
+	gs->l2tlb = l2tlb_select(v->l2tlb, (uint8_t)gs->cp0[CP0_EntryHi], ksu != MODE_KERNEL);
+}
+
+void vcpu_set_irq(void *vcpu, unsigned pin, bool level)
+{
+	struct vcpu *v = vcpu;
+	uint64_t bit = 1u << (8 + pin);
+
+	if (level)
+		v->gs.cp0[CP0_Cause] |= bit;
+	else
+		v->gs.cp0[CP0_Cause] &= ~bit;
+	if (level && v->gs.cp0[CP0_Status] & bit)
+		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
+}
+
+bool vcpu_invalidate_code(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes)
+{
+	bool hit = interp_cache_invalidate(v->interp, page, off, bytes);
+
+	if (page->code)
+		hit |= jit_invalidate(v->jit, page->code, off, bytes);
+	return hit;
+}
+
+bool vcpu_code_at(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes)
+{
+	return interp_cache_has(v->interp, page, off, bytes) ||
+	       (page->code && jit_page_has_code(page->code, off, bytes));
+}
+
+bool vcpu_page_has_code(struct vcpu *v, struct machine_page *page) { return vcpu_code_at(v, page, 0, PAGE_BYTES); }

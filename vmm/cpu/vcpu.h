@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMM_VCPU_H
+#define VMM_VCPU_H
+
+#include "frontend/frontend.h"
+#include "jit/jit.h"
+#include "numa/numa.h"
+#include "tlb/guest_tlb.h"
+#include "tlb/l2tlb.h"
+
+struct vm;
+
+struct vcpu_stats {
+	uint64_t exits[NUM_EXITS];
+	uint64_t exceptions[32];
+	uint64_t interrupts;
+	uint64_t slow_loads, slow_stores, mmio_reads, mmio_writes;
+	uint64_t ns_lift, ns_passes;
+	uint64_t interp_insns, smc_stores;
+};
+
+/* Where the guest was found lately (region.c). */
+enum { REGION_SAMPLES = 512, REGION_HOT_SAMPLES = 2 };
+struct region_sample {
+	uint32_t mpn;
+	uint16_t off, count;
+};
+
+struct vcpu {
+	struct guest_state gs; /* must be first: helpers get a guest_state and cast */
+	struct vm *vm;
+	unsigned node;
+	const struct cpu_model *model;
+	struct frontend *frontend;
+	struct jit *jit; /* NULL under --tiers=interp */
+	struct guest_tlb tlb;
+	struct l2tlb *l2tlb;
+	struct arena arena; /* scratch of the translation in progress */
+
+	bool idle; /* executed WAIT, no interrupt since */
+	bool step; /* the instruction at gs->pc is to be executed alone (mem.c: step_alone) */
+
+	/* Count/Compare: Count = virtual time * count_hz + count_base (vmm/monitor/clock.h). */
+	uint64_t count_hz;
+	uint32_t count_base;
+
+	uint32_t random;       /* Random: where the next TLBWR goes, if Wired lets it */
+	uint32_t random_state; /* of the generator behind it */
+
+	uint64_t insns_refunded;             /* counted at a block head, not executed because of an exception */
+	struct page_cache_entry *page_cache; /* host page -> machine page, of recent fetches (mem.c) */
+	struct interp_cache *interp;         /* lifted blocks, --tiers=interp (interp_cache.c) */
+
+	struct region_sample sample[REGION_SAMPLES];
+
+	struct vcpu_stats stats;
+};
+
+static inline struct vcpu *vcpu_of(struct guest_state *gs) { return (struct vcpu *)gs; }
+
+#endif

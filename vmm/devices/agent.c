@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/devices/agent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "pv-drivers/virtio/devices.h"
+#include "vmm/cli/options.h"
+#include "vmm/host/stream.h"
+#include "vmm/devices/virtio_bus.h"
+#include "vmm/monitor/vm.h"
+
+enum { PORT_CONTROL, PORT_IN, PORT_OUT, PORT_ERR, NUM_PORTS };
+enum { HEADER_BYTES = 8, MAX_MESSAGE = 256, VERSION = 1, MAX_SCRIPT_BYTES = 16 << 20, MAX_QUEUED = 64 << 10 };
+
+struct agent_port {
+	struct agent *agent;
+	unsigned n;
+};
+
+struct agent {
+	const struct run_options *opt;
+	struct wakeup *wakeup;
+	void (*on_ready)(void *opaque);
+	void *opaque;
+	char *script;
+	size_t script_bytes;
+
+	struct vm *vm; /* that runs now, or NULL */
+	struct virtio_device *console;
+	struct agent_port port[NUM_PORTS];
+
+	/* Control messages: the one that comes in, and what waits to go out. */
+	uint8_t in[HEADER_BYTES + MAX_MESSAGE];
+	size_t in_bytes;
+	uint8_t *out;
+	size_t out_at, out_bytes, out_max;
+
+	/* The command. */
+	struct stream_in *stdin_;
+	struct stream_out *stream[2]; /* standard output and error */
+	uint64_t moved[2];            /* bytes of them that came from the guest */
+	uint64_t stdin_bytes;
+	bool started, stdin_told, close_told[2];
+	bool ended; /* the agent has said so */
+	uint64_t total[2];
+	int status;
+	enum agent_result result;
+	char failure[MAX_MESSAGE + 1];
+
+	int signal_fd;
+	sigset_t old_mask;
+	int signals[8]; /* that came, oldest first; atomic; 0: none */
+	bool interrupted;
+};
+
+static uint32_t get32(const uint8_t *p)
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint64_t get64(const uint8_t *p) { return get32(p) | (uint64_t)get32(p + 4) << 32; }
+
+static void put32(uint8_t *p, uint32_t v)
+{
+	for (unsigned i = 0; i < 4; i++)
+		p[i] = (uint8_t)(v >> 8 * i);
+}
+
+/* ---- messages to the guest ---- */
+
+static void flush_control(struct agent *a)
+{
+	while (a->out_at < a->out_bytes) {
+		size_t n = virtio_console_send(a->console, PORT_CONTROL, a->out + a->out_at, a->out_bytes - a->out_at);
+
+		if (!n)
+			return;
+		a->out_at += n;
+	}
+	a->out_at = a->out_bytes = 0;
+}
+
+/* Room for n more bytes to go out, or NULL: the host has no memory. */
+static uint8_t *reserve(struct agent *a, size_t n)
+{
+	if (a->out_max - a->out_bytes < n) {
+		uint8_t *more = realloc(a->out, a->out_bytes + n);
+
+		if (!more)
+			return NULL;
+		a->out = more;
+		a->out_max = a->out_bytes + n;
+	}
+	a->out_bytes += n;
+	return a->out + a->out_bytes - n;
+}
+
+static void fail(struct agent *a, const char *why)
+{
+	if (a->result != AGENT_NOTHING)
+		return;
+	a->result = AGENT_REFUSED;
+	snprintf(a->failure, sizeof(a->failure), "%s", why);
+	if (a->vm)
+		vm_end(a->vm, VM_QUIT);
+}
+
+static void send_message(struct agent *a, char type, const void *payload, size_t n)
+{
+	uint8_t *p = a->out_bytes < MAX_QUEUED ? reserve(a, HEADER_BYTES + n) : NULL;
+
+	if (!p) {
+		fail(a, "the guest does not take what is sent to its agent");
+		return;
+	}
+	memset(p, 0, HEADER_BYTES);
+	p[0] = (uint8_t)type;
+	put32(p + 4, (uint32_t)n);
+	memcpy(p + HEADER_BYTES, payload, n);
+	flush_control(a);
+}
+
+/* TERM as it is here; the agent itself knows nothing of this terminal. */
+static const char *default_env(unsigned i, char *buf, size_t n)
+{
+	static const char *const fixed[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+					    "HOME=/root",
+					    "USER=root",
+					    "LOGNAME=root",
+					    "SHELL=/bin/sh",
+					    "LANG=C.UTF-8"};
+	const char *term = getenv("TERM");
+
+	if (i < ARRAY_LEN(fixed))
+		return fixed[i];
+	if (i > ARRAY_LEN(fixed))
+		return NULL;
+	snprintf(buf, n, "TERM=%s", term && *term ? term : "dumb");
+	return buf;
+}
+
+static bool overridden(const struct run_options *opt, const char *variable)
+{
+	size_t n = strcspn(variable, "=") + 1;
+
+	for (unsigned i = 0; i < opt->n_env; i++)
+		if (strncmp(opt->env[i], variable, n) == 0)
+			return true;
+	return false;
+}
+
+/* The payload of 'C'. */
+static bool write_command(struct agent *a, FILE *f)
+{
+	const struct run_options *opt = a->opt;
+	char term[128];
+	const char *v;
+	uint8_t counts[12];
+	uint32_t envc = opt->n_env;
+
+	for (unsigned i = 0; (v = default_env(i, term, sizeof(term))) != NULL; i++)
+		envc += !overridden(opt, v);
+	put32(counts, opt->argc + (opt->script != NULL));
+	put32(counts + 4, envc);
+	put32(counts + 8, (uint32_t)a->script_bytes);
+	fwrite(counts, 1, sizeof(counts), f);
+	if (opt->script)
+		fwrite("/run/disco-script", 1, sizeof("/run/disco-script"), f);
+	for (unsigned i = 0; i < opt->argc; i++)
+		fwrite(opt->argv[i], 1, strlen(opt->argv[i]) + 1, f);
+	for (unsigned i = 0; (v = default_env(i, term, sizeof(term))) != NULL; i++)
+		if (!overridden(opt, v))
+			fwrite(v, 1, strlen(v) + 1, f);
+	for (unsigned i = 0; i < opt->n_env; i++)
+		fwrite(opt->env[i], 1, strlen(opt->env[i]) + 1, f);
+	fwrite(a->script, 1, a->script_bytes, f);
+	return !ferror(f);
+}
+
+static void send_command(struct agent *a)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+	bool good = f && write_command(a, f);
+
+	if (f && fclose(f))
+		good = false;
+	if (good)
+		send_message(a, 'C', text, n);
+	else
+		fail(a, "the host has no memory left");
+	free(text);
+}
+
+/* ---- messages from the guest ---- */
+
+static void printable(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
+static void handle(struct agent *a, char type, const uint8_t *p, uint32_t n)
+{
+	char text[MAX_MESSAGE + 1] = "";
+
+	if (type == 'H' && n == 4 && !a->started && a->opt->command) {
+		if (get32(p) != VERSION) {
+			fail(a, "the agent of this initramfs is of another version of Disco");
+			return;
+		}
+		a->started = true;
+		send_command(a);
+	} else if (type == 'R' && n == 0) {
+		a->on_ready(a->opaque);
+	} else if (type == 'X' && n == 20 && a->started && !a->ended) {
+		a->ended = true;
+		a->status = (int)(get32(p) & 0xff);
+		a->total[0] = get64(p + 4);
+		a->total[1] = get64(p + 12);
+	} else if (type == 'F') {
+		memcpy(text, p, n);
+		printable(text);
+		fail(a, text);
+	} else {
+		fail(a, "the guest's agent says what no agent says");
+	}
+}
+
+static size_t control_tx(struct agent *a, const uint8_t *data, size_t n)
+{
+	size_t done = 0;
+
+	while (done < n && a->result == AGENT_NOTHING) {
+		size_t want = HEADER_BYTES, part;
+
+		if (a->in_bytes >= HEADER_BYTES)
+			want += get32(a->in + 4);
+		if (want > sizeof(a->in)) {
+			fail(a, "the guest's agent says more than any agent");
+			break;
+		}
+		part = want - a->in_bytes < n - done ? want - a->in_bytes : n - done;
+		memcpy(a->in + a->in_bytes, data + done, part);
+		a->in_bytes += part;
+		done += part;
+		if (a->in_bytes == HEADER_BYTES && get32(a->in + 4))
+			continue;
+		if (a->in_bytes >= HEADER_BYTES && a->in_bytes == HEADER_BYTES + get32(a->in + 4)) {
+			a->in_bytes = 0;
+			handle(a, (char)a->in[0], a->in + HEADER_BYTES, get32(a->in + 4));
+		}
+	}
+	return n;
+}
+
+/* ---- streams ---- */
+
+static size_t on_tx(void *opaque, const uint8_t *data, size_t n)
+{
+	struct agent_port *port = opaque;
+	struct agent *a = port->agent;
+	unsigned which = port->n - PORT_OUT;
+
+	if (port->n == PORT_CONTROL)
+		return control_tx(a, data, n);
+	if (port->n == PORT_IN || !a->stream[which])
+		return n;
+	n = stream_out_put(a->stream[which], data, n);
+	a->moved[which] += n;
+	return n;
+}
+
+static void move_input(struct agent *a)
+{
+	uint8_t bytes[8];
+	const uint8_t *data;
+	size_t n;
+
+	if (!a->started || a->stdin_told)
+		return;
+	while ((n = stream_in_peek(a->stdin_, &data)) != 0) {
+		n = virtio_console_send(a->console, PORT_IN, data, n);
+		if (!n)
+			return;
+		stream_in_take(a->stdin_, n);
+		a->stdin_bytes += n;
+	}
+	if (!stream_in_ended(a->stdin_))
+		return;
+	a->stdin_told = true;
+	put32(bytes, (uint32_t)a->stdin_bytes);
+	put32(bytes + 4, (uint32_t)(a->stdin_bytes >> 32));
+	send_message(a, 'Z', bytes, sizeof(bytes));
+}
+
+static void on_room(void *opaque)
+{
+	struct agent_port *port = opaque;
+
+	if (port->n == PORT_CONTROL)
+		flush_control(port->agent);
+	else if (port->n == PORT_IN)
+		move_input(port->agent);
+}
+
+static void look_at_output(struct agent *a, unsigned which)
+{
+	int err = stream_out_error(a->stream[which]);
+	uint8_t n[4];
+
+	if (stream_out_has_room(a->stream[which]))
+		virtio_console_ready(a->console, PORT_OUT + which);
+	if (!err || a->close_told[which])
+		return;
+	/* A reader that went away is nothing to talk about. */
+	if (err != EPIPE)
+		fprintf(stderr, "disco run: standard %s: %s\n", which ? "error" : "output", strerror(err));
+	a->close_told[which] = true;
+	put32(n, 1 + which);
+	if (a->started && !a->ended)
+		send_message(a, 'P', n, sizeof(n));
+}
+
+/* ---- signals ---- */
+
+/* The stream's thread. */
+static void on_signal(void *opaque, int sig)
+{
+	struct agent *a = opaque;
+
+	for (unsigned i = 0; i < ARRAY_LEN(a->signals); i++) {
+		int none = 0;
+
+		if (__atomic_compare_exchange_n(&a->signals[i], &none, sig, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			break;
+	}
+	wakeup_kick(a->wakeup);
+}
+
+/* The first is the command's; a second one, or one before there is a command, ends the run. */
+static void take_signals(struct agent *a)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(a->signals); i++) {
+		int sig = __atomic_exchange_n(&a->signals[i], 0, __ATOMIC_SEQ_CST);
+		uint8_t n[4];
+
+		if (!sig)
+			continue;
+		if (a->started && !a->interrupted && !a->ended) {
+			put32(n, (uint32_t)sig);
+			send_message(a, 'K', n, sizeof(n));
+		} else if (a->result == AGENT_NOTHING) {
+			a->result = AGENT_INTERRUPTED;
+			a->status = 128 + sig;
+			vm_end(a->vm, VM_QUIT);
+		}
+		a->interrupted = true;
+	}
+}
+
+void agent_poll(struct agent *a)
+{
+	if (!a || !a->opt->command)
+		return;
+	take_signals(a);
+	flush_control(a);
+	move_input(a);
+	for (unsigned i = 0; i < ARRAY_LEN(a->stream); i++)
+		look_at_output(a, i);
+	if (a->ended && a->result == AGENT_NOTHING && a->moved[0] >= a->total[0] && a->moved[1] >= a->total[1]) {
+		a->result = AGENT_STATUS;
+		vm_end(a->vm, VM_QUIT);
+	}
+}
+
+/* ---- making and unmaking ---- */
+
+static int read_script(struct agent *a, const char *path)
+{
+	FILE *f = fopen(path, "rb");
+	const char *why = NULL;
+
+	if (!f) {
+		why = strerror(errno);
+	} else {
+		a->script = malloc(MAX_SCRIPT_BYTES + 1);
+		if (!a->script) {
+			fclose(f);
+			fprintf(stderr, "disco run: the host has no memory left\n");
+			return -ENOMEM;
+		}
+		a->script_bytes = fread(a->script, 1, MAX_SCRIPT_BYTES + 1, f);
+		if (ferror(f))
+			why = strerror(errno);
+		else if (a->script_bytes > MAX_SCRIPT_BYTES)
+			why = "longer than 16M";
+		else if (!a->script_bytes)
+			why = "is empty";
+		fclose(f);
+	}
+	if (why)
+		fprintf(stderr, "disco run: --script %s: %s\n", path, why);
+	return why ? -EINVAL : 0;
+}
+
+static int open_signals(struct agent *a)
+{
+	sigset_t mine;
+
+	sigemptyset(&mine);
+	sigaddset(&mine, SIGINT);
+	sigaddset(&mine, SIGTERM);
+	sigaddset(&mine, SIGHUP);
+	a->signal_fd = signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (a->signal_fd < 0)
+		return -errno;
+	/* a write to a reader that went away is an error, which is told to the command */
+	sigaddset(&mine, SIGPIPE);
+	return -pthread_sigmask(SIG_BLOCK, &mine, &a->old_mask);
+}
+
+static int open_streams(struct agent *a)
+{
+	int r = open_signals(a);
+
+	if (!r)
+		r = stream_in_open(&a->stdin_, STDIN_FILENO, a->wakeup, a->signal_fd, on_signal, a);
+	if (!r)
+		r = stream_out_open(&a->stream[0], STDOUT_FILENO, a->wakeup);
+	if (!r)
+		r = stream_out_open(&a->stream[1], STDERR_FILENO, a->wakeup);
+	if (r)
+		fprintf(stderr, "disco run: standard input and output: %s\n", strerror(-r));
+	return r;
+}
+
+int agent_open(struct agent **out, const struct run_options *opt, struct wakeup *w, void (*on_ready)(void *opaque),
+	       void *opaque)
+{
+	struct agent *a = calloc(1, sizeof(*a));
+	int r = 0;
+
+	if (!a) {
+		fprintf(stderr, "disco run: the host has no memory left\n");
+		return -ENOMEM;
+	}
+	a->opt = opt;
+	a->wakeup = w;
+	a->on_ready = on_ready;
+	a->opaque = opaque;
+	a->signal_fd = -1;
+	if (opt->script)
+		r = read_script(a, opt->script);
+	if (!r && opt->command)
+		r = open_streams(a);
+	if (r) {
+		agent_close(a);
+		return r;
+	}
+	*out = a;
+	return 0;
+}
+
+void agent_close(struct agent *a)
+{
+	if (!a)
+		return;
+	stream_in_close(a->stdin_);
+	if (a->signal_fd >= 0) {
+		sigset_t pipes = a->old_mask;
+
+		/* whoever reads the last of the output may take his time: the user can leave */
+		sigaddset(&pipes, SIGPIPE);
+		pthread_sigmask(SIG_SETMASK, &pipes, NULL);
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(a->stream); i++)
+		stream_out_close(a->stream[i], a->result != AGENT_INTERRUPTED);
+	if (a->signal_fd >= 0) {
+		close(a->signal_fd);
+		pthread_sigmask(SIG_SETMASK, &a->old_mask, NULL);
+	}
+	free(a->script);
+	free(a->out);
+	free(a);
+}
+
+int agent_plug(struct agent *a, struct vm *vm)
+{
+	static const char *const names[] = {"disco.control", "disco.stdin", "disco.stdout", "disco.stderr"};
+	struct console_port ports[NUM_PORTS] = {{0}};
+	unsigned n = a->opt->command ? NUM_PORTS : 1;
+	int r;
+
+	for (unsigned i = 0; i < n; i++) {
+		a->port[i] = (struct agent_port){a, i};
+		ports[i] = (struct console_port){.name = names[i], .tx = on_tx, .room = on_room, .opaque = &a->port[i]};
+	}
+	r = virtio_console_new(&a->console, ports, n);
+	if (r)
+		return r;
+	a->vm = vm;
+	a->in_bytes = a->out_at = a->out_bytes = 0;
+	return vm_add_virtio(vm, a->console);
+}
+
+void agent_unplug(struct agent *a)
+{
+	if (a)
+		a->vm = NULL;
+}
+
+enum agent_result agent_result(const struct agent *a, int *status)
+{
+	*status = a->status;
+	return a->result;
+}
+
+const char *agent_failure(const struct agent *a) { return a->failure; }

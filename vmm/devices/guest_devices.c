@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "vmm/devices/guest_devices.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pv-drivers/virtio/devices.h"
+#include "pv-drivers/disk/disk.h"
+#include "pv-drivers/net/net.h"
+#include "vmm/devices/agent.h"
+#include "vmm/cli/options.h"
+#include "vmm/host/stream.h"
+#include "vmm/host/terminal.h"
+#include "vmm/devices/virtio_bus.h"
+#include "vmm/monitor/vm.h"
+
+struct terminal_port {
+	struct guest_devices *m;
+	unsigned n;
+};
+
+struct guest_devices {
+	const struct run_options *opt;
+	struct disk *disk[RUN_MAX_DISKS];
+	char *disk_name[RUN_MAX_DISKS];
+	struct net *net[RUN_MAX_NETS];
+	char net_name[RUN_MAX_NETS][16];
+	struct terminal *terminal[RUN_MAX_TERMINALS];
+	struct terminal_port port[RUN_MAX_TERMINALS];
+
+	/* Of the machine that runs now. */
+	struct virtio_device *terminals;
+};
+
+/* Any thread. */
+static void complain(void *opaque, const char *line) { fprintf(stderr, "disco run: %s\n", line); }
+
+static int open_disk(struct guest_devices *m, unsigned i)
+{
+	const struct run_disk *d = &m->opt->disk[i];
+	struct disk_config cfg = {
+	    .path = d->path, .mode = d->mode, .format = d->format, .overlay = d->overlay, .complain = complain};
+	struct disk_error err = {{0}};
+	int r;
+
+	if (asprintf(&m->disk_name[i], "disk %s", d->path) < 0) {
+		m->disk_name[i] = NULL;
+		fprintf(stderr, "disco run: the host has no memory left\n");
+		return -ENOMEM;
+	}
+	r = disk_open(&m->disk[i], &cfg, &err);
+	if (r)
+		fprintf(stderr, "disco run: --disk %s\n", err.text);
+	return r;
+}
+
+static int open_net(struct guest_devices *m, unsigned i)
+{
+	struct net_config cfg = m->opt->net[i];
+	struct net_error err = {{0}};
+	int r;
+
+	cfg.complain = complain;
+	/* Locally administered; the same in every run that is to be repeated. */
+	if (m->opt->icount && !cfg.has_mac) {
+		const uint8_t mac[6] = {2, 0, 0, 0, 0, (uint8_t)(1 + i)};
+
+		cfg.has_mac = true;
+		memcpy(cfg.mac, mac, sizeof(mac));
+	}
+	snprintf(m->net_name[i], sizeof(m->net_name[i]), "net %u", i);
+	r = net_open(&m->net[i], &cfg, &err);
+	if (r)
+		fprintf(stderr, "disco run: --net: %s\n", err.text);
+	return r;
+}
+
+static int open_terminal(struct guest_devices *m, unsigned i, struct wakeup *w)
+{
+	const char *path = m->opt->terminal[i].path;
+	int r = terminal_open(&m->terminal[i], path, w);
+
+	m->port[i] = (struct terminal_port){m, i};
+	if (r)
+		fprintf(stderr, "disco run: --terminal %s%s: %s\n", path ? "unix=" : "pty", path ? path : "",
+			strerror(-r));
+	return r;
+}
+
+int guest_devices_open(struct guest_devices **out, const struct run_options *opt, struct wakeup *w)
+{
+	struct guest_devices *m = calloc(1, sizeof(*m));
+	int r = 0;
+
+	if (!m) {
+		fprintf(stderr, "disco run: the host has no memory left\n");
+		return -ENOMEM;
+	}
+	m->opt = opt;
+	for (unsigned i = 0; !r && i < opt->n_disks; i++)
+		r = open_disk(m, i);
+	for (unsigned i = 0; !r && i < opt->n_nets; i++)
+		r = open_net(m, i);
+	for (unsigned i = 0; !r && i < opt->n_terminals; i++)
+		r = open_terminal(m, i, w);
+	if (r) {
+		(void)guest_devices_close(m);
+		return r;
+	}
+	*out = m;
+	return 0;
+}
+
+int guest_devices_close(struct guest_devices *m)
+{
+	int r = 0;
+
+	if (!m)
+		return 0;
+	for (unsigned i = 0; i < RUN_MAX_DISKS; i++) {
+		int one = m->disk[i] ? disk_close(m->disk[i]) : 0; /* says itself what is wrong */
+
+		r = r ? r : one;
+		free(m->disk_name[i]);
+	}
+	for (unsigned i = 0; i < RUN_MAX_NETS; i++)
+		if (m->net[i])
+			net_close(m->net[i]);
+	for (unsigned i = 0; i < RUN_MAX_TERMINALS; i++)
+		terminal_close(m->terminal[i]);
+	free(m);
+	return r;
+}
+
+/* ---- terminals ---- */
+
+static size_t on_terminal_tx(void *opaque, const uint8_t *data, size_t n)
+{
+	struct terminal_port *p = opaque;
+
+	return terminal_put(p->m->terminal[p->n], data, n);
+}
+
+void guest_devices_poll(struct guest_devices *m)
+{
+	if (!m || !m->terminals)
+		return;
+	for (unsigned i = 0; i < m->opt->n_terminals; i++) {
+		uint8_t buf[4096];
+		size_t room = virtio_console_room(m->terminals, i), n;
+
+		if (room > sizeof(buf))
+			room = sizeof(buf);
+		n = room ? terminal_get(m->terminal[i], buf, room) : 0;
+		if (n)
+			(void)virtio_console_send(m->terminals, i, buf, n);
+		if (terminal_has_room(m->terminal[i]))
+			virtio_console_ready(m->terminals, i);
+	}
+}
+
+static void on_terminal_room(void *opaque) { guest_devices_poll(((struct terminal_port *)opaque)->m); }
+
+static int plug_terminals(struct guest_devices *m, struct vm *vm)
+{
+	static const char *const names[] = {"disco.terminal0", "disco.terminal1", "disco.terminal2", "disco.terminal3"};
+	struct console_port ports[RUN_MAX_TERMINALS] = {{0}};
+	int r;
+
+	if (!m->opt->n_terminals)
+		return 0;
+	for (unsigned i = 0; i < m->opt->n_terminals; i++)
+		ports[i] = (struct console_port){.name = names[i],
+						 .is_console = true,
+						 .tx = on_terminal_tx,
+						 .room = on_terminal_room,
+						 .opaque = &m->port[i]};
+	r = virtio_console_new(&m->terminals, ports, m->opt->n_terminals);
+	return r ? r : vm_add_virtio(vm, m->terminals);
+}
+
+/* ---- a boot ---- */
+
+static int plug_disks(struct guest_devices *m, struct vm *vm)
+{
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < m->opt->n_disks; i++) {
+		const char *serial = m->opt->disk[i].serial;
+		struct virtio_device *d;
+
+		r = virtio_blk_new(&d, m->disk[i], m->disk_name[i], serial ? serial : "");
+		r = r ? r : vm_add_virtio(vm, d);
+	}
+	return r;
+}
+
+static int plug_nets(struct guest_devices *m, struct vm *vm)
+{
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < m->opt->n_nets; i++) {
+		struct virtio_device *d;
+
+		r = virtio_net_new(&d, m->net[i], m->net_name[i]);
+		r = r ? r : vm_add_virtio(vm, d);
+	}
+	return r;
+}
+
+static int plug_shares(struct guest_devices *m, struct vm *vm)
+{
+	int r = 0;
+
+	for (unsigned i = 0; !r && i < m->opt->n_shares; i++) {
+		const struct run_share *s = &m->opt->share[i];
+		struct virtio_device *d;
+
+		r = virtio_9p_new(&d, s->dir, s->tag, s->read_only);
+		r = r ? r : vm_add_virtio(vm, d);
+	}
+	return r;
+}
+
+static int plug_others(struct guest_devices *m, struct vm *vm)
+{
+	struct virtio_device *d;
+	int r = virtio_rng_new(&d);
+
+	r = r ? r : vm_add_virtio(vm, d);
+	if (r || !m->opt->balloon)
+		return r;
+	r = virtio_balloon_new(&d, m->opt->mem_bytes);
+	r = r ? r : vm_add_virtio(vm, d);
+	if (!r)
+		virtio_balloon_set_target(d, (uint32_t)(m->opt->balloon_bytes >> 12));
+	return r;
+}
+
+int guest_devices_plug(struct guest_devices *m, struct vm *vm, struct agent *agent)
+{
+	int r = plug_disks(m, vm);
+
+	r = r ? r : plug_nets(m, vm);
+	r = r || !agent ? r : agent_plug(agent, vm);
+	r = r ? r : plug_terminals(m, vm);
+	r = r ? r : plug_shares(m, vm);
+	r = r ? r : plug_others(m, vm);
+	if (r)
+		fprintf(stderr, "disco run: cannot make the machine's devices: %s\n", strerror(-r));
+	return r;
+}
+
+void guest_devices_unplug(struct guest_devices *m)
+{
+	if (m)
+		m->terminals = NULL;
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/devices/virtio_bus.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "pv-drivers/virtio/virtio_pci.h"
+#include "vmm/board/pci.h"
+#include "vmm/monitor/vm.h"
+
+enum {
+	FIRST_SLOT = 18, /* the connectors: what Linux knows the interrupt wiring of (vmm/board/README.md) */
+	LAST_SLOT = 21,
+	FUNCTIONS = 8,
+	MAX_DEVICES = (LAST_SLOT - FIRST_SLOT + 1) * FUNCTIONS,
+	VENDOR = 0x1af4,      /* 4.1.2.1 */
+	DEVICE_BASE = 0x1040, /* + the virtio device id */
+	REVISION = 1,         /* modern only: 1 or higher (4.1.2.1) */
+	MULTIFUNCTION = 0x80, /* of the header type */
+	BAR = 0,
+};
+
+/* 4.1.4 "Virtio Structure PCI Capabilities": struct virtio_pci_cap */
+enum {
+	CAP_ID = 0x09, /* vendor specific */
+	CAP_LEN = 2,
+	CAP_TYPE = 3,
+	CAP_BAR = 4,
+	CAP_OFFSET = 8,
+	CAP_LENGTH = 12,
+	CAP_BYTES = 16,
+	CAP_EXTRA = 16, /* notify: notify_off_multiplier; configuration access: pci_cfg_data */
+};
+enum { CAP_COMMON = 1, CAP_NOTIFY = 2, CAP_ISR = 3, CAP_DEVICE = 4, CAP_PCI = 5 };
+
+/* One device on the bus. */
+struct virtio_function {
+	struct pci_device pci; /* must be first */
+	struct virtio_pci regs;
+	struct virtio_device *dev;
+	struct vm *vm;
+	unsigned window; /* its configuration access capability */
+};
+
+struct virtio_bus {
+	unsigned n;
+	struct virtio_function *f[MAX_DEVICES];
+};
+
+/* ---- what a device gets from the machine ---- */
+
+/* As far as the guest's pages are adjacent in the host, which they mostly are: they are handed out in order of first touch. */
+static uint8_t *host_map(void *opaque, struct gpa pa, uint64_t *bytes, int *err)
+{
+	struct virtio_function *f = opaque;
+	struct vm *vm = f->vm;
+	struct machine_page *page = NULL;
+	uint64_t got = 0;
+	uint8_t *host = NULL;
+
+	*err = -EFAULT;
+	while (got < *bytes) {
+		struct gpa at = gpa(pa.v + got), ram;
+		uint64_t room = PAGE_BYTES - (at.v & PAGE_MASK);
+
+		page = vm_ram(vm, at, &ram) ? pmap_touch(vm->ram, ram, vm->vcpu->node, err) : NULL;
+		if (!page || (host && page->host != host + got))
+			break;
+		if (!host)
+			host = page->host + (at.v & PAGE_MASK);
+		got += room;
+	}
+	if (!host && *err == -ENOMEM)
+		vm_end(vm, VM_NO_MEMORY);
+	if (got < *bytes)
+		*bytes = got;
+	return host;
+}
+
+/* Translations of a page that a device wrote to go, as for a store of the guest's (mem.c). */
+static void written_page(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes)
+{
+	if (!(page->flags & PAGE_CODE))
+		return;
+	/* what was just run may be gone: leave it at the next poll point */
+	if (vcpu_invalidate_code(v, page, off, bytes))
+		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
+	if (!vcpu_page_has_code(v, page))
+		page->flags &= (uint16_t)~PAGE_CODE;
+}
+
+static void host_written(void *opaque, struct gpa pa, uint64_t bytes)
+{
+	struct virtio_function *f = opaque;
+	struct vm *vm = f->vm;
+
+	while (bytes) {
+		uint64_t off = pa.v & PAGE_MASK, n = bytes < PAGE_BYTES - off ? bytes : PAGE_BYTES - off;
+		struct machine_page *page;
+		struct gpa ram;
+
+		page = vm_ram(vm, pa, &ram) ? pmap_peek(vm->ram, ram) : NULL;
+		if (page)
+			written_page(vm->vcpu, page, (uint32_t)off, (uint32_t)n);
+		pa.v += n;
+		bytes -= n;
+	}
+}
+
+/* A request of another device may be in the hands of its thread: that memory stays where it is. */
+static bool in_flight(const struct virtio_function *f, const uint8_t *host)
+{
+	const struct virtio_bus *b = f->vm->virtio;
+
+	for (unsigned i = 0; i < b->n; i++)
+		if (b->f[i] != f && virtio_uses(b->f[i]->dev, host, PAGE_BYTES))
+			return true;
+	return false;
+}
+
+/* Take away what refers to the page. False: it must stay. */
+static bool forget_page(struct virtio_function *f, struct machine_page *page)
+{
+	struct vcpu *v = f->vm->vcpu;
+
+	if (page->refs != 1 || in_flight(f, page->host))
+		return false;
+	vcpu_invalidate_code(v, page, 0, PAGE_BYTES);
+	l2tlb_drop_page(v->l2tlb, page);
+	return true;
+}
+
+static void host_release(void *opaque, struct gpa pa, uint64_t bytes)
+{
+	struct virtio_function *f = opaque;
+	struct pmap *ram = f->vm->ram;
+	struct gpa first = gpa(0), at;
+	uint64_t run = 0; /* bytes from `first` on that can go */
+
+	for (uint64_t off = 0; off < bytes; off += PAGE_BYTES) {
+		struct machine_page *page = vm_ram(f->vm, gpa(pa.v + off), &at) ? pmap_peek(ram, at) : NULL;
+
+		if (!page || !forget_page(f, page))
+			continue;
+		if (run && at.v != first.v + run) {
+			pmap_release(ram, first, run);
+			run = 0;
+		}
+		if (!run)
+			first = at;
+		run += PAGE_BYTES;
+	}
+	if (run)
+		pmap_release(ram, first, run);
+}
+
+static void host_set_irq(void *opaque, bool level)
+{
+	struct virtio_function *f = opaque;
+
+	pci_device_set_irq(&f->pci, level);
+}
+
+static void host_wake(void *opaque)
+{
+	struct virtio_function *f = opaque;
+
+	clock_kick(f->vm->clock);
+}
+
+/* ---- registers ---- */
+
+static uint64_t bar_read(void *opaque, uint32_t off, unsigned bytes)
+{
+	struct virtio_function *f = opaque;
+
+	return virtio_pci_read(&f->regs, off, bytes);
+}
+
+static void bar_write(void *opaque, uint32_t off, uint64_t value, unsigned bytes)
+{
+	struct virtio_function *f = opaque;
+
+	virtio_pci_write(&f->regs, off, (uint32_t)value, bytes);
+}
+
+static const struct io_ops bar_ops = {bar_read, bar_write};
+
+/*
+ * 4.1.4.9 "PCI configuration access capability": pci_cfg_data is a window onto `length` bytes at `offset` of a BAR.
+ * False: what the driver has set up is not an access.
+ */
+static bool window_target(const struct virtio_function *f, uint32_t *off, unsigned *bytes)
+{
+	const struct pci_device *d = &f->pci;
+	uint32_t n = pci_get32(d, f->window + CAP_LENGTH);
+
+	*off = pci_get32(d, f->window + CAP_OFFSET);
+	*bytes = n;
+	return d->s.config[f->window + CAP_BAR] == BAR && (n == 1 || n == 2 || n == 4) && *off % n == 0 &&
+	       *off < VIRTIO_PCI_BAR_BYTES;
+}
+
+static bool in_window(const struct virtio_function *f, unsigned reg)
+{
+	return reg >= f->window + CAP_EXTRA && reg < f->window + CAP_EXTRA + 4;
+}
+
+static bool window_read(struct pci_device *d, unsigned reg, unsigned bytes, uint32_t *value)
+{
+	struct virtio_function *f = (struct virtio_function *)d;
+	unsigned n;
+	uint32_t off;
+
+	(void)bytes;
+	if (!in_window(f, reg) || !window_target(f, &off, &n))
+		return false;
+	*value = virtio_pci_read(&f->regs, off, n) >> (8 * (reg - f->window - CAP_EXTRA));
+	return true;
+}
+
+static void window_written(struct pci_device *d, unsigned reg, unsigned bytes)
+{
+	struct virtio_function *f = (struct virtio_function *)d;
+	unsigned n;
+	uint32_t off;
+
+	(void)bytes;
+	if (in_window(f, reg) && window_target(f, &off, &n))
+		virtio_pci_write(&f->regs, off, pci_get32(d, f->window + CAP_EXTRA), n);
+}
+
+static void bus_reset(struct pci_device *d) { virtio_pci_reset(&((struct virtio_function *)d)->regs); }
+
+/* ---- putting a device on the bus ---- */
+
+/* Class codes, PCI Local Bus Specification, appendix D; drivers go by the device id alone. */
+static uint32_t class_of(const struct virtio_device *d)
+{
+	switch (d->id) {
+	case VIRTIO_ID_NET:
+		return 0x020000; /* Ethernet */
+	case VIRTIO_ID_BLOCK:
+		return 0x018000; /* other mass storage */
+	case VIRTIO_ID_CONSOLE:
+		return 0x078000; /* other communication */
+	case VIRTIO_ID_9P:
+		return 0x018000;
+	case VIRTIO_ID_RNG:
+		return 0x108000; /* other encryption */
+	default:
+		return 0x00ff00; /* not one of these */
+	}
+}
+
+static unsigned add_cap(struct virtio_function *f, uint8_t type, uint32_t off, uint32_t length, unsigned extra)
+{
+	struct pci_device *d = &f->pci;
+	unsigned at = pci_device_add_capability(d, CAP_ID, CAP_BYTES + extra);
+
+	if (!at)
+		panic("no room for virtio capability %u", type); /* they are always the same five */
+	d->s.config[at + CAP_LEN] = (uint8_t)(CAP_BYTES + extra);
+	d->s.config[at + CAP_TYPE] = type;
+	d->s.config[at + CAP_BAR] = BAR;
+	pci_put32(d, at + CAP_OFFSET, off);
+	pci_put32(d, at + CAP_LENGTH, length);
+	return at;
+}
+
+static void add_caps(struct virtio_function *f)
+{
+	unsigned notify;
+
+	add_cap(f, CAP_COMMON, VIRTIO_PCI_COMMON, VIRTIO_PCI_ISR - VIRTIO_PCI_COMMON, 0);
+	notify = add_cap(f, CAP_NOTIFY, VIRTIO_PCI_NOTIFY, VIRTIO_PCI_BAR_BYTES - VIRTIO_PCI_NOTIFY, 4);
+	pci_put32(&f->pci, notify + CAP_EXTRA, VIRTIO_PCI_NOTIFY_STEP);
+	add_cap(f, CAP_ISR, VIRTIO_PCI_ISR, 1, 0);
+	if (f->dev->config_bytes)
+		add_cap(f, CAP_DEVICE, VIRTIO_PCI_DEVICE, VIRTIO_PCI_NOTIFY - VIRTIO_PCI_DEVICE, 0);
+	f->window = add_cap(f, CAP_PCI, 0, 0, 4);
+	f->pci.writable[f->window + CAP_BAR] = 0xff;
+	for (unsigned i = 0; i < 12; i++) /* offset, length, data */
+		f->pci.writable[f->window + CAP_OFFSET + i] = 0xff;
+}
+
+static int function_open(struct virtio_function *f, unsigned place)
+{
+	struct pci_device *d = &f->pci;
+	struct pci_bar bar = {.bytes = VIRTIO_PCI_BAR_BYTES, .ops = &bar_ops, .opaque = f, .width = 4};
+	unsigned function = place % FUNCTIONS;
+	int err;
+
+	pci_device_init(d, VENDOR, (uint16_t)(DEVICE_BASE + f->dev->id), REVISION, class_of(f->dev));
+	pci_put16(d, PCI_REG_SUBSYSTEM_VENDOR, VENDOR);
+	pci_put16(d, PCI_REG_SUBSYSTEM, f->dev->id);
+	d->s.config[PCI_REG_INTERRUPT_PIN] = (uint8_t)(1 + function % 4);
+	if (!function)
+		d->s.config[PCI_REG_HEADER_TYPE] = MULTIFUNCTION;
+	err = pci_device_set_bar(d, BAR, &bar);
+	if (err)
+		return err;
+	add_caps(f);
+	d->config_read = window_read;
+	d->config_written = window_written;
+	d->reset = bus_reset;
+	f->dev->host = (struct virtio_host){
+	    .map = host_map,
+	    .written = host_written,
+	    .release = host_release,
+	    .set_irq = host_set_irq,
+	    .wake = host_wake,
+	    .synchronous = f->vm->cfg.icount,
+	    .opaque = f,
+	};
+	f->regs.dev = f->dev;
+	ASSERT(f->dev->n_queues <= VIRTIO_MAX_QUEUES);
+	virtio_pci_reset(&f->regs);
+	return pci_bus_add(board_pci(f->vm->board), d, FIRST_SLOT + place / FUNCTIONS, function);
+}
+
+int vm_add_virtio(struct vm *vm, struct virtio_device *d)
+{
+	struct virtio_bus *b = vm->virtio;
+	struct virtio_function *f;
+	int err = -ENOMEM;
+
+	if (!b)
+		b = vm->virtio = calloc(1, sizeof(*b));
+	f = calloc(1, sizeof(*f));
+	if (b && f) {
+		f->vm = vm;
+		f->dev = d;
+		err = b->n < MAX_DEVICES ? function_open(f, b->n) : -ENOSPC;
+	}
+	if (err) {
+		virtio_device_free(d);
+		free(f);
+		return err;
+	}
+	b->f[b->n++] = f;
+	return 0;
+}
+
+void virtio_bus_poll(struct vm *vm)
+{
+	for (unsigned i = 0; vm->virtio && i < vm->virtio->n; i++)
+		virtio_poll(vm->virtio->f[i]->dev);
+}
+
+void virtio_bus_free(struct virtio_bus *b)
+{
+	if (!b)
+		return;
+	for (unsigned i = 0; i < b->n; i++) {
+		virtio_device_free(b->f[i]->dev);
+		free(b->f[i]);
+	}
+	free(b);
+}
+
+const struct virtio_device *virtio_bus_device(const struct vm *vm, unsigned i)
+{
+	return vm->virtio && i < vm->virtio->n ? vm->virtio->f[i]->dev : NULL;
+}

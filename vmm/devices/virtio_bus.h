@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMM_VIRTIO_BUS_H
+#define VMM_VIRTIO_BUS_H
+
+/*
+ * The virtio devices of a machine: each is a function of one of the Malta's four PCI connectors, and gets from here guest
+ * memory, its interrupt line and a way to be called from its own threads (struct virtio_host).
+ * Source: virtio 1.2, 4.1 "Virtio Over PCI Bus".  vCPU thread.
+ */
+#include "base/panic.h"
+#include "pv-drivers/virtio/virtio.h"
+
+struct vm;
+struct virtio_bus;
+
+/*
+ * Put d on the bus, in the next free place: slot 18 function 0, ... slot 21 function 7.  Linux finds the devices in that
+ * order, so that the first disk added is /dev/vda.  After vm_new() and before vm_run().
+ *
+ * Takes d: vm_free() frees it, or this function if it fails.
+ * Returns  0, -ENOSPC (no place), -ENOMEM.
+ */
+MUST_CHECK int vm_add_virtio(struct vm *vm, struct virtio_device *d);
+/* Calls poll() of those that asked for it. The dispatch loop, outside translated code. */
+void virtio_bus_poll(struct vm *vm);
+/* Before the clock and the board are freed: threads of the devices use them.  NULL is fine. */
+void virtio_bus_free(struct virtio_bus *b);
+
+/* For --stats: the i-th device, or NULL at the end. */
+const struct virtio_device *virtio_bus_device(const struct vm *vm, unsigned i);
+
+#endif

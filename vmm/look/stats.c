@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/look/stats.h"
+
+#include <inttypes.h>
+
+#include "vmm/look/json.h"
+
+#include "vmm/devices/virtio_bus.h"
+
+enum unit { GROUP_ROW, INSNS, COUNT, BYTES, NS };
+
+struct row {
+	const char *name, *text;
+	enum unit unit;
+	uint64_t value;
+};
+
+enum {
+#define GROUP(...)   +1
+#define COUNTER(...) +1
+	NUM_ROWS = 0
+#include "vmm/look/trace.def"
+#undef COUNTER
+#undef GROUP
+};
+
+static const char *const exit_names[NUM_EXITS] = {
+    [EXIT_NONE] = "none",     [EXIT_LINK] = "link",     [EXIT_INDIRECT] = "indirect",
+    [EXIT_POLL] = "poll",     [EXIT_BUDGET] = "budget", [EXIT_EXCEPTION] = "exception",
+    [EXIT_PC_SET] = "pc_set", [EXIT_HOT] = "hot",       [EXIT_SIDE] = "side",
+    [EXIT_SMC] = "smc",
+};
+
+static const char *const exc_names[32] = {
+    [EXC_INT] = "Int",     [EXC_MOD] = "Mod",     [EXC_TLBL] = "TLBL",   [EXC_TLBS] = "TLBS",     [EXC_ADEL] = "AdEL",
+    [EXC_ADES] = "AdES",   [EXC_IBE] = "IBE",     [EXC_DBE] = "DBE",     [EXC_SYS] = "Sys",       [EXC_BP] = "Bp",
+    [EXC_RI] = "RI",       [EXC_CPU] = "CpU",     [EXC_OV] = "Ov",       [EXC_TR] = "Tr",         [EXC_FPE] = "FPE",
+    [EXC_TLBRI] = "TLBRI", [EXC_TLBXI] = "TLBXI", [EXC_WATCH] = "WATCH", [EXC_MCHECK] = "MCheck",
+};
+
+static unsigned collect(struct vm *vm, struct row *rows)
+{
+	static const struct jit_stats no_jit;
+	const struct vcpu *v = vm->vcpu;
+	const struct jit_stats *j = v->jit ? jit_stats(v->jit) : &no_jit;
+	const struct l2tlb_stats *l = l2tlb_stats(v->l2tlb);
+	unsigned n = 0;
+
+#define GROUP(name, title)               rows[n++] = (struct row){name, title, GROUP_ROW, 0};
+#define COUNTER(name, unit, value, text) rows[n++] = (struct row){name, text, unit, value};
+#include "vmm/look/trace.def"
+#undef COUNTER
+#undef GROUP
+	return n;
+}
+
+static void print_row(FILE *out, const struct row *r)
+{
+	if (r->unit == GROUP_ROW)
+		fprintf(out, "%s\n", r->text);
+	else if (r->unit == NS)
+		fprintf(out, "  %15.3f ms  %s\n", (double)r->value / 1e6, r->text);
+	else if (r->unit == BYTES)
+		fprintf(out, "  %15.1f KiB %s\n", (double)r->value / 1024, r->text);
+	else
+		fprintf(out, "  %15" PRIu64 "     %s\n", r->value, r->text);
+}
+
+static void print_names(FILE *out, const char *title, const char *const *names, const uint64_t *values, unsigned n)
+{
+	fprintf(out, "%s\n", title);
+	for (unsigned i = 0; i < n; i++)
+		if (values[i])
+			fprintf(out, "  %15" PRIu64 "     %s\n", values[i], names[i] ? names[i] : "?");
+}
+
+static void print_devices(FILE *out, const struct vm *vm)
+{
+	const struct virtio_device *d;
+
+	for (unsigned i = 0; (d = virtio_bus_device(vm, i)); i++) {
+		if (!i)
+			fprintf(out, "Devices: requests, traps to make them, interrupts, KiB to and from the guest\n");
+		fprintf(out, "  %11" PRIu64 " %9" PRIu64 " %9" PRIu64 " %11.1f %11.1f  %s\n", d->stats.requests,
+			d->stats.notifies, d->stats.interrupts, (double)d->stats.bytes_in / 1024,
+			(double)d->stats.bytes_out / 1024, d->name);
+	}
+}
+
+void stats_print(struct vm *vm, FILE *out)
+{
+	struct row rows[NUM_ROWS];
+	unsigned n = collect(vm, rows);
+
+	for (unsigned i = 0; i < n; i++)
+		print_row(out, &rows[i]);
+	print_names(out, "Exits from translated code, by reason", exit_names, vm->vcpu->stats.exits, NUM_EXITS);
+	print_names(out, "Guest exceptions, by code", exc_names, vm->vcpu->stats.exceptions, 32);
+	print_devices(out, vm);
+}
+
+static void json_names(FILE *out, const char *key, const char *const *names, const uint64_t *values, unsigned n)
+{
+	const char *sep = "";
+
+	fprintf(out, ",\n  \"%s\": {", key);
+	for (unsigned i = 0; i < n; i++) {
+		if (!names[i])
+			continue;
+		fprintf(out, "%s\"%s\": %" PRIu64, sep, names[i], values[i]);
+		sep = ", ";
+	}
+	fprintf(out, "}");
+}
+
+static void json_devices(FILE *out, const struct vm *vm)
+{
+	const struct virtio_device *d;
+
+	fprintf(out, ",\n  \"devices\": [");
+	for (unsigned i = 0; (d = virtio_bus_device(vm, i)); i++) {
+		fprintf(out, "%s{\"name\": ", i ? ", " : "");
+		json_string(out, d->name);
+		fprintf(out,
+			", \"virtio_id\": %u, \"requests\": %" PRIu64 ", \"notifies\": %" PRIu64
+			", \"interrupts\": %" PRIu64 ", \"bytes_in\": %" PRIu64 ", \"bytes_out\": %" PRIu64 "}",
+			d->id, d->stats.requests, d->stats.notifies, d->stats.interrupts, d->stats.bytes_in,
+			d->stats.bytes_out);
+	}
+	fprintf(out, "]");
+}
+
+void stats_print_json(struct vm *vm, FILE *out)
+{
+	struct row rows[NUM_ROWS];
+	unsigned n = collect(vm, rows);
+	bool first = true;
+
+	fprintf(out, "{\n  \"virtual_ns\": %" PRIu64, clock_now_ns(vm->clock));
+	for (unsigned i = 0; i < n; i++) {
+		if (rows[i].unit == GROUP_ROW) {
+			fprintf(out, "%s,\n  \"%s\": {", i ? "}" : "", rows[i].name);
+			first = true;
+			continue;
+		}
+		fprintf(out, "%s\"%s\": %" PRIu64, first ? "" : ", ", rows[i].name, rows[i].value);
+		first = false;
+	}
+	fprintf(out, "}");
+	json_names(out, "exits", exit_names, vm->vcpu->stats.exits, NUM_EXITS);
+	json_names(out, "exceptions", exc_names, vm->vcpu->stats.exceptions, 32);
+	json_devices(out, vm);
+	fprintf(out, "\n}\n");
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/monitor/vm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <xxhash.h>
+
+#include "frontend/cp0.h"
+#include "vmm/devices/virtio_bus.h"
+
+#define LOW_RAM_BYTES ((uint64_t)256 << 20)
+#define HIGH_RAM_BASE ((uint64_t)512 << 20)
+
+bool vm_ram(const struct vm *vm, struct gpa pa, struct gpa *out)
+{
+	uint64_t a = pa.v;
+
+	if (a >= LOW_RAM_BYTES) {
+		if (a < HIGH_RAM_BASE)
+			return false;
+		a -= HIGH_RAM_BASE - LOW_RAM_BYTES;
+	}
+	out->v = a;
+	return a < vm->cfg.ram_bytes;
+}
+
+void vm_end(struct vm *vm, enum vm_end why)
+{
+	int running = VM_RUNS;
+
+	/* the first reason wins */
+	__atomic_compare_exchange_n(&vm->end, &running, (int)why, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	if (vm->clock)
+		clock_kick(vm->clock);
+}
+
+static void on_power_off(void *opaque) { vm_end(opaque, VM_POWER_OFF); }
+static void on_reset(void *opaque) { vm_end(opaque, VM_RESET); }
+
+static void on_console_tx(void *opaque, const uint8_t *data, size_t n)
+{
+	struct vm *vm = opaque;
+
+	if (vm->cfg.console_tx)
+		vm->cfg.console_tx(vm->cfg.opaque, data, n);
+}
+
+static int open_board(struct vm *vm)
+{
+	struct board_config bc = {
+	    .ram_bytes = vm->cfg.ram_bytes,
+	    .big_endian = vm->cfg.big_endian,
+	    .clock = clock_as_ops(vm->clock),
+	    .console_tx = on_console_tx,
+	    .power_off = on_power_off,
+	    .reset = on_reset,
+	    .opaque = vm,
+	    .rtc_base_s = vm->cfg.rtc_base_s,
+	};
+
+	for (unsigned pin = 2; pin < 8; pin++)
+		bc.cpu_irq[pin] = (struct irq_line){vcpu_set_irq, vm->vcpu, pin};
+	return board_new(&vm->board, &bc);
+}
+
+int vm_new(struct vm **out, const struct vm_config *cfg)
+{
+	struct machine_config mc = {.bytes = cfg->ram_bytes, .nodes = 1};
+	struct vm *vm = calloc(1, sizeof(*vm));
+	int err;
+
+	if (!vm)
+		return -ENOMEM;
+	vm->cfg = *cfg;
+	err = machine_new(&vm->machine, &mc);
+	if (!err)
+		err = pmap_new(&vm->ram, vm->machine, cfg->ram_bytes);
+	if (!err)
+		err = vcpu_new(&vm->vcpu, vm);
+	if (!err)
+		err = clock_new(&vm->clock, &vm->vcpu->gs, cfg->icount, cfg->input_fd);
+	if (!err)
+		err = open_board(vm);
+	if (err) {
+		vm_free(vm);
+		return err;
+	}
+	if (cfg->tier1 && cfg->tier2)
+		clock_sample(vm->clock);
+	vcpu_reset(vm->vcpu);
+	*out = vm;
+	return 0;
+}
+
+void vm_free(struct vm *vm)
+{
+	if (!vm)
+		return;
+	virtio_bus_free(vm->virtio);
+	board_free(vm->board);
+	clock_free(vm->clock);
+	vcpu_free(vm->vcpu);
+	if (vm->ram)
+		pmap_free(vm->ram);
+	if (vm->machine)
+		machine_free(vm->machine);
+	free(vm);
+}
+
+uint64_t vm_state_hash(struct vm *vm)
+{
+	const struct vcpu *v = vm->vcpu;
+	const struct guest_state *gs = &v->gs;
+	uint64_t part[] = {gs->pc, gs->fcr31, clock_now_ns(vm->clock), pmap_hash(vm->ram)};
+	XXH3_state_t *x = XXH3_createState();
+	uint64_t hash;
+
+	if (!x)
+		panic("out of host memory");
+	XXH3_64bits_reset(x);
+	XXH3_64bits_update(x, gs->reg + 1, sizeof(gs->reg) - sizeof(gs->reg[0]));
+	XXH3_64bits_update(x, gs->fpr, sizeof(gs->fpr));
+	XXH3_64bits_update(x, gs->cp0, sizeof(gs->cp0));
+	for (unsigned i = 0; i < v->tlb.n; i++) {
+		const struct guest_tlb_entry *e = &v->tlb.e[i];
+		uint64_t row[] = {e->vpn2, e->mask, e->asid, e->global, e->hw_invalid, e->lo[0], e->lo[1]};
+
+		XXH3_64bits_update(x, row, sizeof(row));
+	}
+	XXH3_64bits_update(x, part, sizeof(part));
+	hash = XXH3_64bits_digest(x);
+	XXH3_freeState(x);
+	return hash;
+}
