@@ -17,7 +17,7 @@
 struct pmap;
 struct l2tlb;
 struct l2tlb_entry;
-struct machine; /* all machine memory of one monitor process */
+struct machine_memory; /* all machine memory of one monitor process */
 
 /* Where a guest-virtual mapping of a machine page sits in some L2TLB, so that it can be shot down exactly. */
 struct backmap {
@@ -49,27 +49,27 @@ struct machine_page {
 	void *code;
 };
 
-struct machine_config {
+struct machine_memory_config {
 	uint64_t bytes; /* capacity of machine memory; multiple of PAGE_BYTES */
 	unsigned nodes; /* 1 .. NUMA_MAX_NODES */
 };
 
-/* Bytes of RAM that this host has: the most that machine_new() reserves. */
-uint64_t machine_host_bytes(void);
+/* Bytes of RAM that this host has: the most that machine_memory_new() reserves. */
+uint64_t machine_memory_host_bytes(void);
 /*
  * 0 or -errno (-ENOMEM: more than the host has, or it will not even reserve that much; -EINVAL). Nothing is touched
- * until used.  Every pmap must be freed before the machine.
+ * until used.  Every pmap must be freed before.
  */
-MUST_CHECK int machine_new(struct machine **out, const struct machine_config *cfg);
-void machine_free(struct machine *m);
+MUST_CHECK int machine_memory_new(struct machine_memory **out, const struct machine_memory_config *cfg);
+void machine_memory_free(struct machine_memory *m);
 /* The row of an allocated machine page; NULL if mpn is free or beyond the memmap. */
-struct machine_page *machine_page_get(struct machine *m, uint32_t mpn);
+struct machine_page *machine_page_get(struct machine_memory *m, uint32_t mpn);
 /* Pages in use, per node or in total (node < 0). */
-uint64_t machine_pages_used(const struct machine *m, int node);
+uint64_t machine_memory_pages_used(const struct machine_memory *m, int node);
 
 /* ---- pmap: one per VM, guest physical page -> machine page, filled on first touch ---- */
 /* bytes: guest memory, multiple of PAGE_BYTES. 0 or -errno. */
-MUST_CHECK int pmap_new(struct pmap **out, struct machine *m, uint64_t bytes);
+MUST_CHECK int pmap_new(struct pmap **out, struct machine_memory *m, uint64_t bytes);
 void pmap_free(struct pmap *p);
 uint64_t pmap_bytes(const struct pmap *p);
 /*

@@ -6,7 +6,7 @@
 #define XXH_STATIC_LINKING_ONLY /* XXH3_state_t by value: hashing must not fail for want of memory */
 #include <xxhash.h>
 
-#include "numa/machine.h"
+#include "numa/machine_memory.h"
 
 #define GUEST_BYTES_MAX ((uint64_t)1 << 48) /* more than any MIPS addresses */
 
@@ -15,12 +15,12 @@
  * thread fills it.
  */
 struct pmap {
-	struct machine *machine;
+	struct machine_memory *memory;
 	uint64_t pages;
 	struct machine_page **page; /* by gpn; NULL: never touched */
 };
 
-int pmap_new(struct pmap **out, struct machine *m, uint64_t bytes)
+int pmap_new(struct pmap **out, struct machine_memory *m, uint64_t bytes)
 {
 	struct pmap *p;
 
@@ -32,7 +32,7 @@ int pmap_new(struct pmap **out, struct machine *m, uint64_t bytes)
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
-	p->machine = m;
+	p->memory = m;
 	p->pages = bytes / PAGE_BYTES;
 	p->page = calloc(p->pages, sizeof(struct machine_page *));
 	if (!p->page) {
@@ -68,13 +68,13 @@ static uint64_t free_pages(struct pmap *p, uint64_t from, uint64_t to)
 			continue;
 		}
 		if (count)
-			machine_pages_free(p->machine, first, count);
+			machine_pages_free(p->memory, first, count);
 		first = page->mpn;
 		node = page->node;
 		count = 1;
 	}
 	if (count)
-		machine_pages_free(p->machine, first, count);
+		machine_pages_free(p->memory, first, count);
 	return pages;
 }
 
@@ -83,9 +83,9 @@ void pmap_free(struct pmap *p)
 	if (!p)
 		return;
 	free_pages(p, 0, p->pages);
-	pthread_mutex_lock(&p->machine->lock);
-	p->machine->pmaps--;
-	pthread_mutex_unlock(&p->machine->lock);
+	pthread_mutex_lock(&p->memory->lock);
+	p->memory->pmaps--;
+	pthread_mutex_unlock(&p->memory->lock);
 	free(p->page);
 	free(p);
 }
@@ -103,7 +103,7 @@ struct machine_page *pmap_touch(struct pmap *p, struct gpa pa, unsigned node, in
 	page = p->page[gpn];
 	if (page)
 		return page;
-	page = machine_page_alloc(p->machine, node, p, gpn);
+	page = machine_page_alloc(p->memory, node, p, gpn);
 	if (!page)
 		*err = -ENOMEM;
 	p->page[gpn] = page;

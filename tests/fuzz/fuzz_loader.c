@@ -12,10 +12,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-	struct machine_config cfg = {.bytes = 16ull << 20, .nodes = 1};
+	struct machine_memory_config cfg = {.bytes = 16ull << 20, .nodes = 1};
 	struct loader_error err = {{0}};
 	struct loaded_image out;
-	struct machine *machine;
+	struct machine_memory *memory;
 	struct pmap *ram;
 	uint64_t ram_bytes;
 	uint32_t word;
@@ -24,10 +24,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	if (bytes < 1)
 		return 0;
 	ram_bytes = (1 + (uint64_t)(data[0] & 15)) << 20;
-	if (machine_new(&machine, &cfg))
+	if (machine_memory_new(&memory, &cfg))
 		return 0;
-	if (pmap_new(&ram, machine, ram_bytes)) {
-		machine_free(machine);
+	if (pmap_new(&ram, memory, ram_bytes)) {
+		machine_memory_free(memory);
 		return 0;
 	}
 	r = loader_load_elf_mem(ram, "fuzz", data + 1, bytes - 1, &out, &err);
@@ -39,6 +39,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 		panic("loaded outside memory");
 	}
 	pmap_free(ram);
-	machine_free(machine);
+	machine_memory_free(memory);
 	return 0;
 }

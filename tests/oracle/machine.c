@@ -6,6 +6,8 @@
 #include <time.h>
 
 #include "frontend/cp0.h"
+#include "vmm/cpu/run_loop.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/vm.h"
 
 const char *const executor_name[NUM_EXECUTORS] = {"interpreter", "tier 1", "tier 2", "tiers 1 and 2"};

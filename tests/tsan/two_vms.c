@@ -13,6 +13,8 @@
 
 #include "frontend/cp0.h"
 #include "vmm/boot/loader.h"
+#include "vmm/cpu/run_loop.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/vm.h"
 
 #define OUTER         8000000u /* calls; 2800 million instructions: seconds, so that LLVM has its turn on a busy host */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which blocks go to tier 2 together, and the edges that the dumps show: real code through the lifter. */
 #include "frontend/frontend.h"
+#include "vmm/cpu/region_build.h"
 #include "vmm/look/dump.h"
 
 #include <criterion/criterion.h>

@@ -3,6 +3,7 @@
 #include "jit/elf_load.h"
 #include "jit/jit_internal.h"
 #include "frontend/frontend.h"
+#include "vmm/cpu/helpers.h"
 #include "vmm/monitor/vm.h"
 
 #include <criterion/criterion.h>

@@ -16,21 +16,21 @@
 #define HEAD      (sizeof(Elf32_Ehdr) + 2 * sizeof(Elf32_Phdr))
 #define TEXT      64u
 
-static struct machine *machine;
+static struct machine_memory *memory;
 static struct pmap *ram;
 
 static void setup(void)
 {
-	struct machine_config cfg = {.bytes = 64ull << 20, .nodes = 1};
+	struct machine_memory_config cfg = {.bytes = 64ull << 20, .nodes = 1};
 
-	cr_assert_eq(machine_new(&machine, &cfg), 0);
-	cr_assert_eq(pmap_new(&ram, machine, RAM_BYTES), 0);
+	cr_assert_eq(machine_memory_new(&memory, &cfg), 0);
+	cr_assert_eq(pmap_new(&ram, memory, RAM_BYTES), 0);
 }
 
 static void teardown(void)
 {
 	pmap_free(ram);
-	machine_free(machine);
+	machine_memory_free(memory);
 }
 
 TestSuite(loader, .init = setup, .fini = teardown);
@@ -213,7 +213,7 @@ Test(loader, refuses)
 		cr_expect(strstr(err.text, s->says), "row %zu: '%s' lacks '%s'", i, err.text, s->says);
 		cr_expect(strncmp(err.text, "k: ", 3) == 0, "no file name: %s", err.text);
 	}
-	cr_assert_eq(machine_pages_used(machine, -1), 0, "a refused image touched memory");
+	cr_assert_eq(machine_memory_pages_used(memory, -1), 0, "a refused image touched memory");
 }
 
 /* Every prefix of the file is refused, without a read past it. */

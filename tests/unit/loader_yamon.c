@@ -8,21 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct machine *machine;
+static struct machine_memory *memory;
 static struct pmap *ram;
 
 static void setup(void)
 {
-	struct machine_config cfg = {.bytes = 16ull << 20, .nodes = 1};
+	struct machine_memory_config cfg = {.bytes = 16ull << 20, .nodes = 1};
 
-	cr_assert_eq(machine_new(&machine, &cfg), 0);
-	cr_assert_eq(pmap_new(&ram, machine, 8ull << 20), 0);
+	cr_assert_eq(machine_memory_new(&memory, &cfg), 0);
+	cr_assert_eq(pmap_new(&ram, memory, 8ull << 20), 0);
 }
 
 static void teardown(void)
 {
 	pmap_free(ram);
-	machine_free(machine);
+	machine_memory_free(memory);
 }
 
 TestSuite(yamon, .init = setup, .fini = teardown);
@@ -112,7 +112,7 @@ Test(yamon, bounds)
 	cr_assert_eq(strlen(string(word(r[1], false))), LOADER_NAME_BYTES - 1);
 	cr_assert_str_eq(env(r[2], "modetty0", false), "38400n8r");
 	cr_assert_eq(loader_put_yamon(ram, name, append, 0, 1, 8ull << 20, false, r, &err), -E2BIG);
-	cr_assert_eq(pmap_new(&tiny, machine, 0x3000), 0);
+	cr_assert_eq(pmap_new(&tiny, memory, 0x3000), 0);
 	cr_assert_eq(loader_put_yamon(tiny, "k", "", 0, 0, 0x3000, false, r, &err), -EFAULT);
 	pmap_free(tiny);
 }

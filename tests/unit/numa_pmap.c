@@ -8,7 +8,7 @@
 #include "numa/numa.h"
 
 struct world {
-	struct machine *m;
+	struct machine_memory *m;
 	struct pmap *p;
 };
 
@@ -16,7 +16,7 @@ static struct world make(uint64_t machine_pages, unsigned nodes, uint64_t pages)
 {
 	struct world w;
 
-	cr_assert_eq(machine_new(&w.m, &(struct machine_config){machine_pages * PAGE_BYTES, nodes}), 0);
+	cr_assert_eq(machine_memory_new(&w.m, &(struct machine_memory_config){machine_pages * PAGE_BYTES, nodes}), 0);
 	cr_assert_eq(pmap_new(&w.p, w.m, pages * PAGE_BYTES), 0);
 	return w;
 }
@@ -24,8 +24,8 @@ static struct world make(uint64_t machine_pages, unsigned nodes, uint64_t pages)
 static void done(struct world w)
 {
 	pmap_free(w.p);
-	cr_assert_eq(machine_pages_used(w.m, -1), 0, "a VM gives everything back");
-	machine_free(w.m);
+	cr_assert_eq(machine_memory_pages_used(w.m, -1), 0, "a VM gives everything back");
+	machine_memory_free(w.m);
 }
 
 Test(pmap, refuses_bad_sizes)
@@ -57,8 +57,8 @@ Test(pmap, first_touch_allocates_on_the_node_that_touches)
 	cr_assert_eq(page->refs, 1);
 	cr_assert_eq(pmap_touch(w.p, gpa(0x3000), 0, &err), page, "the first touch decides");
 	cr_assert_eq(pmap_peek(w.p, gpa(0x3fff)), page);
-	cr_assert_eq(machine_pages_used(w.m, 1), 1);
-	cr_assert_eq(machine_pages_used(w.m, 0), 0);
+	cr_assert_eq(machine_memory_pages_used(w.m, 1), 1);
+	cr_assert_eq(machine_memory_pages_used(w.m, 0), 0);
 	done(w);
 }
 
@@ -93,7 +93,7 @@ Test(pmap, exhaustion_is_reported_and_passes)
 	cr_assert_not_null(pmap_touch(b.p, gpa(0x1000), 1, &err), "what was there before is still there");
 	pmap_free(a.p);
 	cr_assert_eq(pmap_write(b.p, gpa(0), data, sizeof(data)), 0);
-	cr_assert_eq(machine_pages_used(b.m, -1), 3);
+	cr_assert_eq(machine_memory_pages_used(b.m, -1), 3);
 	done(b);
 }
 
@@ -108,7 +108,7 @@ Test(pmap, copies_cross_pages)
 	memset(back, 0xff, sizeof(back));
 	cr_assert_eq(pmap_read(w.p, gpa(0x5ff1), back, sizeof(back)), 0);
 	cr_assert_arr_eq(back, in, sizeof(in));
-	cr_assert_eq(machine_pages_used(w.m, -1), 4);
+	cr_assert_eq(machine_memory_pages_used(w.m, -1), 4);
 	cr_assert_eq(pmap_peek(w.p, gpa(0x6000))->host[0], in[15]);
 	memset(back, 0xff, sizeof(back));
 	cr_assert_eq(pmap_read(w.p, gpa(0x20000), back, sizeof(zero)), 0);
@@ -147,7 +147,7 @@ Test(pmap, hash_is_that_of_the_bytes)
 	cr_assert_eq(pmap_hash(w.p), XXH3_64bits(flat, PAGES * PAGE_BYTES));
 	for (unsigned i = PAGES; i-- > 0;) /* in another order and on other nodes: placement does not matter */
 		cr_assert_not_null(pmap_touch(w.p, gpa(i * PAGE_BYTES), i % 3, &err));
-	cr_assert_eq(machine_pages_used(w.m, -1), PAGES);
+	cr_assert_eq(machine_memory_pages_used(w.m, -1), PAGES);
 	cr_assert_eq(pmap_hash(w.p), XXH3_64bits(flat, PAGES * PAGE_BYTES), "zero pages count as zeroes");
 	pmap_peek(w.p, gpa(PAGE_BYTES))->host[5] ^= 1;
 	cr_assert_neq(pmap_hash(w.p), XXH3_64bits(flat, PAGES * PAGE_BYTES));
@@ -164,7 +164,7 @@ Test(pmap, a_freed_vm_leaves_no_data_behind)
 	for (uint64_t i = 0; i < 64; i++)
 		cr_assert_eq(pmap_write(w.p, gpa((i * 29 % 64) << PAGE_SHIFT), secret, sizeof(secret)), 0);
 	pmap_free(w.p);
-	cr_assert_eq(machine_pages_used(w.m, -1), 0);
+	cr_assert_eq(machine_memory_pages_used(w.m, -1), 0);
 	cr_assert_eq(pmap_new(&next, w.m, 64 * PAGE_BYTES), 0);
 	for (uint64_t i = 0; i < 64; i++) {
 		int err;
@@ -185,14 +185,14 @@ Test(pmap, released_pages_are_untouched_again)
 		cr_assert_eq(pmap_write(w.p, gpa(i << PAGE_SHIFT), secret, sizeof(secret)), 0);
 	pmap_peek(w.p, gpa(0x5000))->code = &code;
 	cr_assert_eq(pmap_release(w.p, gpa(0x4000), 3 * PAGE_BYTES), 3 * PAGE_BYTES);
-	cr_assert_eq(machine_pages_used(w.m, -1), 61);
+	cr_assert_eq(machine_memory_pages_used(w.m, -1), 61);
 	cr_assert_null(pmap_peek(w.p, gpa(0x5000)));
 	cr_assert_eq(pmap_release(w.p, gpa(0x3000), 3 * PAGE_BYTES), PAGE_BYTES, "what has gone is passed over");
 	cr_assert_eq(pmap_release(w.p, gpa(62 * PAGE_BYTES), UINT64_MAX & ~PAGE_MASK), 2 * PAGE_BYTES,
 		     "to the end of memory");
 	cr_assert_eq(pmap_release(w.p, gpa(64 * PAGE_BYTES), PAGE_BYTES), 0);
 	cr_assert_eq(pmap_release(w.p, gpa(UINT64_MAX & ~PAGE_MASK), PAGE_BYTES), 0);
-	cr_assert_eq(machine_pages_used(w.m, -1), 58);
+	cr_assert_eq(machine_memory_pages_used(w.m, -1), 58);
 	cr_assert_eq(pmap_read(w.p, gpa(0x5000), back, sizeof(back)), 0);
 	cr_assert_eq(back[0], 0);
 	cr_assert_eq(pmap_read(w.p, gpa(0x7000), back, sizeof(back)), 0);

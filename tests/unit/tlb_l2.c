@@ -10,7 +10,7 @@
 #define N             8u
 
 struct world {
-	struct machine *m;
+	struct machine_memory *m;
 	struct pmap *p;
 	struct guest_tlb arch;
 	struct l2tlb *l;
@@ -18,7 +18,7 @@ struct world {
 
 static void setup(struct world *w, uint64_t pages)
 {
-	cr_assert_eq(machine_new(&w->m, &(struct machine_config){pages * PAGE_BYTES, 1}), 0);
+	cr_assert_eq(machine_memory_new(&w->m, &(struct machine_memory_config){pages * PAGE_BYTES, 1}), 0);
 	cr_assert_eq(pmap_new(&w->p, w->m, pages * PAGE_BYTES), 0);
 	guest_tlb_reset(&w->arch, N);
 	cr_assert_eq(l2tlb_new(&w->l, &w->arch), 0);
@@ -28,7 +28,7 @@ static void teardown(struct world *w)
 {
 	l2tlb_free(w->l);
 	pmap_free(w->p);
-	machine_free(w->m);
+	machine_memory_free(w->m);
 }
 
 static void put(struct world *w, unsigned i, struct guest_tlb_entry e, bool random)

@@ -37,7 +37,7 @@ struct run {
 struct model {
 	struct run run;
 	uint64_t random;
-	struct machine *m;
+	struct machine_memory *m;
 	struct pmap *p;
 	struct guest_tlb arch;
 	struct l2tlb *l;
@@ -432,7 +432,7 @@ ParameterizedTest(struct run *run, l2tlb_model, agrees)
 
 	m->run = *run;
 	m->random = run->seed;
-	cr_assert_eq(machine_new(&m->m, &(struct machine_config){RAM_PAGES * PAGE_BYTES, 1}), 0);
+	cr_assert_eq(machine_memory_new(&m->m, &(struct machine_memory_config){RAM_PAGES * PAGE_BYTES, 1}), 0);
 	cr_assert_eq(pmap_new(&m->p, m->m, RAM_PAGES * PAGE_BYTES), 0);
 	guest_tlb_reset(&m->arch, run->entries);
 	cr_assert_eq(l2tlb_new(&m->l, &m->arch), 0);
@@ -445,6 +445,6 @@ ParameterizedTest(struct run *run, l2tlb_model, agrees)
 		cr_assert_gt(m->refused[r], OPS / 1000, "result %u: %lu times", r, m->refused[r]);
 	l2tlb_free(m->l);
 	pmap_free(m->p);
-	machine_free(m->m);
+	machine_memory_free(m->m);
 	free(m);
 }

@@ -6,7 +6,7 @@
 #define KSEG0 0x80000000ull
 
 struct world {
-	struct machine *m;
+	struct machine_memory *m;
 	struct pmap *p;
 	struct guest_tlb arch;
 	struct l2tlb *l;
@@ -14,7 +14,7 @@ struct world {
 
 static void setup(struct world *w)
 {
-	cr_assert_eq(machine_new(&w->m, &(struct machine_config){4096 * PAGE_BYTES, 1}), 0);
+	cr_assert_eq(machine_memory_new(&w->m, &(struct machine_memory_config){4096 * PAGE_BYTES, 1}), 0);
 	cr_assert_eq(pmap_new(&w->p, w->m, 4096 * PAGE_BYTES), 0);
 	guest_tlb_reset(&w->arch, 16);
 	cr_assert_eq(l2tlb_new(&w->l, &w->arch), 0);
@@ -24,7 +24,7 @@ static void teardown(struct world *w)
 {
 	l2tlb_free(w->l);
 	pmap_free(w->p);
-	machine_free(w->m);
+	machine_memory_free(w->m);
 }
 
 static struct machine_page *page_of(struct world *w, uint64_t pfn)

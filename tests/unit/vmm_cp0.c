@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "tests/unit/vmm_machine.h"
+#include "vmm/cpu/vcpu.h"
+#include "vmm/cpu/exception.h"
+#include "vmm/cpu/cp0.h"
 
 static struct vm *open_model(const char *name)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Where exceptions go and what they leave behind: MIPS32 PRA volume III, chapter 6, tables 6-4 to 6-7. */
 #include "tests/unit/vmm_machine.h"
+#include "vmm/cpu/vcpu.h"
+#include "vmm/cpu/exception.h"
 
 static struct vm *open_vm(void) { return machine_open(&(struct vm_config){.icount = true}, TIERS_INTERP); }
 

@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "tests/unit/vmm_machine.h"
+#include "vmm/cpu/helpers.h"
+#include "vmm/cpu/run_loop.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/look/stats.h"
 
 Test(vmm_helpers, no_row_is_missing)

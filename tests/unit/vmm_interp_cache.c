@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Lifted blocks of --tiers=interp: found again by page, offset, mode and virtual page; dropped by exact ranges. */
 #include "tests/unit/vmm_machine.h"
+#include "vmm/cpu/vcpu.h"
+#include "vmm/cpu/interp_cache.h"
 
 static struct vm *vm;
 static struct interp_cache *c;

@@ -8,6 +8,9 @@
 #include "frontend/cp0.h"
 #include "tests/oracle/asm.h"
 #include "vmm/boot/loader.h"
+#include "vmm/cpu/helpers.h"
+#include "vmm/cpu/translate.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/vm.h"
 
 #define RAM_BYTES (4u << 20)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Guest memory below the inlined probe: segments by mode, faults, aliases, LL/SC, stores to code, devices. */
 #include "tests/unit/vmm_machine.h"
+#include "vmm/cpu/vcpu.h"
+#include "vmm/cpu/mem.h"
+#include "vmm/cpu/interp_cache.h"
 
 #define WORD MEM_META(2, 0)
 

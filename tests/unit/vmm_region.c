@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Which blocks go to tier 2, and that tier 2 runs. */
 #include "tests/unit/vmm_machine.h"
+#include "vmm/cpu/run_loop.h"
+#include "vmm/cpu/vcpu.h"
+#include "vmm/cpu/mem.h"
+#include "vmm/cpu/translate.h"
 #include "vmm/cpu/region.h"
+#include "vmm/cpu/region_build.h"
 
 #include <unistd.h>
 

@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 #include "tests/unit/vmm_machine.h"
+#include "vmm/cpu/run_loop.h"
+#include "vmm/cpu/vcpu.h"
+#include "vmm/cpu/cp0.h"
 
 static const char *const tier_names[NUM_TIERS] = {"interp", "1", "2", "12"};
 

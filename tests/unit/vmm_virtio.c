@@ -10,6 +10,8 @@
 #include "pv-drivers/virtio/virtio_pci.h"
 #include "tests/unit/vmm_machine.h"
 #include "vmm/board/pci.h"
+#include "vmm/cpu/run_loop.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_bus.h"
 
 enum {
@@ -352,13 +354,13 @@ Test(vmm_virtio, released_pages_read_as_zeroes_and_come_back, .timeout = 120)
 		p->on_notify = wake_on_notify;
 		p->on_poll = release_page;
 		put_release(vm);
-		used = machine_pages_used(vm->machine, -1);
+		used = machine_memory_pages_used(vm->memory, -1);
 		cr_assert_eq(vm_run(vm), VM_RESET);
 		cr_assert_eq(p->polled, 1);
 		cr_assert_eq(gs->reg[S0], 20, "tiers %d: the function is gone, not its old translation", t);
 		cr_assert_eq(gs->reg[V0], 0);
 		cr_assert_eq(gs->reg[V1], PATCHED_VA, "memory like any other");
-		cr_assert_leq(machine_pages_used(vm->machine, -1), used + 1);
+		cr_assert_leq(machine_memory_pages_used(vm->memory, -1), used + 1);
 		vm_free(vm);
 	}
 }
@@ -378,12 +380,12 @@ Test(vmm_virtio, pages_of_requests_in_flight_stay)
 	cr_assert_eq(pmap_write(vm->ram, gpa(RINGS_PA), desc, sizeof(desc)), 0);
 	cr_assert_eq(pmap_write(vm->ram, gpa(RINGS_PA + 0x1000), avail, sizeof(avail)), 0);
 	cr_assert_eq(virtq_pop(&p->dev.queue[0], &c), 1);
-	used = machine_pages_used(vm->machine, -1);
+	used = machine_memory_pages_used(vm->memory, -1);
 	h->release(h->opaque, gpa(0x300000), PAGE_BYTES);
-	cr_assert_eq(machine_pages_used(vm->machine, -1), used, "its thread may be writing there");
+	cr_assert_eq(machine_memory_pages_used(vm->memory, -1), used, "its thread may be writing there");
 	virtq_push(c, 16);
 	h->release(h->opaque, gpa(0x2ff000), 3 * PAGE_BYTES);
-	cr_assert_eq(machine_pages_used(vm->machine, -1), used - 1);
+	cr_assert_eq(machine_memory_pages_used(vm->memory, -1), used - 1);
 	vm_free(vm);
 }
 

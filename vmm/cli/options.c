@@ -104,9 +104,9 @@ static int parse_mem(const char *text, uint64_t *out, struct options_error *err)
 		return options_bad(
 		    err, "--mem %s: at most %lluM; the board has no memory above its I/O window at 0x10000000", text,
 		    MEM_MAX_BYTES >> 20);
-	if (bytes > machine_host_bytes())
+	if (bytes > machine_memory_host_bytes())
 		return options_bad(err, "--mem %s: this host has only %lluM", text,
-				   (unsigned long long)(machine_host_bytes() >> 20));
+				   (unsigned long long)(machine_memory_host_bytes() >> 20));
 	*out = bytes;
 	return 0;
 }

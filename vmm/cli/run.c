@@ -8,17 +8,19 @@
 #include <unistd.h>
 
 #include "frontend/cp0.h"
-#include "vmm/devices/agent.h"
+#include "vmm/boot/loader.h"
+#include "vmm/boot/panic_watch.h"
 #include "vmm/cli/commands.h"
+#include "vmm/cli/options.h"
+#include "vmm/cpu/run_loop.h"
+#include "vmm/cpu/vcpu.h"
+#include "vmm/devices/agent.h"
+#include "vmm/devices/guest_devices.h"
 #include "vmm/host/console.h"
 #include "vmm/host/console_tail.h"
-#include "vmm/look/dump.h"
-#include "vmm/boot/loader.h"
-#include "vmm/devices/guest_devices.h"
-#include "vmm/cli/options.h"
-#include "vmm/boot/panic_watch.h"
-#include "vmm/look/stats.h"
 #include "vmm/host/stream.h"
+#include "vmm/look/dump.h"
+#include "vmm/look/stats.h"
 
 /* `disco run`: one machine from power-on to its end. */
 

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "frontend/cp0.h"
+#include "vmm/cpu/cp0.h"
+#include "vmm/cpu/exception.h"
+#include "vmm/cpu/helpers.h"
+#include "vmm/cpu/mem.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/vm.h"
 
 /* Coprocessor 0 as lifted code calls it.  Source: MIPS32 PRA volume III, chapter 9, by register. */

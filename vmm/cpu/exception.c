@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "frontend/cp0.h"
+#include "vmm/cpu/exception.h"
+#include "vmm/cpu/helpers.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/vm.h"
 
 static uint32_t cp0(const struct vcpu *v, unsigned index) { return (uint32_t)v->gs.cp0[index]; }

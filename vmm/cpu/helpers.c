@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "frontend/fpu.h"
+#include "vmm/cpu/helpers.h"
 #include "vmm/monitor/vm.h"
 
 /* Row of helpers.def -> function; tests/unit/vmm_helpers.c checks that none is missing. */

@@ -2,6 +2,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "vmm/cpu/interp_cache.h"
+#include "vmm/cpu/mem.h"
+#include "vmm/cpu/translate.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/vm.h"
 
 /*

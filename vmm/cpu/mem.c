@@ -5,6 +5,10 @@
 
 #include "frontend/cp0.h"
 #include "frontend/insn.h"
+#include "vmm/cpu/exception.h"
+#include "vmm/cpu/helpers.h"
+#include "vmm/cpu/mem.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/vm.h"
 
 /*

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "vmm/look/dump.h"
 #include "vmm/cpu/region.h"
+#include "vmm/cpu/mem.h"
+#include "vmm/cpu/region_build.h"
+#include "vmm/cpu/translate.h"
+#include "vmm/cpu/vcpu.h"
+#include "vmm/look/dump.h"
 #include "vmm/monitor/vm.h"
 
 /* Regions of the running machine: blocks that have been executed, so that they have a tier 1 translation. */

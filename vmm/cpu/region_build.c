@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include <string.h>
+#include "vmm/cpu/region_build.h"
 
-#include "vmm/cpu/region.h"
+#include <string.h>
 
 struct builder {
 	struct region_plan *plan;

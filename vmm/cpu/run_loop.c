@@ -2,6 +2,12 @@
 #include <string.h>
 
 #include "frontend/cp0.h"
+#include "vmm/cpu/exception.h"
+#include "vmm/cpu/interp_cache.h"
+#include "vmm/cpu/region.h"
+#include "vmm/cpu/run_loop.h"
+#include "vmm/cpu/translate.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_bus.h"
 #include "vmm/monitor/vm.h"
 

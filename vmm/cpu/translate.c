@@ -2,6 +2,12 @@
 #include <time.h>
 
 #include "frontend/insn.h"
+#include "vmm/cpu/exception.h"
+#include "vmm/cpu/helpers.h"
+#include "vmm/cpu/mem.h"
+#include "vmm/cpu/region.h"
+#include "vmm/cpu/translate.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/look/dump.h"
 #include "vmm/monitor/vm.h"
 

@@ -6,6 +6,11 @@
 
 #include "frontend/cp0.h"
 #include "frontend/fpu.h"
+#include "vmm/cpu/cp0.h"
+#include "vmm/cpu/helpers.h"
+#include "vmm/cpu/interp_cache.h"
+#include "vmm/cpu/mem.h"
+#include "vmm/cpu/run_loop.h"
 #include "vmm/monitor/vm.h"
 
 #define COUNT_HZ 100000000u /* half of a 200 MHz clock, as the Malta's usual core board */

@@ -58,4 +58,16 @@ struct vcpu {
 
 static inline struct vcpu *vcpu_of(struct guest_state *gs) { return (struct vcpu *)gs; }
 
+MUST_CHECK int vcpu_new(struct vcpu **out, struct vm *vm);
+void vcpu_free(struct vcpu *v);
+void vcpu_reset(struct vcpu *v);
+/* Recompute gs->mode and gs->l2tlb from Status, FCSR, EntryHi and the segment of gs->pc. Every dispatch. */
+void vcpu_update_mode(struct vcpu *v);
+/* Translations (and lifted blocks of the interpreter) that cover bytes of a page. */
+bool vcpu_invalidate_code(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes);
+bool vcpu_page_has_code(struct vcpu *v, struct machine_page *page);
+bool vcpu_code_at(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes);
+/* A device drives CPU pin n (2..7). */
+void vcpu_set_irq(void *vcpu, unsigned pin, bool level);
+
 #endif

@@ -11,8 +11,8 @@
 
 #include "pv-drivers/virtio/devices.h"
 #include "vmm/cli/options.h"
-#include "vmm/host/stream.h"
 #include "vmm/devices/virtio_bus.h"
+#include "vmm/host/stream.h"
 #include "vmm/monitor/vm.h"
 
 enum { PORT_CONTROL, PORT_IN, PORT_OUT, PORT_ERR, NUM_PORTS };

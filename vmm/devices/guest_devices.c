@@ -2,6 +2,13 @@
 #define _GNU_SOURCE
 #include "vmm/devices/guest_devices.h"
 
+#include "vmm/cli/options.h"
+#include "vmm/devices/agent.h"
+#include "vmm/devices/virtio_bus.h"
+#include "vmm/host/stream.h"
+#include "vmm/host/terminal.h"
+#include "vmm/monitor/vm.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,12 +17,6 @@
 #include "pv-drivers/virtio/devices.h"
 #include "pv-drivers/disk/disk.h"
 #include "pv-drivers/net/net.h"
-#include "vmm/devices/agent.h"
-#include "vmm/cli/options.h"
-#include "vmm/host/stream.h"
-#include "vmm/host/terminal.h"
-#include "vmm/devices/virtio_bus.h"
-#include "vmm/monitor/vm.h"
 
 struct terminal_port {
 	struct guest_devices *m;

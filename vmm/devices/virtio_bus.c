@@ -6,6 +6,7 @@
 
 #include "pv-drivers/virtio/virtio_pci.h"
 #include "vmm/board/pci.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/vm.h"
 
 enum {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* --dump: what passes the filter, as it is translated. */
+#include "vmm/boot/loader_internal.h"
+#include "vmm/cpu/region_build.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/look/dump.h"
+#include "vmm/look/symbols.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "vmm/boot/loader_internal.h"
-#include "vmm/look/symbols.h"
 
 struct pc_range {
 	uint32_t low, high;

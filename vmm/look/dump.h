@@ -5,7 +5,7 @@
 /* What the translator does, stage by stage (design.md section 8): `disco run --dump` as it happens, and `disco dump`. */
 #include "vmm/boot/loader.h"
 #include "vmm/cli/options.h"
-#include "vmm/cpu/region.h"
+#include "vmm/cpu/region_build.h"
 #include "vmm/monitor/vm.h"
 
 struct symbols;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Where blocks and regions go, and why: as data, for text and JSON. */
+#include "vmm/cpu/region_build.h"
 #include "vmm/look/dump.h"
 
 _Static_assert(REGION_MAX_BLOCKS <= 32, "dump_reached() returns a set in 32 bits");

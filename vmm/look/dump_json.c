@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* `disco dump --json`: the stages as objects (RFC 8259).  Addresses are strings, "0x80001000". */
+#include "frontend/frontend.h"
+#include "vmm/cpu/region_build.h"
 #include "vmm/look/dump.h"
+#include "vmm/look/json.h"
+#include "vmm/look/symbols.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "vmm/look/json.h"
-#include "vmm/look/symbols.h"
 
 /* The next member of an object that has some. */
 static void member(FILE *out, const char *key, const char *text)

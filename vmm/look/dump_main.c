@@ -5,10 +5,14 @@
 #include <string.h>
 
 #include "frontend/cp0.h"
-#include "vmm/cli/commands.h"
-#include "vmm/look/dump.h"
+#include "frontend/frontend.h"
+#include "numa/numa.h"
 #include "vmm/boot/loader.h"
+#include "vmm/cli/commands.h"
 #include "vmm/cli/options.h"
+#include "vmm/cpu/helpers.h"
+#include "vmm/cpu/region_build.h"
+#include "vmm/look/dump.h"
 #include "vmm/look/symbols.h"
 
 /* `disco dump`: code of an image, or bare words, through the first walk; nothing of it is executed. */
@@ -25,7 +29,7 @@ struct dumper {
 	struct symbols *symbols;
 	struct frontend *frontend;
 	struct jit *jit;
-	struct machine *machine;
+	struct machine_memory *memory;
 	struct pmap *ram; /* with --kernel */
 	bool big_endian;
 	struct guest_state *gs;
@@ -56,13 +60,13 @@ static int fail(int status, const char *fmt, ...)
 
 static int open_image(struct dumper *d)
 {
-	struct machine_config mc = {.bytes = IMAGE_RAM_BYTES, .nodes = 1};
+	struct machine_memory_config mc = {.bytes = IMAGE_RAM_BYTES, .nodes = 1};
 	struct loaded_image image;
 	struct loader_error err = {{0}};
-	int r = machine_new(&d->machine, &mc);
+	int r = machine_memory_new(&d->memory, &mc);
 
 	if (!r)
-		r = pmap_new(&d->ram, d->machine, IMAGE_RAM_BYTES);
+		r = pmap_new(&d->ram, d->memory, IMAGE_RAM_BYTES);
 	if (r)
 		return fail(STATUS_FAILED, "%s", strerror(-r));
 	if (loader_load_elf(d->ram, d->opt->kernel, &image, &err))
@@ -141,8 +145,8 @@ static void close_dumper(struct dumper *d)
 	arena_free(&d->arena);
 	if (d->ram)
 		pmap_free(d->ram);
-	if (d->machine)
-		machine_free(d->machine);
+	if (d->memory)
+		machine_memory_free(d->memory);
 	free(d->words);
 	free(d->gs);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* The stages as text, and the choice between text and JSON. */
+#include "frontend/frontend.h"
+#include "vmm/cpu/region_build.h"
 #include "vmm/look/dump.h"
+#include "vmm/look/symbols.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "vmm/look/symbols.h"
 
 bool dump_wants(const struct dump_sink *s, char letter) { return strchr(s->letters, letter); }
 

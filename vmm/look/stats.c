@@ -5,6 +5,7 @@
 
 #include "vmm/look/json.h"
 
+#include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_bus.h"
 
 enum unit { GROUP_ROW, INSNS, COUNT, BYTES, NS };

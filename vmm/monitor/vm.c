@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "frontend/cp0.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_bus.h"
 
 #define LOW_RAM_BYTES ((uint64_t)256 << 20)
@@ -66,16 +67,16 @@ static int open_board(struct vm *vm)
 
 int vm_new(struct vm **out, const struct vm_config *cfg)
 {
-	struct machine_config mc = {.bytes = cfg->ram_bytes, .nodes = 1};
+	struct machine_memory_config mc = {.bytes = cfg->ram_bytes, .nodes = 1};
 	struct vm *vm = calloc(1, sizeof(*vm));
 	int err;
 
 	if (!vm)
 		return -ENOMEM;
 	vm->cfg = *cfg;
-	err = machine_new(&vm->machine, &mc);
+	err = machine_memory_new(&vm->memory, &mc);
 	if (!err)
-		err = pmap_new(&vm->ram, vm->machine, cfg->ram_bytes);
+		err = pmap_new(&vm->ram, vm->memory, cfg->ram_bytes);
 	if (!err)
 		err = vcpu_new(&vm->vcpu, vm);
 	if (!err)
@@ -103,8 +104,8 @@ void vm_free(struct vm *vm)
 	vcpu_free(vm->vcpu);
 	if (vm->ram)
 		pmap_free(vm->ram);
-	if (vm->machine)
-		machine_free(vm->machine);
+	if (vm->memory)
+		machine_memory_free(vm->memory);
 	free(vm);
 }
 

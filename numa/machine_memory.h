@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef NUMA_MACHINE_H
-#define NUMA_MACHINE_H
+#ifndef NUMA_MACHINE_MEMORY_H
+#define NUMA_MACHINE_MEMORY_H
 
 /* Private to numa/: the nodes and the memmap. */
 #include <pthread.h>
@@ -17,7 +17,7 @@ struct node {
 	uint32_t first_mpn;
 	uint32_t pages;
 
-	/* Guarded by machine.lock. */
+	/* Guarded by machine_memory.lock. */
 	uint32_t used;
 	uint32_t words;   /* of bitmap */
 	uint32_t cursor;  /* word where the last free page was found */
@@ -25,7 +25,7 @@ struct node {
 	uint8_t *nearest; /* all nodes, by distance from this one */
 };
 
-struct machine {
+struct machine_memory {
 	unsigned n_nodes;
 	uint32_t pages;
 	struct machine_page *memmap; /* [pages]; a row of zeroes (but for `code`) is a free page */
@@ -40,11 +40,11 @@ struct machine {
  * A zeroed page on `node`, or on the nearest one with room.  NULL: machine memory is exhausted.
  * Context any thread.  Cost amortised O(1).
  */
-struct machine_page *machine_page_alloc(struct machine *m, unsigned node, struct pmap *owner, uint64_t gpn);
+struct machine_page *machine_page_alloc(struct machine_memory *m, unsigned node, struct pmap *owner, uint64_t gpn);
 /* Give `count` pages back to the node they are all of, and their memory to the host. */
-void machine_pages_free(struct machine *m, uint32_t mpn, uint32_t count);
+void machine_pages_free(struct machine_memory *m, uint32_t mpn, uint32_t count);
 
 /* Hops between two nodes in a square mesh of n. */
-unsigned machine_node_hops(unsigned n, unsigned a, unsigned b);
+unsigned numa_node_hops(unsigned n, unsigned a, unsigned b);
 
 #endif

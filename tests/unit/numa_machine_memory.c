@@ -4,49 +4,49 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "numa/machine.h"
+#include "numa/machine_memory.h"
 
 #define MIB (1024 * 1024ull)
 
-static struct machine *make(uint64_t pages, unsigned nodes)
+static struct machine_memory *make(uint64_t pages, unsigned nodes)
 {
-	struct machine *m;
+	struct machine_memory *m;
 
-	cr_assert_eq(machine_new(&m, &(struct machine_config){pages * PAGE_BYTES, nodes}), 0);
+	cr_assert_eq(machine_memory_new(&m, &(struct machine_memory_config){pages * PAGE_BYTES, nodes}), 0);
 	return m;
 }
 
 Test(machine, refuses_bad_shapes)
 {
-	static const struct machine_config bad[] = {
+	static const struct machine_memory_config bad[] = {
 	    {0, 1}, {PAGE_BYTES + 1, 1}, {MIB, 0}, {MIB, NUMA_MAX_NODES + 1}, {2 * PAGE_BYTES, 3},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		struct machine *m = (struct machine *)&m;
+		struct machine_memory *m = (struct machine_memory *)&m;
 
-		cr_assert_eq(machine_new(&m, &bad[i]), -EINVAL, "%zu", i);
+		cr_assert_eq(machine_memory_new(&m, &bad[i]), -EINVAL, "%zu", i);
 		cr_assert_null(m);
 	}
 }
 
 Test(machine, refuses_more_than_the_host_has)
 {
-	uint64_t host = machine_host_bytes() & ~PAGE_MASK;
-	struct machine *m;
+	uint64_t host = machine_memory_host_bytes() & ~PAGE_MASK;
+	struct machine_memory *m;
 
 	cr_assert_gt(host, 16 * MIB);
-	cr_assert_eq(machine_new(&m, &(struct machine_config){host + PAGE_BYTES, 1}), -ENOMEM);
+	cr_assert_eq(machine_memory_new(&m, &(struct machine_memory_config){host + PAGE_BYTES, 1}), -ENOMEM);
 	cr_assert_null(m);
-	cr_assert_eq(machine_new(&m, &(struct machine_config){UINT64_MAX & ~PAGE_MASK, 4}), -ENOMEM);
-	cr_assert_eq(machine_new(&m, &(struct machine_config){host, 2}), 0, "all of it is only reserved");
-	machine_free(m);
-	machine_free(NULL);
+	cr_assert_eq(machine_memory_new(&m, &(struct machine_memory_config){UINT64_MAX & ~PAGE_MASK, 4}), -ENOMEM);
+	cr_assert_eq(machine_memory_new(&m, &(struct machine_memory_config){host, 2}), 0, "all of it is only reserved");
+	machine_memory_free(m);
+	machine_memory_free(NULL);
 }
 
 Test(machine, pages_are_zero_aligned_and_distinct)
 {
-	struct machine *m = make(130, 3);
+	struct machine_memory *m = make(130, 3);
 	static const uint8_t zero[PAGE_BYTES];
 
 	cr_assert_null(machine_page_get(m, 0));
@@ -69,40 +69,40 @@ Test(machine, pages_are_zero_aligned_and_distinct)
 		cr_assert_eq(p->host[0], (uint8_t)(p->gpn + 1));
 		cr_assert_eq(p->host[PAGE_BYTES - 1], (uint8_t)(p->gpn + 1));
 	}
-	machine_free(m);
+	machine_memory_free(m);
 }
 
 Test(machine, falls_back_to_the_nearest_node_with_room)
 {
 	/* A mesh of 3 x 3:  0 1 2 / 3 4 5 / 6 7 8, two pages each. From 8: 5 and 7 (1 hop), 2 4 6 (2), 1 3, 0. */
 	static const uint16_t order[] = {8, 8, 5, 5, 7, 7, 2, 2, 4, 4, 6, 6, 1, 1, 3, 3, 0, 0};
-	struct machine *m = make(18, 9);
+	struct machine_memory *m = make(18, 9);
 
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
 		struct machine_page *p = machine_page_alloc(m, 8, NULL, 0);
 
 		cr_assert_eq(p->node, order[i], "page %zu on node %u", i, p->node);
 	}
-	cr_assert_eq(machine_pages_used(m, -1), 18);
-	cr_assert_eq(machine_pages_used(m, 4), 2);
+	cr_assert_eq(machine_memory_pages_used(m, -1), 18);
+	cr_assert_eq(machine_memory_pages_used(m, 4), 2);
 	cr_assert_null(machine_page_alloc(m, 8, NULL, 0));
-	machine_free(m);
+	machine_memory_free(m);
 }
 
 Test(machine, hops_of_a_mesh)
 {
-	cr_assert_eq(machine_node_hops(1, 0, 0), 0);
-	cr_assert_eq(machine_node_hops(2, 0, 1), 1);
-	cr_assert_eq(machine_node_hops(4, 0, 3), 2);
-	cr_assert_eq(machine_node_hops(64, 0, 63), 14);
+	cr_assert_eq(numa_node_hops(1, 0, 0), 0);
+	cr_assert_eq(numa_node_hops(2, 0, 1), 1);
+	cr_assert_eq(numa_node_hops(4, 0, 3), 2);
+	cr_assert_eq(numa_node_hops(64, 0, 63), 14);
 	for (unsigned a = 0; a < 7; a++)
 		for (unsigned b = 0; b < 7; b++)
-			cr_assert_eq(machine_node_hops(7, a, b), machine_node_hops(7, b, a));
+			cr_assert_eq(numa_node_hops(7, a, b), numa_node_hops(7, b, a));
 }
 
 Test(machine, freed_pages_come_back_zeroed)
 {
-	struct machine *m = make(200, 2);
+	struct machine_memory *m = make(200, 2);
 	static const uint8_t zero[PAGE_BYTES];
 
 	for (unsigned round = 0; round < 3; round++) {
@@ -110,21 +110,21 @@ Test(machine, freed_pages_come_back_zeroed)
 			memset(machine_page_alloc(m, 0, NULL, i)->host, 0xa5, PAGE_BYTES);
 		machine_pages_free(m, 3, 70);
 		machine_pages_free(m, 100, 100);
-		cr_assert_eq(machine_pages_used(m, 0), 30);
-		cr_assert_eq(machine_pages_used(m, 1), 0);
+		cr_assert_eq(machine_memory_pages_used(m, 0), 30);
+		cr_assert_eq(machine_memory_pages_used(m, 1), 0);
 		for (unsigned i = 0; i < 170; i++)
 			cr_assert_arr_eq(machine_page_alloc(m, 1, NULL, i)->host, zero, PAGE_BYTES);
 		cr_assert_null(machine_page_alloc(m, 1, NULL, 0));
 		machine_pages_free(m, 0, 100);
 		machine_pages_free(m, 100, 100);
-		cr_assert_eq(machine_pages_used(m, -1), 0);
+		cr_assert_eq(machine_memory_pages_used(m, -1), 0);
 	}
-	machine_free(m);
+	machine_memory_free(m);
 }
 
 Test(machine, backmaps_are_remembered_once_and_overflow_shows)
 {
-	struct machine *m = make(1, 1);
+	struct machine_memory *m = make(1, 1);
 	struct machine_page *p = machine_page_alloc(m, 0, NULL, 0);
 	char place[NUMA_BACKMAPS + 1];
 
@@ -142,11 +142,11 @@ Test(machine, backmaps_are_remembered_once_and_overflow_shows)
 	p = machine_page_alloc(m, 0, NULL, 0);
 	cr_assert_eq(p->n_backmaps, 0, "a page starts its new life without its old backmaps");
 	cr_assert_not(p->backmaps_overflow);
-	machine_free(m);
+	machine_memory_free(m);
 }
 
 struct taker {
-	struct machine *m;
+	struct machine_memory *m;
 	unsigned node;
 	unsigned got;
 };
@@ -165,7 +165,7 @@ static void *take_all(void *arg)
 
 Test(machine, several_threads_share_it)
 {
-	struct machine *m = make(4000, 2);
+	struct machine_memory *m = make(4000, 2);
 	struct taker t[2] = {{m, 0, 0}, {m, 1, 0}};
 	pthread_t thread[2];
 
@@ -176,5 +176,5 @@ Test(machine, several_threads_share_it)
 	cr_assert_eq(t[0].got + t[1].got, 4000);
 	for (uint32_t mpn = 0; mpn < 4000; mpn++)
 		cr_assert_eq(machine_page_get(m, mpn)->host[0], 1, "page %u was handed out twice", mpn);
-	machine_free(m);
+	machine_memory_free(m);
 }

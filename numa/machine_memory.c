@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
-#include "numa/machine.h"
+#include "numa/machine_memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 
 #define WORD_BITS 64u
 
-uint64_t machine_host_bytes(void)
+uint64_t machine_memory_host_bytes(void)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
 
@@ -20,7 +20,7 @@ uint64_t machine_host_bytes(void)
 
 /* ---- topology ---- */
 
-unsigned machine_node_hops(unsigned n, unsigned a, unsigned b)
+unsigned numa_node_hops(unsigned n, unsigned a, unsigned b)
 {
 	unsigned width = 1;
 	int dx, dy;
@@ -36,9 +36,9 @@ unsigned machine_node_hops(unsigned n, unsigned a, unsigned b)
 static void sort_nearest(uint8_t *out, unsigned n, unsigned from)
 {
 	for (unsigned i = 0; i < n; i++) {
-		unsigned j = i, hops = machine_node_hops(n, from, i);
+		unsigned j = i, hops = numa_node_hops(n, from, i);
 
-		for (; j > 0 && machine_node_hops(n, from, out[j - 1]) > hops; j--)
+		for (; j > 0 && numa_node_hops(n, from, out[j - 1]) > hops; j--)
 			out[j] = out[j - 1];
 		out[j] = (uint8_t)i;
 	}
@@ -66,7 +66,7 @@ static int node_map(struct node *nd)
 	return 0;
 }
 
-static int node_init(struct machine *m, unsigned i, uint32_t first_mpn, uint32_t pages)
+static int node_init(struct machine_memory *m, unsigned i, uint32_t first_mpn, uint32_t pages)
 {
 	struct node *nd = &m->node[i];
 
@@ -83,7 +83,7 @@ static int node_init(struct machine *m, unsigned i, uint32_t first_mpn, uint32_t
 	return node_map(nd);
 }
 
-static int memmap_init(struct machine *m)
+static int memmap_init(struct machine_memory *m)
 {
 	void *p;
 
@@ -95,17 +95,17 @@ static int memmap_init(struct machine *m)
 	return 0;
 }
 
-int machine_new(struct machine **out, const struct machine_config *cfg)
+int machine_memory_new(struct machine_memory **out, const struct machine_memory_config *cfg)
 {
 	uint64_t pages = cfg->bytes / PAGE_BYTES;
 	uint32_t mpn = 0;
-	struct machine *m;
+	struct machine_memory *m;
 	int err;
 
 	*out = NULL;
 	if (!pages || cfg->bytes % PAGE_BYTES || cfg->nodes < 1 || cfg->nodes > NUMA_MAX_NODES || pages < cfg->nodes)
 		return -EINVAL;
-	if (cfg->bytes > machine_host_bytes() || pages > UINT32_MAX)
+	if (cfg->bytes > machine_memory_host_bytes() || pages > UINT32_MAX)
 		return -ENOMEM;
 	m = calloc(1, sizeof(*m));
 	if (!m)
@@ -123,7 +123,7 @@ int machine_new(struct machine **out, const struct machine_config *cfg)
 		mpn += n;
 	}
 	if (err) {
-		machine_free(m);
+		machine_memory_free(m);
 		/* EMFILE is the host's word for a limit; everything else that fails here is a lack of memory. */
 		return err == -EMFILE || err == -ENFILE ? err : -ENOMEM;
 	}
@@ -131,7 +131,7 @@ int machine_new(struct machine **out, const struct machine_config *cfg)
 	return 0;
 }
 
-void machine_free(struct machine *m)
+void machine_memory_free(struct machine_memory *m)
 {
 	if (!m)
 		return;
@@ -168,7 +168,7 @@ static uint32_t node_take(struct node *nd)
 	return w * WORD_BITS + bit;
 }
 
-struct machine_page *machine_page_alloc(struct machine *m, unsigned node, struct pmap *owner, uint64_t gpn)
+struct machine_page *machine_page_alloc(struct machine_memory *m, unsigned node, struct pmap *owner, uint64_t gpn)
 {
 	struct machine_page *page = NULL;
 
@@ -198,7 +198,7 @@ struct machine_page *machine_page_alloc(struct machine *m, unsigned node, struct
 	return page;
 }
 
-void machine_pages_free(struct machine *m, uint32_t mpn, uint32_t count)
+void machine_pages_free(struct machine_memory *m, uint32_t mpn, uint32_t count)
 {
 	struct node *nd = &m->node[m->memmap[mpn].node];
 	uint32_t k = mpn - nd->first_mpn;
@@ -217,14 +217,14 @@ void machine_pages_free(struct machine *m, uint32_t mpn, uint32_t count)
 	pthread_mutex_unlock(&m->lock);
 }
 
-struct machine_page *machine_page_get(struct machine *m, uint32_t mpn)
+struct machine_page *machine_page_get(struct machine_memory *m, uint32_t mpn)
 {
 	if (mpn >= m->pages || !m->memmap[mpn].refs)
 		return NULL;
 	return &m->memmap[mpn];
 }
 
-uint64_t machine_pages_used(const struct machine *m, int node)
+uint64_t machine_memory_pages_used(const struct machine_memory *m, int node)
 {
 	pthread_mutex_t *lock = (pthread_mutex_t *)&m->lock;
 	uint64_t n = 0;
