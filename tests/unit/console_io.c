@@ -121,7 +121,18 @@ Test(console, output_refused)
 	close(p[0]);
 	cr_assert_eq(console_open(&c, -1, p[1]), 0);
 	put(c, "nobody reads this\n");
-	console_close(c);
+	cr_assert_eq(console_close(c), EPIPE);
+	/* the first error counts; what nobody wrote is not lost */
+	cr_assert_eq(console_open(&c, -1, p[1]), 0);
+	cr_assert_eq(console_close(c), 0);
+	close(p[1]);
+	p[1] = open("/dev/full", O_WRONLY);
+	cr_assert_eq(console_open(&c, -1, p[1]), 0);
+	put(c, "lost");
+	console_flush(c);
+	cr_assert_eq(dup2(open("/dev/null", O_WRONLY), p[1]), p[1]);
+	put(c, "not lost\n");
+	cr_assert_eq(console_close(c), ENOSPC);
 }
 
 Test(console, terminal)

@@ -6,6 +6,7 @@
 #include "vmm/devices/agent.c" /* its callbacks are what a guest reaches, and have no other name */
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 /* ---- the machine around it, in place of the real ones ---- */
@@ -101,7 +102,7 @@ static struct agent *start(bool command)
 static void stop(struct agent *a)
 {
 	agent_unplug(a);
-	agent_close(a);
+	(void)agent_close(a, 0);
 	wakeup_free(wake);
 }
 
@@ -163,6 +164,49 @@ Test(agent, status_after_output, .timeout = 60)
 	agent_poll(a);
 	is(a, AGENT_STATUS, 42);
 	stop(a);
+}
+
+/* Standard output (0) or error (1) is a file of that name: what a run of `status` ends with after a byte to it. */
+static int ends_with(unsigned which, const char *file, int status)
+{
+	struct agent *a;
+	int saved, fd, r;
+
+	saved = dup(1 + (int)which);
+	fd = file ? open(file, O_WRONLY) : -1;
+	if (!file) {
+		int nobody[2];
+
+		cr_assert_eq(pipe(nobody), 0);
+		close(nobody[0]);
+		fd = nobody[1];
+	}
+	cr_assert_eq(dup2(fd, 1 + (int)which), 1 + (int)which);
+	close(fd);
+	a = start(true);
+	hello(VERSION);
+	cr_assert_eq(guest.ports[PORT_OUT + which].tx(guest.ports[PORT_OUT + which].opaque, (const uint8_t *)"x", 1),
+		     1);
+	agent_unplug(a);
+	r = agent_close(a, status);
+	wakeup_free(wake);
+	cr_assert_eq(dup2(saved, 1 + (int)which), 1 + (int)which);
+	close(saved);
+	return r;
+}
+
+/* Lost output is never status 0. */
+Test(agent, lost_output, .timeout = 60)
+{
+	for (unsigned which = 0; which < 2; which++) {
+		cr_expect_eq(ends_with(which, "/dev/null", 0), 0);
+		cr_expect_eq(ends_with(which, "/dev/null", 9), 9);
+		cr_expect_eq(ends_with(which, "/dev/full", 0), 1);
+		cr_expect_eq(ends_with(which, "/dev/full", 9), 9);
+		cr_expect_eq(ends_with(which, "/dev/full", 128 + SIGPIPE), 1, "it is why the guest had SIGPIPE");
+		cr_expect_eq(ends_with(which, NULL, 0), 128 + SIGPIPE);
+		cr_expect_eq(ends_with(which, NULL, 128 + SIGPIPE), 128 + SIGPIPE);
+	}
 }
 
 Test(agent, refused, .timeout = 60)

@@ -154,7 +154,7 @@ Test(stream, out, .timeout = 60)
 		cr_assert(!stream_out_has_room(s), "room is told once");
 	}
 	cr_assert(was_full, "the test wrote slower than the stream");
-	stream_out_close(s, true);
+	cr_assert_eq(stream_out_close(s, true), 0);
 	close(fds[1]);
 	pthread_join(thread, NULL);
 	close(fds[0]);
@@ -179,16 +179,31 @@ Test(stream, out_without_reader, .timeout = 60)
 		sched_yield();
 	cr_assert_eq(stream_out_error(s), EPIPE);
 	cr_assert_eq(stream_out_put(s, data, 1), 1);
-	stream_out_close(s, true);
+	cr_assert_eq(stream_out_close(s, true), EPIPE);
 	close(fds[1]);
 
 	cr_assert_eq(pipe(fds), 0);
 	cr_assert_eq(stream_out_open(&s, fds[1], w), 0);
 	while (stream_out_put(s, data, sizeof(data)))
 		;
-	stream_out_close(s, false);
+	cr_assert_eq(stream_out_close(s, false), 0);
 	close(fds[0]);
 	close(fds[1]);
+	wakeup_free(w);
+}
+
+/* The last write, which only the end waits for, fails like any other. */
+Test(stream, out_lost_at_the_end, .timeout = 60)
+{
+	struct wakeup *w;
+	struct stream_out *s;
+	int fd = open("/dev/full", O_WRONLY);
+
+	cr_assert_eq(wakeup_new(&w), 0);
+	cr_assert_eq(stream_out_open(&s, fd, w), 0);
+	cr_assert_eq(stream_out_put(s, (const uint8_t *)"x", 1), 1);
+	cr_assert_eq(stream_out_close(s, true), ENOSPC);
+	close(fd);
 	wakeup_free(w);
 }
 

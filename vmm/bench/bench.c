@@ -84,9 +84,7 @@ static int run_all(const struct bench_options *opt, const char *dir, struct benc
 	if (status)
 		return status;
 	bench_print_table(opt, r, stdout);
-	if (fflush(stdout))
-		status = STATUS_FAILED;
-	if (opt->json && !status)
+	if (opt->json)
 		status = write_json(opt, r);
 	return status;
 }
@@ -101,7 +99,7 @@ int bench_main(const struct bench_options *opt)
 
 	if (opt->list) {
 		bench_print_list(stdout);
-		return fflush(stdout) ? STATUS_FAILED : STATUS_OK;
+		return STATUS_OK;
 	}
 	snprintf(dir, sizeof(dir), "%s/disco-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	r = calloc(1, sizeof(*r));

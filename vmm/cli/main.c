@@ -5,7 +5,9 @@
 #include "vmm/cli/options.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 static int bad_usage(const char *command, const struct options_error *err)
 {
@@ -13,14 +15,14 @@ static int bad_usage(const char *command, const struct options_error *err)
 	return STATUS_USAGE;
 }
 
-/* OPTIONS_HELP or OPTIONS_CPU_LIST. A reader that goes away is the only way for output to fail here. */
+/* OPTIONS_HELP or OPTIONS_CPU_LIST. */
 static int show(int what, const char *command)
 {
 	if (what == OPTIONS_CPU_LIST)
 		help_print_cpus(stdout);
 	else
 		help_print(command, stdout);
-	return fflush(stdout) ? STATUS_FAILED : STATUS_OK;
+	return STATUS_OK;
 }
 
 static int run_command(int argc, char **argv)
@@ -63,14 +65,45 @@ static int help_command(int argc, char **argv)
 	if (argc > 2)
 		snprintf(err.text, sizeof(err.text), "'%s': one command at a time", argv[2]);
 	else if (help_print(argc > 1 ? argv[1] : NULL, stdout))
-		return fflush(stdout) ? STATUS_FAILED : STATUS_OK;
+		return STATUS_OK;
 	else
 		snprintf(err.text, sizeof(err.text), "'%s': no such command; they are run, dump, bench, guest, help",
 			 argv[1]);
 	return bad_usage("help", &err);
 }
 
-int main(int argc, char **argv)
+/*
+ * Standard descriptors that are closed would be the next files that anybody opens, an image among them.  What is put there
+ * instead can only be read: standard input is at its end, and a write to the others fails as one to a closed descriptor does.
+ */
+static int hold_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		int got = fd;
+
+		if (fcntl(fd, F_GETFD) < 0)
+			got = open("/dev/null", O_RDONLY);
+		/* without /dev: what cannot be read either */
+		if (got < 0)
+			got = open("/", O_RDONLY | O_DIRECTORY);
+		if (got != fd)
+			return -EBADF;
+	}
+	return 0;
+}
+
+/* Lost output is never status 0. */
+static int close_output(int status)
+{
+	bool lost = fflush(stdout) || ferror(stdout);
+
+	if (lost && !status)
+		fprintf(stderr, "disco: standard output: %s\n", strerror(errno));
+	lost |= ferror(stderr) != 0;
+	return lost && !status ? STATUS_FAILED : status;
+}
+
+static int dispatch(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
@@ -89,8 +122,17 @@ int main(int argc, char **argv)
 			return commands[i].fn(argc - 1, argv + 1);
 	if (strcmp(argv[1], "--version") == 0) {
 		help_print_version(stdout);
-		return fflush(stdout) ? STATUS_FAILED : STATUS_OK;
+		return STATUS_OK;
 	}
 	snprintf(err.text, sizeof(err.text), "'%.200s': no such command; see 'disco --help'", argv[1]);
 	return bad_usage(NULL, &err);
+}
+
+int main(int argc, char **argv)
+{
+	if (hold_standard_descriptors()) {
+		fprintf(stderr, "disco: standard input, output or error is closed, and cannot be replaced\n");
+		return STATUS_FAILED;
+	}
+	return close_output(dispatch(argc, argv));
 }

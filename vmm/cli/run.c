@@ -212,6 +212,17 @@ static int status_of(const struct run *r, enum vm_end why)
 	return STATUS_OK;
 }
 
+/* From here on the terminal is the user's again. */
+static int close_console(struct run *r, int status)
+{
+	int lost = console_close(r->console);
+
+	r->console = NULL;
+	if (lost && lost != EPIPE)
+		fprintf(stderr, "disco run: standard output: %s\n", strerror(lost));
+	return lost && !status ? STATUS_FAILED : status;
+}
+
 static int open_vm(struct run *r, bool big_endian)
 {
 	const struct run_options *opt = r->opt;
@@ -270,7 +281,7 @@ static void close_vm(struct run *r)
 static int boot(struct run *r, bool big_endian, bool *again)
 {
 	enum vm_end why;
-	int status = open_vm(r, big_endian), stats;
+	int status = open_vm(r, big_endian), lost, stats;
 
 	*again = false;
 	r->hidden = r->agent != NULL;
@@ -285,15 +296,14 @@ static int boot(struct run *r, bool big_endian, bool *again)
 		console_flush(r->console);
 	*again = why == VM_RESET && !r->panic.seen && !r->opt->no_reboot && !r->opt->command;
 	if (!*again) {
-		console_close(r->console); /* from here on the terminal is the user's again */
-		r->console = NULL;
+		lost = close_console(r, STATUS_OK);
 		end_line(r);
 		status = status_of(r, why);
 		if (r->opt->icount)
 			fprintf(stderr, "disco run: %" PRIu64 " instructions, state %016" PRIx64 "\n",
 				clock_insns(r->vm->clock), vm_state_hash(r->vm));
 		stats = write_stats(r);
-		status = status ? status : stats;
+		status = status ? status : stats ? stats : lost;
 	}
 	close_vm(r);
 	return status;
@@ -334,10 +344,10 @@ int run_machine(const struct run_options *opt)
 
 	while (!status && again)
 		status = boot(&r, big_endian, &again);
-	console_close(r.console);
+	status = close_console(&r, status);
 	if (guest_devices_close(r.devices) && !status)
 		status = STATUS_FAILED;
-	agent_close(r.agent);
+	status = agent_close(r.agent, status);
 	wakeup_free(r.wakeup);
 	if (r.stats && fclose(r.stats) && !status)
 		status = stats_failed(&r);

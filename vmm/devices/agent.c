@@ -46,7 +46,7 @@ struct agent {
 	struct stream_out *stream[2]; /* standard output and error */
 	uint64_t moved[2];            /* bytes of them that came from the guest */
 	uint64_t stdin_bytes;
-	bool started, stdin_told, close_told[2];
+	bool started, stdin_told, close_told[2], error_said[2];
 	bool ended; /* the agent has said so */
 	uint64_t total[2];
 	int status;
@@ -312,6 +312,14 @@ static void on_room(void *opaque)
 		move_input(port->agent);
 }
 
+static void say_lost(struct agent *a, unsigned which, int err)
+{
+	/* A reader that went away is nothing to talk about. */
+	if (err && err != EPIPE && !a->error_said[which])
+		fprintf(stderr, "disco run: standard %s: %s\n", which ? "error" : "output", strerror(err));
+	a->error_said[which] = true;
+}
+
 static void look_at_output(struct agent *a, unsigned which)
 {
 	int err = stream_out_error(a->stream[which]);
@@ -321,9 +329,7 @@ static void look_at_output(struct agent *a, unsigned which)
 		virtio_console_ready(a->console, PORT_OUT + which);
 	if (!err || a->close_told[which])
 		return;
-	/* A reader that went away is nothing to talk about. */
-	if (err != EPIPE)
-		fprintf(stderr, "disco run: standard %s: %s\n", which ? "error" : "output", strerror(err));
+	say_lost(a, which, err);
 	a->close_told[which] = true;
 	put32(n, 1 + which);
 	if (a->started && !a->ended)
@@ -463,17 +469,27 @@ int agent_open(struct agent **out, const struct run_options *opt, struct wakeup 
 	if (!r && opt->command)
 		r = open_streams(a);
 	if (r) {
-		agent_close(a);
+		agent_close(a, 0);
 		return r;
 	}
 	*out = a;
 	return 0;
 }
 
-void agent_close(struct agent *a)
+/* What a run's status becomes when the error err has lost output. */
+static int lost_status(int status, int err)
+{
+	if (!err)
+		return status;
+	if (err == EPIPE)
+		return status ? status : 128 + SIGPIPE;
+	return status && status != 128 + SIGPIPE ? status : 1;
+}
+
+int agent_close(struct agent *a, int status)
 {
 	if (!a)
-		return;
+		return status;
 	stream_in_close(a->stdin_);
 	if (a->signal_fd >= 0) {
 		sigset_t pipes = a->old_mask;
@@ -482,8 +498,13 @@ void agent_close(struct agent *a)
 		sigaddset(&pipes, SIGPIPE);
 		pthread_sigmask(SIG_SETMASK, &pipes, NULL);
 	}
-	for (unsigned i = 0; i < ARRAY_LEN(a->stream); i++)
-		stream_out_close(a->stream[i], a->result != AGENT_INTERRUPTED);
+	for (unsigned i = 0; i < ARRAY_LEN(a->stream); i++) {
+		int err = stream_out_close(a->stream[i], a->result != AGENT_INTERRUPTED);
+
+		if (err)
+			say_lost(a, i, err);
+		status = lost_status(status, err);
+	}
 	if (a->signal_fd >= 0) {
 		close(a->signal_fd);
 		pthread_sigmask(SIG_SETMASK, &a->old_mask, NULL);
@@ -491,6 +512,7 @@ void agent_close(struct agent *a)
 	free(a->script);
 	free(a->out);
 	free(a);
+	return status;
 }
 
 int agent_plug(struct agent *a, struct vm *vm)

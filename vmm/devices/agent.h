@@ -42,8 +42,15 @@ enum { AGENT_NO_STATUS = 125 }; /* as docker, env and timeout: the command itsel
  */
 MUST_CHECK int agent_open(struct agent **out, const struct run_options *opt, struct wakeup *w,
 			  void (*on_ready)(void *opaque), void *opaque);
-/* NULL is fine. Waits until the command's output is written, unless it was interrupted. */
-void agent_close(struct agent *a);
+/*
+ * Waits until the command's output is written, unless it was interrupted.
+ *
+ * status  of the run
+ * Returns that, unless output was lost, which is never 0.  Nobody read it: 128 + SIGPIPE, as for a program here.  It could
+ *         not be written (said on standard error): 1; that is also for a command that SIGPIPE has ended, which then comes
+ *         of it.  A command that has failed otherwise keeps its status.
+ */
+int agent_close(struct agent *a, int status);
 /* Add its device to a machine; after a reset, to the next one. 0 or -errno. */
 MUST_CHECK int agent_plug(struct agent *a, struct vm *vm);
 /* The machine is about to be freed. */

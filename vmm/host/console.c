@@ -19,6 +19,7 @@ struct console {
 	int in_fd, out_fd; /* in_fd: -1 after the end of input */
 	bool is_tty;       /* input is a terminal: raw, with escapes */
 	bool escape;       /* Ctrl-A was the last byte read */
+	int lost;          /* errno of the first output that was */
 
 	pthread_mutex_t lock; /* guards what follows */
 	size_t used;
@@ -132,8 +133,8 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* Write all of it, waiting if the other side is slow; give up on an error. */
-static void write_all(int fd, const void *data, size_t n)
+/* Write all of it, waiting if the other side is slow; give up on an error, which it returns. */
+static int write_all(int fd, const void *data, size_t n)
 {
 	const uint8_t *p = data;
 
@@ -148,14 +149,17 @@ static void write_all(int fd, const void *data, size_t n)
 
 			poll(&pfd, 1, -1);
 		} else if (w == 0 || errno != EINTR) {
-			return;
+			return w ? errno : EIO;
 		}
 	}
+	return 0;
 }
 
 static void flush_locked(struct console *c)
 {
-	write_all(c->out_fd, c->buffer, c->used);
+	int err = write_all(c->out_fd, c->buffer, c->used);
+
+	c->lost = c->lost ? c->lost : err;
 	c->used = 0;
 }
 
@@ -197,16 +201,20 @@ int console_open(struct console **out, int in_fd, int out_fd)
 	return 0;
 }
 
-void console_close(struct console *c)
+int console_close(struct console *c)
 {
+	int lost;
+
 	if (!c)
-		return;
+		return 0;
 	console_flush(c);
 	panic_set_hook(NULL, NULL);
 	if (c->is_tty)
 		terminal_leave();
+	lost = c->lost;
 	pthread_mutex_destroy(&c->lock);
 	free(c);
+	return lost;
 }
 
 void console_write(struct console *c, const uint8_t *data, size_t n)
@@ -246,7 +254,7 @@ static void show_keys(struct console *c)
 {
 	pthread_mutex_lock(&c->lock);
 	flush_locked(c);
-	write_all(c->out_fd, keys, sizeof(keys) - 1);
+	(void)write_all(c->out_fd, keys, sizeof(keys) - 1);
 	pthread_mutex_unlock(&c->lock);
 }
 

@@ -25,13 +25,14 @@ struct console;
  * Context  opened and closed on one thread (panic()'s hook is that thread's); one thread may write and another read.
  */
 MUST_CHECK int console_open(struct console **out, int in_fd, int out_fd);
-/* Flush, restore the terminal, free. NULL is fine. */
-void console_close(struct console *c);
+/* Flush, restore the terminal, free. NULL is fine. Returns errno of the first output that was lost, or 0. */
+int console_close(struct console *c);
 
 /*
  * Guest output.  Kept until a line ends, 4096 bytes are there, or the oldest of it is 5 ms old when more comes; so call
  * console_flush() whenever the guest goes idle, and now and then (a prompt has no line end).  Cost: a copy and, for
- * the age, a clock read; a system call per line.  Output that the host refuses (disk full, reader gone) is dropped.
+ * the age, a clock read; a system call per line.  Output that the host refuses (disk full, reader gone) is dropped, see
+ * console_close().
  */
 void console_write(struct console *c, const uint8_t *data, size_t n);
 void console_flush(struct console *c);

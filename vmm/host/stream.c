@@ -357,10 +357,12 @@ no_lock:
 	return r;
 }
 
-void stream_out_close(struct stream_out *s, bool drain)
+int stream_out_close(struct stream_out *s, bool drain)
 {
+	int err;
+
 	if (!s)
-		return;
+		return 0;
 	if (!drain)
 		pthread_cancel(s->thread);
 	pthread_mutex_lock(&s->ring.lock);
@@ -368,9 +370,11 @@ void stream_out_close(struct stream_out *s, bool drain)
 	pthread_cond_signal(&s->filled);
 	pthread_mutex_unlock(&s->ring.lock);
 	pthread_join(s->thread, NULL);
+	err = s->error;
 	pthread_cond_destroy(&s->filled);
 	pthread_mutex_destroy(&s->ring.lock);
 	free(s);
+	return err;
 }
 
 size_t stream_out_put(struct stream_out *s, const uint8_t *data, size_t n)

@@ -44,9 +44,9 @@ struct stream_out;
 MUST_CHECK int stream_out_open(struct stream_out **out, int fd, struct wakeup *w);
 /*
  * Stops the thread.  drain: first waits until all is written, as long as that takes; else what was not is lost.
- * NULL is fine.
+ * NULL is fine.  Returns the last stream_out_error().
  */
-void stream_out_close(struct stream_out *s, bool drain);
+int stream_out_close(struct stream_out *s, bool drain);
 /* Take up to n bytes; returns how many. The vCPU is woken when there is room after it took less. vCPU thread. */
 size_t stream_out_put(struct stream_out *s, const uint8_t *data, size_t n);
 /* True once after stream_out_put() took less than it was given: there is room now. vCPU thread. */

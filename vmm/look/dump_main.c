@@ -372,7 +372,5 @@ int dump_main(const struct dump_options *opt)
 		r = show_all(d);
 	close_dumper(d);
 	free(d);
-	if ((fflush(stdout) || ferror(stdout)) && !r)
-		r = fail(STATUS_FAILED, "standard output: %s", strerror(errno));
 	return r;
 }
