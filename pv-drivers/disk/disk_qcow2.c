@@ -15,11 +15,12 @@
  *
  * libqcow 20201213 does not know what version 3 added: it reads a cluster that is marked as zeroes as data at offset 1,
  * and it trusts the tables.  So the header and all tables are read here first: what libqcow cannot read is refused, what
- * points outside of the file too (a truncated or damaged image), and clusters of zeroes are kept in a tree and never
- * asked for.
+ * begins outside of the file too (a truncated or damaged image), and two kinds of clusters are kept in a tree and never
+ * asked for: those of zeroes, and the one that the file ends in.  Some writers end a file at the last sector written, and the
+ * rest of that cluster reads as zeroes, as by QEMU; libqcow reads whole clusters only.
  */
 enum { HEADER_V2 = 72, HEADER_V3 = 104, MAX_HEADER = 112, MIN_CLUSTER_BITS = 9, MAX_CLUSTER_BITS = 21 };
-enum { ZEROES = 1 };
+enum { ZEROES = 1, CUT = 2 }; /* kinds of ranges in the tree */
 
 #define L1_OFFSET       0x00fffffffffffe00ull /* also of a standard L2 entry */
 #define L2_COMPRESSED   (1ull << 62)
@@ -34,8 +35,9 @@ enum { ZEROES = 1 };
 
 struct qcow2 {
 	libqcow_file_t *file;
-	pthread_mutex_t lock; /* libqcow */
-	struct range_tree zeroes;
+	pthread_mutex_t lock;      /* libqcow */
+	struct range_tree special; /* ranges of the disk: ZEROES, or CUT: in the host cluster at `cut` */
+	uint64_t file_bytes, cluster, cut;
 };
 
 /* What a check needs while it reads the tables. */
@@ -45,7 +47,8 @@ struct scan {
 	uint64_t file_bytes, media_bytes, cluster;
 	unsigned cluster_bits, version;
 	uint64_t l1_offset, l1_entries;
-	struct range_tree *zeroes;
+	struct range_tree *special;
+	uint64_t cut; /* the host cluster that the file ends in */
 };
 
 static uint32_t be32(const uint8_t *p)
@@ -124,6 +127,13 @@ static int check_header(struct scan *s, const char *path, struct disk_error *err
 	return 0;
 }
 
+static int set_special(struct scan *s, uint64_t guest, unsigned kind)
+{
+	uint64_t end = guest + s->cluster < s->media_bytes ? guest + s->cluster : s->media_bytes;
+
+	return range_tree_set(s->special, guest / DISK_SECTOR_BYTES, end / DISK_SECTOR_BYTES, kind);
+}
+
 /* One L2 entry: 0, or -EINVAL if it points to where nothing can be. */
 static int check_entry(struct scan *s, uint64_t entry, uint64_t guest)
 {
@@ -142,16 +152,14 @@ static int check_entry(struct scan *s, uint64_t entry, uint64_t guest)
 		return -EINVAL;
 	if ((entry & L2_RESERVED) || off % s->cluster)
 		return -EINVAL;
-	if (entry & L2_ZERO) { /* where its data was, or will be, is of no interest */
-		uint64_t end = guest + s->cluster < s->media_bytes ? guest + s->cluster : s->media_bytes;
-
-		return range_tree_set(s->zeroes, guest / DISK_SECTOR_BYTES, end / DISK_SECTOR_BYTES, ZEROES);
-	}
-	/* The last cluster of a file may be shorter than a cluster, but not than what the disk has of it. */
+	if (entry & L2_ZERO) /* where its data was, or will be, is of no interest */
+		return set_special(s, guest, ZEROES);
 	if (off >= s->file_bytes)
 		return -EINVAL;
-	if (off && s->file_bytes - off < s->cluster && s->file_bytes - off < s->media_bytes - guest)
-		return -EINVAL;
+	if (off && s->file_bytes - off < s->cluster) {
+		s->cut = off; /* the only one: no other begins so near to the end */
+		return set_special(s, guest, CUT);
+	}
 	return 0;
 }
 
@@ -178,7 +186,7 @@ static int check_tables(struct scan *s)
 	return e;
 }
 
-/* libqcow, outside of the ranges of zeroes. */
+/* libqcow, outside of the special ranges. */
 static int read_data(struct qcow2 *q, uint64_t off, uint64_t bytes, const struct iovec *iov, unsigned n,
 		     uint64_t iov_off)
 {
@@ -210,6 +218,29 @@ static int read_data(struct qcow2 *q, uint64_t off, uint64_t bytes, const struct
 	return err;
 }
 
+/* [off, off + bytes) of the disk, all in clusters that lie where the file ends: what is there, then zeroes. */
+static int read_cut(struct disk_base *b, uint64_t off, uint64_t bytes, const struct iovec *iov, unsigned n,
+		    uint64_t iov_off, bool nowait)
+{
+	const struct qcow2 *q = b->format;
+	int err = 0;
+
+	while (bytes && !err) {
+		uint64_t inside = off % q->cluster, at = q->cut + inside;
+		uint64_t len = q->cluster - inside < bytes ? q->cluster - inside : bytes;
+		uint64_t have = at < q->file_bytes ? q->file_bytes - at : 0;
+
+		have = have < len ? have : len;
+		if (have)
+			err = disk_pread(b->host, b->fd, at, have, iov, n, iov_off, nowait);
+		disk_iov_put(iov, n, iov_off + have, NULL, len - have);
+		off += len;
+		bytes -= len;
+		iov_off += len;
+	}
+	return err;
+}
+
 static int qcow2_read(struct disk_base *b, uint64_t off, uint64_t bytes, const struct iovec *iov, unsigned n,
 		      uint64_t iov_off, bool nowait)
 {
@@ -218,13 +249,15 @@ static int qcow2_read(struct disk_base *b, uint64_t off, uint64_t bytes, const s
 	int err = 0;
 
 	while (at < end && !err) {
-		struct range r = range_tree_piece(&q->zeroes, at, end); /* never changes after open: no lock */
-		uint64_t len = (r.end - r.start) * DISK_SECTOR_BYTES;
+		struct range r = range_tree_piece(&q->special, at, end); /* never changes after open: no lock */
+		uint64_t len = (r.end - r.start) * DISK_SECTOR_BYTES, from = r.start * DISK_SECTOR_BYTES;
 
 		if (r.kind == ZEROES)
 			disk_iov_put(iov, n, iov_off, NULL, len);
+		else if (r.kind == CUT)
+			err = read_cut(b, from, len, iov, n, iov_off, nowait);
 		else
-			err = nowait ? -EAGAIN : read_data(q, r.start * DISK_SECTOR_BYTES, len, iov, n, iov_off);
+			err = nowait ? -EAGAIN : read_data(q, from, len, iov, n, iov_off);
 		iov_off += len;
 		at = r.end;
 	}
@@ -241,7 +274,7 @@ static void qcow2_close(struct disk_base *b)
 		libqcow_file_close(q->file, NULL);
 		libqcow_file_free(&q->file, NULL);
 	}
-	range_tree_free(&q->zeroes);
+	range_tree_free(&q->special);
 	pthread_mutex_destroy(&q->lock);
 	free(q);
 	b->format = NULL;
@@ -261,7 +294,7 @@ int disk_qcow2_open(struct disk_base *b, const char *path, uint64_t file_bytes, 
 	pthread_mutex_init(&q->lock, NULL);
 	b->ops = &ops;
 	b->format = q;
-	s.zeroes = &q->zeroes;
+	s.special = &q->special;
 	e = check_header(&s, path, err);
 	if (e)
 		return e;
@@ -276,6 +309,9 @@ int disk_qcow2_open(struct disk_base *b, const char *path, uint64_t file_bytes, 
 	    libqcow_file_open(q->file, name, libqcow_get_access_flags_read(), NULL) != 1 ||
 	    libqcow_file_get_media_size(q->file, &size, NULL) != 1 || size != s.media_bytes)
 		return disk_say(err, -EINVAL, path, "is a qcow2 image that libqcow cannot open");
+	q->file_bytes = file_bytes;
+	q->cluster = s.cluster;
+	q->cut = s.cut;
 	b->bytes = s.media_bytes;
 	return 0;
 }

@@ -4,7 +4,7 @@
 # kept in an overlay; locks against QEMU's own; what is refused.
 set -u
 . "$(dirname "$0")/lib.sh"
-need qemu-img qemu-io sha256sum
+need qemu-img qemu-io sha256sum python3
 . "$(dirname "$0")/disk_lib.sh"
 
 head -c 3000000 /dev/urandom >"$work/raw"
@@ -15,7 +15,17 @@ qemu-img convert -c -O qcow2 -o cluster_size=4096 "$work/raw" "$work/small.qcow2
 qemu-img convert -O qcow2 "$work/raw" "$work/zero.qcow2" || fail "qemu-img: v3"
 qemu-io -c 'write -z 65536 131072' -c 'write -z -u 524288 65536' -c 'write -P 7 700000 5000' "$work/zero.qcow2" >/dev/null ||
 	fail "qemu-io"
-names=(v2 small zero)
+# Some writers end the file at the last sector that they wrote: the rest of that cluster is zeroes.
+qemu-img create -q -f qcow2 "$work/tail.qcow2" 4M && qemu-io -f qcow2 -c 'write -P 5 1M 512' "$work/tail.qcow2" >/dev/null ||
+	fail "qemu-io: tail"
+python3 - "$work/tail.qcow2" <<'END' || fail "tail: not cut"
+import os, sys
+d = open(sys.argv[1], "rb").read()
+end = max(i for i in range(0, len(d), 512) if any(d[i:i + 512])) + 512
+assert end % 65536, end
+os.truncate(sys.argv[1], end)
+END
+names=(v2 small zero tail)
 disks=()
 for n in "${names[@]}"; do
 	disks+=(--disk "$work/$n.qcow2,mode=cow")
@@ -23,7 +33,7 @@ for n in "${names[@]}"; do
 	qemu-img convert -O raw "$work/$n.qcow2" "$work/$n.raw"
 done
 guest_script "$work/script" <<'END'
-for d in vdb vdc vdd; do
+for d in vdb vdc vdd vde; do
 	echo "$d $(sha256sum </dev/$d)"
 	echo changed | dd of=/dev/$d conv=fsync,notrunc 2>/dev/null
 	echo "$d $(head -c 7 /dev/$d)"
@@ -32,7 +42,7 @@ END
 on_guest "$work/script" "${disks[@]}" >"$work/out" 2>&1 || fail "status $?"
 ends_well qcow2 "$work/out"
 i=0
-for d in vdb vdc vdd; do
+for d in vdb vdc vdd vde; do
 	says "${names[i]}" "$work/out" "$d $(sha256sum <"$work/${names[i]}.raw")" "$d changed"
 	[ "$(sum "$work/${names[i]}.qcow2")" = "$(cat "$work/${names[i]}.before")" ] || fail "${names[i]}: the image changed"
 	i=$((i + 1))

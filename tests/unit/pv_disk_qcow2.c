@@ -186,15 +186,50 @@ static void read_all(const char *name)
 	free(buf);
 }
 
+/* The file ends before something begins: it is refused, wherever that is. */
 Test(pv_disk_qcow2, cut_off_anywhere)
 {
 	make(3);
-	for (unsigned bytes = 0; bytes < FILE_BYTES; bytes += bytes < 128 ? 1 : 509) {
+	for (unsigned bytes = 0; bytes <= DATA + 2 * CLUSTER; bytes += bytes < 128 ? 1 : 509) {
 		struct disk *d;
 
 		save("x.qcow2", bytes);
 		cr_assert_lt(bench_open(&b, &d, "x.qcow2", DISK_RO, NULL), 0, "%u bytes", bytes);
 		cr_assert(!strchr(b.err.text, '\n'));
+	}
+}
+
+/* The file ends inside of its last cluster, at a sector or anywhere: the rest of the cluster reads as zeroes. */
+Test(pv_disk_qcow2, last_cluster_is_cut)
+{
+	const unsigned last = DATA + 2 * CLUSTER;
+
+	make(3);
+	put64(L2 + 64, last | 1ull << 63); /* a second cluster of the disk there, as a shared one would be */
+	for (unsigned have = 1; have <= CLUSTER; have += have % 512 == 511 || have % 512 == 0 ? 1 : 73) {
+		struct disk *d;
+		uint8_t buf[3 * CLUSTER], want[3 * CLUSTER] = {0};
+		struct iovec iov[3] = {{buf, 700}, {buf + 700, CLUSTER}, {buf + 700 + CLUSTER, 2 * CLUSTER - 700}};
+
+		save("x.qcow2", last + have);
+		memset(want + CLUSTER, 3, have);
+		for (unsigned m = DISK_RO; m <= DISK_COW; m++) {
+			d = bench_disk(&b, "x.qcow2", (enum disk_mode)m, NULL);
+			memset(buf, 0x99, sizeof(buf));
+			cr_assert_eq(disk_readv(d, 4 * CLUSTER, iov, 3), 0);
+			cr_assert_eq(memcmp(buf, want, sizeof(buf)), 0, "%u bytes of the cluster", have);
+			for (unsigned s = 0; s < CLUSTER; s += 512) {
+				cr_assert_eq(get(d, 8 * CLUSTER + s, buf, 512), 0);
+				cr_assert_eq(memcmp(buf, want + CLUSTER + s, 512), 0, "%u bytes, sector at %u", have,
+					     s);
+			}
+			cr_assert(holds(d, 3 * CLUSTER, CLUSTER, 2) && holds(d, 0, CLUSTER, 1));
+			if (m == DISK_COW) {
+				cr_assert_eq(fill(d, 6 * CLUSTER - 512, 512, 9), 0);
+				cr_assert(holds(d, 6 * CLUSTER - 512, 512, 9));
+			}
+			cr_assert_eq(disk_close(d), 0);
+		}
 	}
 }
 
