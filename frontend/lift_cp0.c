@@ -132,6 +132,15 @@ void lift_cache(struct lift *l)
 	ir_call(l->b, HELPER_CACHE, address, ir_const(l->b, insn_rt(l->word)), IR_NONE);
 }
 
+/* Its address is translated as that of a hit operation on the instruction cache (volume II, "SYNCI"). */
+void lift_synci(struct lift *l)
+{
+	enum { HIT_INVALIDATE_I = 0x10 };
+	ir_ref address = lift_address(l);
+
+	ir_call(l->b, HELPER_CACHE, address, ir_const(l->b, HIT_INVALIDATE_I), IR_NONE);
+}
+
 void lift_rdhwr(struct lift *l)
 {
 	ir_ref hwr = ir_const(l->b, insn_rd(l->word));

@@ -2,29 +2,40 @@
 /* Integer loads and stores. */
 #include "frontend/lift.h"
 
-static void load(struct lift *l, enum ir_op op)
+/*
+ * Where a datum of 1 << log2 bytes is: under Status.RE its place in the word is that of the other byte order (pAddr xor
+ * ReverseEndian, MIPS32 volume II, "LB" and "LH").  Words and doublewords keep theirs.
+ */
+static ir_ref place(struct lift *l, unsigned log2)
 {
 	ir_ref address = lift_address(l);
+
+	return l->mode & MODE_RE && log2 < 2 ? lift_op_imm(l, IR_XOR, address, 4u - (1u << log2)) : address;
+}
+
+static void load(struct lift *l, enum ir_op op, unsigned log2)
+{
+	ir_ref address = place(l, log2);
 
 	/* A load to $0 is performed, and faults, like any other. */
 	lift_set_rt(l, ir_emit(l->b, op, address, IR_NONE, IR_NONE, lift_mem_flags(l)));
 }
 
-static void store(struct lift *l, enum ir_op op)
+static void store(struct lift *l, enum ir_op op, unsigned log2)
 {
-	ir_ref address = lift_address(l);
+	ir_ref address = place(l, log2);
 
 	ir_emit(l->b, op, address, lift_rt(l), IR_NONE, lift_mem_flags(l));
 }
 
-void lift_lb(struct lift *l) { load(l, IR_LOAD8S); }
-void lift_lbu(struct lift *l) { load(l, IR_LOAD8U); }
-void lift_lh(struct lift *l) { load(l, IR_LOAD16S); }
-void lift_lhu(struct lift *l) { load(l, IR_LOAD16U); }
-void lift_lw(struct lift *l) { load(l, IR_LOAD32); }
-void lift_sb(struct lift *l) { store(l, IR_STORE8); }
-void lift_sh(struct lift *l) { store(l, IR_STORE16); }
-void lift_sw(struct lift *l) { store(l, IR_STORE32); }
+void lift_lb(struct lift *l) { load(l, IR_LOAD8S, 0); }
+void lift_lbu(struct lift *l) { load(l, IR_LOAD8U, 0); }
+void lift_lh(struct lift *l) { load(l, IR_LOAD16S, 1); }
+void lift_lhu(struct lift *l) { load(l, IR_LOAD16U, 1); }
+void lift_lw(struct lift *l) { load(l, IR_LOAD32, 2); }
+void lift_sb(struct lift *l) { store(l, IR_STORE8, 0); }
+void lift_sh(struct lift *l) { store(l, IR_STORE16, 1); }
+void lift_sw(struct lift *l) { store(l, IR_STORE32, 2); }
 
 /*
  * LWL, LWR, SWL, SWR: part of a word, up to the edge of the aligned word that holds the address (MIPS32 volume II,
@@ -34,7 +45,8 @@ void lift_sw(struct lift *l) { store(l, IR_STORE32); }
  *   LWL  r =   m0 r2r1r0  m1m0 r1r0  m2m1m0 r0  m3m2m1m0        m << 8 * (3 - byte), r below
  *   LWR  r =   m3m2m1m0   r3 m3m2m1  r3r2 m3m2  r3r2r1 m3       m >> 8 * byte, r above
  *
- * Big-endian has byte ^ 3 in place of byte, and 3 - byte is byte ^ 3, so endianness swaps the two shift counts.
+ * Big-endian has byte ^ 3 in place of byte, and 3 - byte is byte ^ 3, so endianness swaps the two shift counts.  m is the
+ * same word with Status.RE and without: only where its bytes count from is another.
  */
 struct unaligned {
 	ir_ref word_address; /* rounded down */
@@ -48,7 +60,7 @@ static struct unaligned unaligned(struct lift *l)
 	ir_ref bits = lift_op_imm(l, IR_SHL, address, 3);
 	ir_ref byte8 = lift_op_imm(l, IR_AND, bits, 24);
 	ir_ref flipped8 = lift_op_imm(l, IR_XOR, byte8, 24);
-	bool be = l->mode & MODE_BE;
+	bool be = !(l->mode & MODE_BE) != !(l->mode & MODE_RE); /* BigEndianCPU of the manual */
 
 	return (struct unaligned){
 	    .word_address = lift_op_imm(l, IR_AND, address, ~3u),

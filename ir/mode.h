@@ -14,7 +14,7 @@ enum ir_mode {
 	MODE_FR = 1u << 2,  /* Status.FR: 64-bit FPRs */
 	MODE_CU1 = 1u << 3, /* Status.CU1: FPU usable */
 	MODE_CU0 = 1u << 4, /* Status.CU0: CP0 usable from user mode */
-	MODE_BE = 1u << 5,  /* data and instruction fetches are big-endian (Config.BE, Status.RE) */
+	MODE_BE = 1u << 5,  /* memory is big-endian (Config.BE): words, doublewords and instructions */
 	MODE_ERL = 1u << 6, /* Status.ERL: kuseg is unmapped and uncached */
 	MODE_FPX = 1u << 7, /* FCSR.Enables, FS or RM is not 0: FP arithmetic goes through helpers */
 	/*
@@ -23,7 +23,9 @@ enum ir_mode {
 	 * guest_state.pc_page plus a constant.
 	 */
 	MODE_ABS = 1u << 8,
-	MODE_BITS = 9,
+	/* Status.RE in user mode: bytes and halfwords are at the places of the other byte order, words stay. */
+	MODE_RE = 1u << 9,
+	MODE_BITS = 10,
 };
 
 #endif

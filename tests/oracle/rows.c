@@ -71,8 +71,6 @@ enum row_class row_class(const struct insn *row)
 	case INSN_ID_DIV:
 	case INSN_ID_DIVU:
 		return ROW_DIVIDE;
-	case INSN_ID_SYNCI:
-		return ROW_MEMORY;
 	default:
 		return is_trap(row) ? ROW_TRAPS : ROW_ALU;
 	}
@@ -144,7 +142,7 @@ static int16_t corner_imm(struct generator *g)
 static bool is_indexed_or_memory(const struct insn *row)
 {
 	return row_class(row) == ROW_MEMORY || row_class(row) == ROW_INDEXED || row_class(row) == ROW_LINKED ||
-	       insn_id(row) == INSN_ID_CACHE;
+	       insn_id(row) == INSN_ID_CACHE || insn_id(row) == INSN_ID_SYNCI;
 }
 
 static unsigned access_bytes(const struct insn *row)

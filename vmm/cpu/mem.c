@@ -20,7 +20,18 @@
 #define BUS_ERROR_BASE 0x20000000u
 
 /* MIPS32 volume I, table "MIPS32 encoding of the opcode field". */
-enum { OP_LWL = 0x22, OP_LWR = 0x26, OP_SWL = 0x2a, OP_SWR = 0x2e };
+enum {
+	OP_LB = 0x20,
+	OP_LH = 0x21,
+	OP_LWL = 0x22,
+	OP_LBU = 0x24,
+	OP_LHU = 0x25,
+	OP_LWR = 0x26,
+	OP_SB = 0x28,
+	OP_SH = 0x29,
+	OP_SWL = 0x2a,
+	OP_SWR = 0x2e
+};
 
 bool mem_unmapped(const struct vcpu *v, struct gva va)
 {
@@ -90,29 +101,52 @@ static uint64_t load_host(const uint8_t *p, uint32_t meta)
 	return x;
 }
 
+/* The instruction accesses another place of the word than its address: lift_mem.c. */
+static bool accesses_elsewhere(const struct vcpu *v, uint32_t opcode)
+{
+	switch (opcode) {
+	case OP_LWL:
+	case OP_LWR:
+	case OP_SWL:
+	case OP_SWR:
+		return true;
+	case OP_LB:
+	case OP_LBU:
+	case OP_LH:
+	case OP_LHU:
+	case OP_SB:
+	case OP_SH:
+		return v->gs.mode & MODE_RE;
+	default:
+		return false;
+	}
+}
+
 /*
- * LWL, LWR, SWL and SWR are lifted as accesses of the whole word, but BadVAddr is the address that they name (volume II,
- * "LWL"; tests/guest/exceptions.c).  Their operands are as before the instruction, which has not completed.
+ * LWL, LWR, SWL and SWR are lifted as accesses of the whole word, and under Status.RE bytes and halfwords are elsewhere in
+ * theirs, but BadVAddr is the address that they name (volume II, "LWL"; tests/guest/exceptions.c).  Their operands are as
+ * before the instruction, which has not completed.
  */
 static struct gva fault_address(struct vcpu *v, enum tlb_access acc, struct gva va)
 {
 	struct machine_page *page;
 	struct gpa pa;
-	uint32_t word, own, opcode;
+	uint32_t word, own;
 	bool dirty;
 
-	if (acc == TLB_EXEC || va.v & 3 || translate_va(v, gva(v->gs.pc), TLB_EXEC, &pa, &dirty) != GUEST_OK)
+	if (acc == TLB_EXEC || (va.v & 3 && !(v->gs.mode & MODE_RE)))
+		return va;
+	if (translate_va(v, gva(v->gs.pc), TLB_EXEC, &pa, &dirty) != GUEST_OK)
 		return va;
 	page = ram_page(v, pa);
 	if (!page)
 		return va;
 	word = (uint32_t)load_host(page->host + (pa.v & PAGE_MASK & ~3ull),
 				   MEM_META(2, v->gs.mode & MODE_BE ? MEM_BE : 0));
-	opcode = insn_opcode(word);
-	if (opcode != OP_LWL && opcode != OP_LWR && opcode != OP_SWL && opcode != OP_SWR)
+	if (!accesses_elsewhere(v, insn_opcode(word)))
 		return va;
 	own = (uint32_t)v->gs.reg[insn_rs(word)] + (uint32_t)insn_simm(word);
-	return (own & ~3u) == (uint32_t)va.v ? gva(own) : va;
+	return (own & ~3u) == ((uint32_t)va.v & ~3u) ? gva(own) : va;
 }
 
 static void raise_fault(struct vcpu *v, enum tlb_result why, enum tlb_access acc, struct gva at)

@@ -114,8 +114,7 @@ void vcpu_update_mode(struct vcpu *v)
 	if (st & (ST_EXL | ST_ERL))
 		ksu = MODE_KERNEL;
 	mode = ksu > MODE_USER ? MODE_USER : ksu; /* 3 is reserved */
-	if (ksu == MODE_USER && st & ST_RE)
-		be = !be;
+	mode |= ksu == MODE_USER && st & ST_RE ? MODE_RE : 0;
 	mode |= (st & ST_FR ? MODE_FR : 0) | (st & ST_CU1 ? MODE_CU1 : 0) | (st & ST_CU0 ? MODE_CU0 : 0);
 	mode |= (be ? MODE_BE : 0) | (st & ST_ERL ? MODE_ERL : 0);
 	mode |= fpu_fcsr_mode(gs->fcr31);
