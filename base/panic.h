@@ -6,7 +6,8 @@
  * The three kinds of error never mix (design.md section 5):
  *   host failure     0 or -errno, MUST_CHECK
  *   guest exception  enum mips_exc (ir/guest_state.h)
- *   internal bug     panic(): prints, then abort().  No guest input, image or option reaches it.
+ *   internal bug     panic(): prints, then abort().  No guest input, image or option reaches it; where a failure could
+ *                   only be reported, but not survived (no memory in the middle of a translation), the host does
  */
 #define MUST_CHECK        __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
@@ -14,7 +15,7 @@
 /* Report a bug of Disco itself and abort.  Any thread. */
 _Noreturn void panic_at(const char *file, int line, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* fn(arg) runs once inside panic() before abort (restores the terminal, dumps the trace).  Thread-local. */
+/* fn(arg) runs once inside panic(), before the message: it gives the terminal back.  Of this thread; NULL: none. */
 void panic_set_hook(void (*fn)(void *arg), void *arg);
 
 #define panic(...) panic_at(__FILE__, __LINE__, __VA_ARGS__)

@@ -9,7 +9,7 @@
 #include "base/types.h"
 #include "ir/ir.h"
 
-/* ISA levels of insn.def rows; a CPU model (vmm/) has a set of them. */
+/* ISA levels of insn.def rows; a CPU model (frontend/cpu.def) has a set of them. */
 enum isa { ISA_MIPS32R1 = 1, ISA_MIPS32R2 = 2, ISA_FPU = 4 };
 
 enum insn_flags {
@@ -26,7 +26,7 @@ struct frontend; /* Capstone handle + decode memo. Not thread-safe: one per thre
 
 struct insn; /* a row of insn.def, frontend/insn.h */
 
-/* be: words are handed in host order either way; isa: set of enum isa. NULL if Capstone cannot be opened. */
+/* isa: set of enum isa. Words are in host order everywhere here. NULL: no host memory, or Capstone cannot be opened. */
 struct frontend *frontend_new(unsigned isa);
 void frontend_free(struct frontend *f);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Is a block well-formed?  ir/README.md numbers the rules.  Damaged blocks of any kind must be survived here: the
- * parser hands in whatever a text file says.
+ * Is a block well-formed?  The rules are in ir/README.md, "Well-formed".  Damaged blocks of any kind must be survived
+ * here: the parser hands in whatever a text file says.
  */
 #include <stdarg.h>
 

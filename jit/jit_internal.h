@@ -3,7 +3,7 @@
 #define JIT_JIT_INTERNAL_H
 
 /*
- * What the files of jit/ share: translations, links, stubs.  Nobody outside jit/ includes this, except tests/unit/jit_*.
+ * What the files of jit/ share: translations, links, stubs.  Nobody outside jit/ includes this, except tests/unit/.
  * Everything is the vCPU thread's, unless said otherwise.
  *
  * ---- Register and stack convention at every block boundary (both tiers) ----
@@ -16,7 +16,8 @@
  * ---- Leaving ----
  *
  * Store gs->pc, then jump to stubs.exit_with[reason] (nothing in registers), or to stubs.exit with eax = reason
- * (gs->exit_stub is the same address).
+ * (gs->exit_stub is the same address).  With cfg.resume, exit_with[EXIT_PC_SET] and a `leave` for an exception go on at
+ * gs->pc instead, through the jump cache.
  *
  * ---- Links ----
  *
@@ -235,7 +236,7 @@ void jit_install(struct jit *j, struct translation *t);
 MUST_CHECK bool jit_emit_around(struct jit *j, struct translation *t, struct jit_stubs *stubs);
 /* Bits of the granules that [off, off + bytes) touches inside the page. */
 uint64_t jit_granules(uint32_t off, uint32_t bytes);
-/* Empty the jump cache and the return ring. */
+/* Empty the jump cache, the side cache and the return ring; forget gs->link. */
 void jit_forget_jumps(struct jit *j);
 /* Free all code pages and take them off their slots. */
 void jit_pages_free(struct jit *j);

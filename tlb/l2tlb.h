@@ -8,11 +8,11 @@
  *  tables  direct-mapped arrays of struct l2tlb_entry that translated code probes inline.  One per address space
  *	    for user mode, and one per vCPU for kernel mode (KSEG0/1/2/3 is the same in all address spaces; its
  *	    kuseg entries are dropped on an ASID change).  Pure caches: losing an entry costs a refill only.
- *  banks   per address space (plus one for global entries): every guest translation that the guest wrote with TLBWI
- *	    or TLBWR and cannot know to be gone.  A table miss that a bank answers is a refill served without
- *	    the guest.  What is in a bank depends only on the sequence of guest TLB operations, never on probes,
- *	    so that a guest takes the same exceptions under every tier.  Bounded; when a bank overflows, it keeps
- *	    only what the architectural TLB holds.
+ *  banks   per address space (plus one for global entries): translations that TLBWR has evicted from the guest's TLB
+ *	    and that the guest cannot know to be gone (tlb/README.md has the rules).  A table miss that a bank answers
+ *	    is a refill served without the guest.  What is in a bank depends only on the sequence of guest TLB
+ *	    operations, never on probes, so that a guest takes the same exceptions under every tier.  Bounded; a bank
+ *	    that overflows starts over empty.
  */
 #include "tlb/guest_tlb.h"
 #include "tlb/l2tlb_jit.h"

@@ -4,11 +4,11 @@
 
 /*
  * The commands behind main(): one function each.  They return the exit status of the process:
- *   0    the guest powered off (run), or all was shown
+ *   0    the guest powered off, or the user quit (run); all was shown or measured
  *   1    the guest panicked, or the host failed (no memory, a file that cannot be written)
  *   2    bad usage: an option, or a file that is not what it should be
- *   else the guest's own code where it reported one
- * and have said why on standard error if it is not 0.
+ *   else of `run -- COMMAND` only: the command's own status, or AGENT_NO_STATUS (vmm/devices/agent.h)
+ * and have said why on standard error, unless it is 0 or a command's own.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ struct bench_options;
 enum exit_status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 
 int run_machine(const struct run_options *opt);  /* vmm/cli/run.c */
-int dump_main(const struct dump_options *opt);   /* vmm/look/dump.c */
+int dump_main(const struct dump_options *opt);   /* vmm/look/dump_main.c */
 int bench_main(const struct bench_options *opt); /* vmm/bench/bench.c */
 
 /* vmm/cli/help.c. topic: a command's name or NULL for the overview; false: no such topic, nothing printed. */
