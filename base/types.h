@@ -7,19 +7,17 @@
 #include <stdint.h>
 
 /*
- * The three address kinds of Disco (SOSP'97, section 4.2.2).  Mixing them does not compile.
+ * Addresses of a guest (SOSP'97, section 4.2.2).  Mixing them does not compile.
  *
  * gva  guest virtual.  On a 32-bit guest the value is zero-extended.
  * gpa  guest physical; per VM, starts at 0.
- * mpa  machine physical: an address in the memory that the monitor owns (numa/).  Not a host pointer.
+ *
+ * The paper's third kind, machine addresses, does not occur: a page of machine memory is a struct machine_page (numa/).
  */
 struct gva {
 	uint64_t v;
 };
 struct gpa {
-	uint64_t v;
-};
-struct mpa {
 	uint64_t v;
 };
 
@@ -31,6 +29,5 @@ struct mpa {
 
 static inline struct gva gva(uint64_t v) { return (struct gva){v}; }
 static inline struct gpa gpa(uint64_t v) { return (struct gpa){v}; }
-static inline struct mpa mpa(uint64_t v) { return (struct mpa){v}; }
 
 #endif
