@@ -168,7 +168,7 @@ static uint32_t node_take(struct node *nd)
 	return w * WORD_BITS + bit;
 }
 
-struct machine_page *machine_page_alloc(struct machine_memory *m, unsigned node, struct pmap *owner, uint64_t gpn)
+struct machine_page *machine_page_alloc(struct machine_memory *m, unsigned node)
 {
 	struct machine_page *page = NULL;
 
@@ -189,8 +189,6 @@ struct machine_page *machine_page_alloc(struct machine_memory *m, unsigned node,
 		    .host = nd->base + (size_t)k * PAGE_BYTES,
 		    .mpn = nd->first_mpn + k,
 		    .node = (uint16_t)at,
-		    .owner = owner,
-		    .gpn = gpn,
 		    .refs = 1,
 		};
 	}

@@ -40,7 +40,7 @@ struct machine_memory {
  * A zeroed page on `node`, or on the nearest one with room.  NULL: machine memory is exhausted.
  * Context any thread.  Cost amortised O(1).
  */
-struct machine_page *machine_page_alloc(struct machine_memory *m, unsigned node, struct pmap *owner, uint64_t gpn);
+struct machine_page *machine_page_alloc(struct machine_memory *m, unsigned node);
 /* Give `count` pages back to the node they are all of, and their memory to the host. */
 void machine_pages_free(struct machine_memory *m, uint32_t mpn, uint32_t count);
 

@@ -35,9 +35,7 @@ struct machine_page {
 	uint8_t *host; /* PAGE_BYTES of it, page-aligned, never moves while the page is allocated */
 	uint32_t mpn;  /* machine page number = index in the memmap */
 	uint16_t node;
-	uint16_t flags;     /* enum page_flags */
-	struct pmap *owner; /* first VM that maps it ... */
-	uint64_t gpn;       /* ... and where */
+	uint16_t flags; /* enum page_flags */
 	uint32_t refs;
 	uint8_t n_backmaps;     /* entries used below */
 	bool backmaps_overflow; /* more exist than were recorded: sweep instead */

@@ -103,7 +103,7 @@ struct machine_page *pmap_touch(struct pmap *p, struct gpa pa, unsigned node, in
 	page = p->page[gpn];
 	if (page)
 		return page;
-	page = machine_page_alloc(p->memory, node, p, gpn);
+	page = machine_page_alloc(p->memory, node);
 	if (!page)
 		*err = -ENOMEM;
 	p->page[gpn] = page;

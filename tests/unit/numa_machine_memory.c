@@ -48,26 +48,27 @@ Test(machine, pages_are_zero_aligned_and_distinct)
 {
 	struct machine_memory *m = make(130, 3);
 	static const uint8_t zero[PAGE_BYTES];
+	uint8_t filled_with[130];
 
 	cr_assert_null(machine_page_get(m, 0));
 	for (uint32_t i = 0; i < 130; i++) {
-		struct machine_page *p = machine_page_alloc(m, i % 3, NULL, i);
+		struct machine_page *p = machine_page_alloc(m, i % 3);
 
 		cr_assert_not_null(p);
 		cr_assert_eq((uintptr_t)p->host & PAGE_MASK, 0);
 		cr_assert_arr_eq(p->host, zero, PAGE_BYTES);
 		memset(p->host, (int)i + 1, PAGE_BYTES);
 		cr_assert_eq(machine_page_get(m, p->mpn), p);
-		cr_assert_eq(p->gpn, i);
+		filled_with[p->mpn] = (uint8_t)(i + 1);
 	}
-	cr_assert_null(machine_page_alloc(m, 0, NULL, 0));
+	cr_assert_null(machine_page_alloc(m, 0));
 	cr_assert_null(machine_page_get(m, 130));
 	for (uint32_t mpn = 0; mpn < 130; mpn++) {
 		const struct machine_page *p = machine_page_get(m, mpn);
 
 		cr_assert_eq(p->mpn, mpn);
-		cr_assert_eq(p->host[0], (uint8_t)(p->gpn + 1));
-		cr_assert_eq(p->host[PAGE_BYTES - 1], (uint8_t)(p->gpn + 1));
+		cr_assert_eq(p->host[0], filled_with[mpn]);
+		cr_assert_eq(p->host[PAGE_BYTES - 1], filled_with[mpn]);
 	}
 	machine_memory_free(m);
 }
@@ -79,14 +80,14 @@ Test(machine, falls_back_to_the_nearest_node_with_room)
 	struct machine_memory *m = make(18, 9);
 
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
-		struct machine_page *p = machine_page_alloc(m, 8, NULL, 0);
+		struct machine_page *p = machine_page_alloc(m, 8);
 
 		cr_assert_eq(p->node, order[i], "page %zu on node %u", i, p->node);
 	}
-	cr_assert_eq(machine_memory_pages_used(m, -1), 18);
-	cr_assert_eq(machine_memory_pages_used(m, 4), 2);
-	cr_assert_null(machine_page_alloc(m, 8, NULL, 0));
-	machine_memory_free(m);
+	cr_assert_eq(machine_pages_used(m, -1), 18);
+	cr_assert_eq(machine_pages_used(m, 4), 2);
+	cr_assert_null(machine_page_alloc(m, 8));
+	machine_free(m);
 }
 
 Test(machine, hops_of_a_mesh)
@@ -107,14 +108,14 @@ Test(machine, freed_pages_come_back_zeroed)
 
 	for (unsigned round = 0; round < 3; round++) {
 		for (unsigned i = 0; i < 200; i++)
-			memset(machine_page_alloc(m, 0, NULL, i)->host, 0xa5, PAGE_BYTES);
+			memset(machine_page_alloc(m, 0)->host, 0xa5, PAGE_BYTES);
 		machine_pages_free(m, 3, 70);
 		machine_pages_free(m, 100, 100);
 		cr_assert_eq(machine_memory_pages_used(m, 0), 30);
 		cr_assert_eq(machine_memory_pages_used(m, 1), 0);
 		for (unsigned i = 0; i < 170; i++)
-			cr_assert_arr_eq(machine_page_alloc(m, 1, NULL, i)->host, zero, PAGE_BYTES);
-		cr_assert_null(machine_page_alloc(m, 1, NULL, 0));
+			cr_assert_arr_eq(machine_page_alloc(m, 1)->host, zero, PAGE_BYTES);
+		cr_assert_null(machine_page_alloc(m, 1));
 		machine_pages_free(m, 0, 100);
 		machine_pages_free(m, 100, 100);
 		cr_assert_eq(machine_memory_pages_used(m, -1), 0);
@@ -125,7 +126,7 @@ Test(machine, freed_pages_come_back_zeroed)
 Test(machine, backmaps_are_remembered_once_and_overflow_shows)
 {
 	struct machine_memory *m = make(1, 1);
-	struct machine_page *p = machine_page_alloc(m, 0, NULL, 0);
+	struct machine_page *p = machine_page_alloc(m, 0);
 	char place[NUMA_BACKMAPS + 1];
 
 	for (unsigned i = 0; i < NUMA_BACKMAPS; i++)
@@ -139,7 +140,7 @@ Test(machine, backmaps_are_remembered_once_and_overflow_shows)
 	cr_assert(p->backmaps_overflow);
 	cr_assert_eq(p->n_backmaps, NUMA_BACKMAPS);
 	machine_pages_free(m, 0, 1);
-	p = machine_page_alloc(m, 0, NULL, 0);
+	p = machine_page_alloc(m, 0);
 	cr_assert_eq(p->n_backmaps, 0, "a page starts its new life without its old backmaps");
 	cr_assert_not(p->backmaps_overflow);
 	machine_memory_free(m);
@@ -156,7 +157,7 @@ static void *take_all(void *arg)
 	struct taker *t = arg;
 	struct machine_page *p;
 
-	while ((p = machine_page_alloc(t->m, t->node, NULL, t->node))) {
+	while ((p = machine_page_alloc(t->m, t->node))) {
 		p->host[0]++;
 		t->got++;
 	}
