@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/segments.h"
 #include "tlb/table.h"
 
 static void purge_dropped(void *arg, const struct guest_tlb_entry *e) { tables_purge(arg, e); }
@@ -98,7 +99,7 @@ static bool is_upgrade(const struct guest_tlb_entry *old, const struct guest_tlb
 /* KSEG0 and KSEG1 are not mapped (PRA volume III, virtual memory map): an entry for them never answers. */
 static bool keepable(const struct guest_tlb_entry *e)
 {
-	return ((e->lo[0] | e->lo[1]) & ENTRYLO_V) && (e->vpn2 < 0x80000000u || e->vpn2 >= 0xc0000000u);
+	return ((e->lo[0] | e->lo[1]) & ENTRYLO_V) && !segment_is_unmapped(e->vpn2);
 }
 
 void l2tlb_on_write(struct l2tlb *l, unsigned i, const struct guest_tlb_entry *old, bool random)

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/segments.h"
+
 #define ENTRIES_BYTES (sizeof(struct l2tlb_entry) * L2TLB_ENTRIES * TABLES)
 #define NO_PAGE       UINT64_MAX
-#define USEG_END      0x80000000ull
-#define KSEG2         0xc0000000ull
 
 _Static_assert(L2TLB_ENTRIES % 64 == 0, "bitmaps of whole words");
 
@@ -175,11 +175,11 @@ void tables_purge(struct l2tlb *l, const struct guest_tlb_entry *e)
 	uint64_t bytes = guest_tlb_entry_bytes(e), va = e->vpn2 & ~(bytes - 1);
 
 	/* Flush loops fill the TLB with addresses in KSEG0; what tables hold there has nothing to do with it. */
-	if (va >= USEG_END && va < KSEG2)
+	if (segment_is_unmapped(va))
 		return;
 	if (e->global || e->asid == l->kernel_asid)
 		table_purge(l, TABLE_KERNEL, va, bytes);
-	if (va >= USEG_END)
+	if (!segment_is_user(va))
 		return;
 	if (!e->global) {
 		if (l->of_asid[e->asid])
@@ -230,7 +230,7 @@ static bool fill_is_local(struct l2tlb *l, uint64_t va)
 {
 	bool global = false;
 
-	if (va >= USEG_END && va < KSEG2)
+	if (segment_is_unmapped(va))
 		return false;
 	if (l->last.from != FROM_NONE && l->last.page == va) {
 		l->stats.refills_arch += l->last.from == FROM_ARCH;
@@ -239,7 +239,7 @@ static bool fill_is_local(struct l2tlb *l, uint64_t va)
 	}
 	l->last.from = FROM_NONE;
 	/* All of kuseg counts as local to its address space: simple, and kernels have no global pages there. */
-	return va < USEG_END || !global;
+	return segment_is_user(va) || !global;
 }
 
 void l2tlb_fill(struct l2tlb *l, struct gva va, struct machine_page *page, bool read, bool write, bool exec)
@@ -250,7 +250,7 @@ void l2tlb_fill(struct l2tlb *l, struct gva va, struct machine_page *page, bool 
 	bool local = fill_is_local(l, at);
 
 	/* Supervisor mode shares the user's table, which must not answer for sseg: such accesses stay slow. */
-	if (t != TABLE_KERNEL && at >= USEG_END)
+	if (t != TABLE_KERNEL && !segment_is_user(at))
 		return;
 	if (entry_page(e) != at || !entry_maps(e, page)) {
 		entry_clear(e);

@@ -26,9 +26,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/host_clock.h"
 #include "pv-drivers/net/net_offload.h"
 
 enum {
@@ -78,14 +78,6 @@ struct member {
 	int64_t blocked_ms;
 	bool said_full;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void kick(struct member *m)
 {
@@ -253,7 +245,7 @@ static int send_frame(struct member *m, const uint8_t *to, const struct msghdr *
 	}
 	if (m->blocked < 0) {
 		m->blocked = (int)(p - m->peer);
-		m->blocked_ms = now_ms();
+		m->blocked_ms = (int64_t)host_now_ms();
 		kick(m);
 	}
 	return 0;
@@ -370,7 +362,7 @@ static void look_at_blocked(struct member *m, bool writable)
 	if (m->blocked >= 0) {
 		struct peer *p = &m->peer[m->blocked];
 
-		p->stalled = !writable && now_ms() - m->blocked_ms >= STALL_MS;
+		p->stalled = !writable && (int64_t)host_now_ms() - m->blocked_ms >= STALL_MS;
 		wake = writable || p->stalled;
 	}
 	if (wake)

@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/host_clock.h"
 #include "pv-drivers/net/net_fragments.h"
 
 /* The network, as QEMU's users know it: gateway and host .2, DNS .3, the guest .15. */
@@ -55,14 +55,6 @@ struct user {
 	unsigned n_fds, max_fds;
 	uint8_t segment[NET_HEAD_BYTES + UINT16_MAX];
 };
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 static void kick(struct user *u)
 {
@@ -115,7 +107,7 @@ static ssize_t on_packet(const void *buf, size_t len, void *opaque)
 }
 
 static void on_guest_error(const char *msg, void *opaque) { ((struct user *)opaque)->net.count.guest_error++; }
-static int64_t on_clock(void *opaque) { return now_ns(); }
+static int64_t on_clock(void *opaque) { return (int64_t)host_now_ns(); }
 
 /* The one timer of libslirp 4: router advertisements. */
 static void *on_timer_new(SlirpTimerId id, void *cb_opaque, void *opaque)
@@ -191,7 +183,7 @@ static void input(struct user *u, struct net_frame *f)
 		return;
 	}
 	net_csum_complete(&f->hdr, f->data, f->bytes);
-	frame = net_fragments_add(&u->fragments, f->data, &bytes, now_ns() / 1000000);
+	frame = net_fragments_add(&u->fragments, f->data, &bytes, (int64_t)host_now_ms());
 	if (frame)
 		slirp_input(u->slirp, frame, (int)bytes);
 }
@@ -214,7 +206,7 @@ static bool drain(struct user *u)
 
 static void run_timer(struct user *u)
 {
-	if (!u->ra_ms || now_ns() / 1000000 < u->ra_ms)
+	if (!u->ra_ms || (int64_t)host_now_ms() < u->ra_ms)
 		return;
 	u->ra_ms = 0;
 	slirp_handle_timer(u->slirp, SLIRP_TIMER_RA, u->ra_opaque);
@@ -226,7 +218,7 @@ static int wait_ms(const struct user *u, uint32_t ms)
 
 	if (!u->ra_ms)
 		return (int)ms;
-	ra = u->ra_ms - now_ns() / 1000000;
+	ra = u->ra_ms - (int64_t)host_now_ms();
 	ra = ra < 0 ? 0 : ra;
 	return ra < ms ? (int)ra : (int)ms;
 }

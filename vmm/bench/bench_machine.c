@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/host_clock.h"
 
 #define MAX_ARGS   48
 #define LINE_BYTES 1024
@@ -46,14 +47,6 @@ static void add_all(struct command *c, const char *const *args)
 		add(c, *args++);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* Standard output and error into one pipe. */
 static int child_start(struct child *ch, const struct command *c, unsigned timeout_s)
 {
@@ -81,7 +74,7 @@ static int child_start(struct child *ch, const struct command *c, unsigned timeo
 		return -err;
 	}
 	ch->out = fd[0];
-	ch->deadline_ms = now_ms() + timeout_s * 1000ull;
+	ch->deadline_ms = host_now_ms() + timeout_s * 1000ull;
 	return 0;
 }
 
@@ -94,7 +87,7 @@ static int child_line(struct child *ch)
 
 	ch->line_bytes = 0;
 	for (;;) {
-		uint64_t now = now_ms();
+		uint64_t now = host_now_ms();
 		int ready = now < ch->deadline_ms ? poll(&p, 1, (int)(ch->deadline_ms - now)) : 0;
 
 		if (ready == 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/boot/loader.h"
 
+#include "base/segments.h"
 #include "numa/numa.h"
 #include "vmm/boot/loader_internal.h"
 
@@ -23,7 +24,6 @@
 #define MAX_SEGMENTS   32
 #define INITRD_ALIGN   0x10000ull
 #define LOW_RAM_BYTES  (256ull << 20)
-#define UNMAPPED_MASK  0x1fffffffu
 
 /* linux/elf.h and <elf.h> lack these; MIPS ABI, e_flags. */
 #define FLAG_MICROMIPS 0x02000000u
@@ -110,9 +110,9 @@ static int check_machine(const struct elf_file *f)
 /* The physical address of a segment: where its KSEG0 or KSEG1 address says, otherwise its p_paddr. */
 static uint32_t segment_pa(uint32_t vaddr, uint32_t paddr)
 {
-	if (vaddr >= 0x80000000u && vaddr < 0xc0000000u)
+	if (segment_is_unmapped(vaddr))
 		return vaddr & UNMAPPED_MASK;
-	return paddr >= 0x80000000u && paddr < 0xc0000000u ? paddr & UNMAPPED_MASK : paddr;
+	return segment_is_unmapped(paddr) ? paddr & UNMAPPED_MASK : paddr;
 }
 
 static int check_segment(const struct elf_file *f, const struct segment *s, unsigned i, uint64_t ram_bytes)
@@ -177,7 +177,7 @@ static int check_entry(const struct elf_file *f, const struct segment *seg, unsi
 
 	if (entry % 4)
 		return FAIL(f, -ENOEXEC, "entry point %08x is not a multiple of 4", entry);
-	if (entry < 0x80000000u || entry >= 0xc0000000u)
+	if (!segment_is_unmapped(entry))
 		return FAIL(f, -ENOEXEC, "entry point %08x is outside KSEG0 and KSEG1", entry);
 	for (unsigned i = 0; i < n; i++)
 		if (pa >= seg[i].pa && pa - seg[i].pa < seg[i].file_bytes) {

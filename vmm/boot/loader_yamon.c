@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/boot/loader.h"
 
+#include "base/segments.h"
 #include "numa/numa.h"
 #include "vmm/boot/loader_internal.h"
 
@@ -17,7 +18,6 @@
  *	(name, value) ..., NULL                    pairs of pointers, not "name=value"
  *	the strings
  */
-#define KSEG0          0x80000000u
 #define MAX_ARGS       2
 #define MAX_VARS       4
 #define STRINGS_OFFSET 0x100u /* past all pointers */
@@ -77,7 +77,7 @@ int loader_put_yamon(struct pmap *ram, const char *kernel_name, const char *appe
 	/* The sign-extended KSEG0 address, as YAMON users type it; a 32-bit kernel takes its low half. */
 	if (initrd_bytes)
 		n = snprintf(line, sizeof(line), "rd_start=0x%016" PRIx64 " rd_size=%" PRIu64 "%s%s",
-			     0xffffffff80000000u | initrd_gpa, initrd_bytes, *append ? " " : "", append);
+			     0xffffffff00000000u | KSEG0 | initrd_gpa, initrd_bytes, *append ? " " : "", append);
 	else
 		n = snprintf(line, sizeof(line), "%s", append);
 	if (n < 0 || (size_t)n >= sizeof(line))

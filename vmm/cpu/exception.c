@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/segments.h"
 #include "frontend/cp0.h"
 #include "vmm/cpu/exception.h"
 #include "vmm/cpu/helpers.h"
@@ -10,7 +11,7 @@ static uint32_t cp0(const struct vcpu *v, unsigned index) { return (uint32_t)v->
 /* Vector base + offset, MIPS32 PRA volume III, tables 6-4 to 6-7. */
 static uint32_t vector_base(const struct vcpu *v)
 {
-	return cp0(v, CP0_Status) & ST_BEV ? 0xbfc00200u : 0x80000000u | (cp0(v, CP0_EBase) & 0x3ffff000u);
+	return cp0(v, CP0_Status) & ST_BEV ? 0xbfc00200u : KSEG0 | (cp0(v, CP0_EBase) & 0x3ffff000u);
 }
 
 static uint32_t interrupt_offset(const struct vcpu *v)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/segments.h"
 #include "frontend/cp0.h"
 #include "frontend/insn.h"
 #include "vmm/cpu/exception.h"
@@ -37,9 +38,7 @@ bool mem_unmapped(const struct vcpu *v, struct gva va)
 {
 	uint32_t a = (uint32_t)va.v;
 
-	if (a >= 0x80000000u && a < 0xc0000000u)
-		return true;
-	return a < 0x80000000u && v->gs.cp0[CP0_Status] & ST_ERL;
+	return segment_is_unmapped(a) || (segment_is_user(a) && v->gs.cp0[CP0_Status] & ST_ERL);
 }
 
 static bool segment_allowed(const struct vcpu *v, uint32_t va)
@@ -48,9 +47,9 @@ static bool segment_allowed(const struct vcpu *v, uint32_t va)
 	case MODE_KERNEL:
 		return true;
 	case MODE_SUPERVISOR:
-		return va < 0x80000000u || (va >= 0xc0000000u && va < 0xe0000000u);
+		return segment_is_user(va) || (va >= KSEG2 && va < KSEG3);
 	default:
-		return va < 0x80000000u;
+		return segment_is_user(va);
 	}
 }
 
@@ -61,7 +60,7 @@ static enum tlb_result translate_va(struct vcpu *v, struct gva va, enum tlb_acce
 		return GUEST_ADDRESS_ERROR;
 	if (mem_unmapped(v, va)) {
 		*dirty = true;
-		pa->v = va.v & (va.v < 0x80000000u ? 0x7fffffffu : 0x1fffffffu);
+		pa->v = segment_is_user(va.v) ? va.v : va.v & UNMAPPED_MASK;
 		return GUEST_OK;
 	}
 	return l2tlb_translate(v->l2tlb, va, (uint8_t)v->gs.cp0[CP0_EntryHi], acc, pa, dirty);

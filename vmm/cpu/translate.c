@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include <time.h>
-
+#include "base/host_clock.h"
 #include "frontend/insn.h"
 #include "vmm/cpu/exception.h"
 #include "vmm/cpu/helpers.h"
@@ -18,14 +17,6 @@
  *                                       | no
  *                                       words -> IR (frontend/) -> passes (ir/) -> host code (jit/)
  */
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static uint32_t guest_word(const struct vcpu *v, const struct machine_page *page, uint32_t off)
 {
@@ -112,7 +103,7 @@ struct ir_block *translate_page(struct vcpu *v, struct machine_page *page, uint6
 	    .words = words,
 	    .max_guest = max_guest,
 	};
-	uint64_t t0 = now_ns(), t1;
+	uint64_t t0 = host_now_ns(), t1;
 	struct ir_block *b;
 
 	while (n < ARRAY_LEN(words) && off + 4 * n < PAGE_BYTES) {
@@ -127,12 +118,12 @@ struct ir_block *translate_page(struct vcpu *v, struct machine_page *page, uint6
 		if (frontend_lift(v->frontend, a, &rq, &b) != LIFT_OK)
 			panic("block at %#llx still wants its delay slot", (unsigned long long)pc);
 	}
-	t1 = now_ns();
+	t1 = host_now_ns();
 	vm_dump_lifted(v->vm, b, pc, tier);
 	ir_run_passes(b, vm_dump_passes(v->vm));
 	vm_dump_optimised(v->vm, b, pc, tier);
 	v->stats.ns_lift += t1 - t0;
-	v->stats.ns_passes += now_ns() - t1;
+	v->stats.ns_passes += host_now_ns() - t1;
 	return b;
 }
 

@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/host_clock.h"
 
 #define BUFFER_BYTES 4096
 #define MAX_AGE_NS   5000000
@@ -125,14 +126,6 @@ static void terminal_leave(void)
 	terminal.active = 0;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /* Write all of it, waiting if the other side is slow; give up on an error, which it returns. */
 static int write_all(int fd, const void *data, size_t n)
 {
@@ -220,7 +213,7 @@ int console_close(struct console *c)
 void console_write(struct console *c, const uint8_t *data, size_t n)
 {
 	bool line_ends = memchr(data, '\n', n) != NULL;
-	uint64_t now = now_ns();
+	uint64_t now = host_now_ns();
 
 	pthread_mutex_lock(&c->lock);
 	while (n) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/segments.h"
 #include "frontend/cp0.h"
 #include "frontend/frontend.h"
 #include "numa/numa.h"
@@ -157,7 +158,7 @@ static bool read_image(struct dumper *d, uint32_t va, void *to, uint32_t bytes)
 {
 	uint32_t *word = to;
 
-	if (va < 0x80000000u || va >= 0xc0000000u || pmap_read(d->ram, gpa(va & 0x1fffffffu), to, bytes))
+	if (!segment_is_unmapped(va) || pmap_read(d->ram, gpa(va & UNMAPPED_MASK), to, bytes))
 		return false;
 	for (uint32_t i = 0; i < bytes / 4 && d->big_endian; i++)
 		word[i] = __builtin_bswap32(word[i]);
@@ -193,7 +194,7 @@ static int open_page(struct dumper *d, uint32_t pc)
 
 static uint32_t mode_at(const struct dumper *d)
 {
-	bool unmapped = !d->opt->user && d->page_va >= 0x80000000u && d->page_va < 0xc0000000u;
+	bool unmapped = !d->opt->user && segment_is_unmapped(d->page_va);
 
 	return (d->opt->user ? MODE_USER : MODE_KERNEL) | MODE_CU1 | (d->big_endian ? MODE_BE : 0) |
 	       (unmapped ? MODE_ABS : 0);

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/host_clock.h"
 #include "ir/guest_state.h"
 
 #define MAX_ALARMS 32
@@ -43,14 +44,6 @@ struct clock {
 	int input_fd, timer_fd, ctl_fd, wake_fd;
 	atomic_bool stop, watch_input, input_ready, sample, idle;
 };
-
-static uint64_t host_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static void eventfd_signal(int fd)
 {
@@ -126,7 +119,7 @@ int clock_new(struct clock **out, struct guest_state *gs, bool icount, int input
 			    .timer_fd = -1,
 			    .ctl_fd = -1,
 			    .wake_fd = -1};
-	c->host_base_ns = host_ns();
+	c->host_base_ns = host_now_ns();
 	atomic_store(&c->watch_input, input_fd >= 0);
 	err = clock_open_fds(c);
 	if (!err)
@@ -165,7 +158,7 @@ uint64_t clock_now_ns(struct clock *c)
 {
 	if (c->icount)
 		return clock_insns(c) * CLOCK_NS_PER_INSN + c->skipped_ns;
-	return host_ns() - c->host_base_ns + c->skipped_ns;
+	return host_now_ns() - c->host_base_ns + c->skipped_ns;
 }
 
 /*
