@@ -47,7 +47,6 @@ enum mips_exc {
 	EXC_TLBXI = 20,
 	EXC_WATCH = 23,
 	EXC_MCHECK = 24,
-	EXC_NONE = 255,
 };
 
 /* Why generated code (or the interpreter) came back to the dispatch loop. gs->pc is set in every case. */

@@ -6,6 +6,7 @@
 #include <unicorn/unicorn.h>
 
 #include "frontend/cp0.h"
+#include "tests/exc_none.h"
 #include "tests/oracle/asm.h"
 
 /*

@@ -16,6 +16,7 @@
 #include "frontend/cp0.h"
 #include "frontend/fpu.h"
 #include "frontend/insn.h"
+#include "tests/exc_none.h"
 #include "tests/unit/fpu_machine.h"
 
 #define BATCH 256u

@@ -7,6 +7,7 @@
 #include <xmmintrin.h>
 
 #include "frontend/insn.h"
+#include "tests/exc_none.h"
 #include "tests/unit/fpu_machine.h"
 
 #define S_DEFAULT   0x7fbfffffu

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "frontend/lift.h"
+#include "tests/exc_none.h"
 
 #define ALL_ISA    (ISA_MIPS32R1 | ISA_MIPS32R2 | ISA_FPU)
 #define PAGE_WORDS (PAGE_BYTES / 4)

@@ -11,6 +11,7 @@
 #include <unicorn/unicorn.h>
 
 #include "frontend/insn.h"
+#include "tests/exc_none.h"
 
 #define CODE       0x00400000u
 #define CODE_BYTES 0x00100000u

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Guest memory below the inlined probe: segments by mode, faults, aliases, LL/SC, stores to code, devices. */
+#include "tests/exc_none.h"
 #include "tests/unit/vmm_machine.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/cpu/mem.h"
