@@ -18,10 +18,11 @@
  */
 #include "base/panic.h"
 #include "base/types.h"
+#include "jit/jit.h"
 
-#define CODE_MEM_MIN_BYTES     ((uint64_t)1 << 20)
-#define CODE_MEM_DEFAULT_BYTES ((uint64_t)256 << 20)
-#define CODE_MEM_MAX_BYTES     ((uint64_t)512 << 20)
+#define CODE_MEM_MIN_BYTES     JIT_MEM_MIN_BYTES
+#define CODE_MEM_DEFAULT_BYTES JIT_MEM_DEFAULT_BYTES
+#define CODE_MEM_MAX_BYTES     JIT_MEM_MAX_BYTES
 
 struct code_mem {
 	uint8_t *rx, *rw, *data;

@@ -15,13 +15,18 @@ struct jit;
 struct code_page;   /* all translations of one machine page */
 struct translation; /* one block (tier 1) or region (tier 2) */
 
+/* Limits of jit_config.code_bytes. As much data stands behind the code, and a direct jump or an address reaches 2 GiB. */
+#define JIT_MEM_MIN_BYTES     (1ull << 20)
+#define JIT_MEM_MAX_BYTES     (512ull << 20)
+#define JIT_MEM_DEFAULT_BYTES (256ull << 20)
+
 enum tier { TIER_INTERP = 0, TIER_1 = 1, TIER_2 = 2 };
 
 struct jit_config {
 	bool tier1, tier2;
 	bool icount;               /* emit exact budget checks */
 	bool count_insns;          /* --stats: emit per-tier instruction counters */
-	uint64_t code_bytes;       /* limit of code memory; full: everything is dropped */
+	uint64_t code_bytes;       /* of code memory, 0: the default; full: everything is dropped */
 	uint32_t hot_threshold;    /* executions of a jump back before tier 2 is asked for its target; 0: default */
 	bool sync_tier2;           /* compile tier 2 on the vCPU thread, at first execution (--tiers=2) */
 	bool keep_ir;              /* keep IR for dumps: jit_dump_host interleaves it */

@@ -174,6 +174,17 @@ Test(code_mem, never_writable_and_executable)
 	code_mem_fini(&m);
 }
 
+/* What the command line may ask for is what there is, and data stays in reach of code. */
+Test(code_mem, limit)
+{
+	struct code_mem m;
+
+	cr_assert_eq(code_mem_init(&m, JIT_MEM_MAX_BYTES), 0);
+	cr_assert_eq(m.code_bytes, JIT_MEM_MAX_BYTES);
+	cr_assert_leq(m.data + m.data_bytes - m.rx, INT32_MAX);
+	code_mem_fini(&m);
+}
+
 Test(code_mem, bump)
 {
 	struct code_mem m;

@@ -114,7 +114,7 @@ Test(options, run_all)
 	cr_assert_eq(
 	    run("run --kernel=@x --kernel @ --initrd @ --append a=b --mem 64M --cpu 24Kf --icount --tiers 1 "
 		"--stats=f.json --dump gh --dump-filter pc=80001000-80001fff,mode=user,tier=1,sym=do_it --symbols @ "
-		"--jit-mem 32 "
+		"--jit-mem 512M "
 		"--no-reboot",
 		&o, &err),
 	    0, "%s", err.text);
@@ -131,7 +131,7 @@ Test(options, run_all)
 	cr_assert_eq(o.dump_filter.tier, TIER_1);
 	cr_assert(o.dump_filter.symbol_len == 5 && strncmp(o.dump_filter.symbol, "do_it", 5) == 0);
 	cr_assert_str_eq(o.symbols, "/proc/self/exe");
-	cr_assert_eq(o.jit_bytes, 32ull << 20);
+	cr_assert_eq(o.jit_bytes, 512ull << 20);
 	cr_assert_eq(run("run --kernel @ --stats --tiers interp --dump-filter mode=kernel,pc=0x10 --dump i", &o, &err),
 		     0);
 	cr_assert(o.stats && !o.stats_file && !o.tier1 && !o.tier2);
@@ -183,6 +183,7 @@ Test(options, run_refused)
 	    {"run --kernel @ --dump g --dump-filter ,", "--dump-filter"},
 	    {"run --kernel @ --jit-mem 0", "--jit-mem 0"},
 	    {"run --kernel @ --jit-mem 2G", "--jit-mem 2G"},
+	    {"run --kernel @ --jit-mem 513M", "must be from 1M to 512M"},
 	    {"run --kernel @ --icount=5", "--icount=5: takes no value"},
 	    {"run --kernel @ --no-such", "--no-such: no such option"},
 	    {"run --kernel @ -k", "-k: no such option"},

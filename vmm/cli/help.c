@@ -63,7 +63,7 @@ static const char run_text[] = "Usage: disco run --kernel FILE [OPTION]... [-- C
 			       "\n"
 			       "The translator:\n"
 			       "  --tiers LIST      1, 2, 12 (default) or interp\n"
-			       "  --jit-mem SIZE    limit of translated code, 1M to 1024M (default 256M)\n"
+			       "  --jit-mem SIZE    limit of translated code, 1M to 512M (default 256M)\n"
 			       "  --stats[=FILE]    counters at the end: text on standard error, or JSON to FILE\n"
 			       "  --dump LETTERS    show translations on standard error as they are made:\n";
 

@@ -21,11 +21,6 @@ struct bench_options;
 #define MEM_MAX_BYTES     (256ull << 20)
 #define MEM_DEFAULT_BYTES (256ull << 20)
 
-/* Code memory of the translator: a direct jump reaches 2 GiB. */
-#define JIT_MEM_MIN_BYTES     (1ull << 20)
-#define JIT_MEM_MAX_BYTES     (1ull << 30)
-#define JIT_MEM_DEFAULT_BYTES (256ull << 20)
-
 /*
  * Letters of --dump and --stage: g guest disassembly, i IR as lifted, o IR after the passes, x where the block goes and why it
  * ended, h host disassembly; with tier 2 also l and L, LLVM IR before and after optimisation.  These are what `disco dump`
