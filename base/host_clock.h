@@ -2,7 +2,7 @@
 #ifndef BASE_HOST_CLOCK_H
 #define BASE_HOST_CLOCK_H
 
-/* The host's clocks, in ns.  A guest's time is vmm/clock.h's: it may be a count of instructions, or skip. */
+/* The host's clocks, in ns.  A guest's time is vmm/monitor/clock.h's: it may be a count of instructions, or skip. */
 #include <stdint.h>
 #include <time.h>
 
