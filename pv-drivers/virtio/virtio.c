@@ -49,10 +49,13 @@ void virtio_config_changed(struct virtio_device *d)
 void virtio_break(struct virtio_device *d, const char *why)
 {
 	bool was_running = virtio_running(d);
+	char line[512];
 
 	/* A hostile driver could have the line again and again: once is enough. */
-	if (!d->said_broken)
-		fprintf(stderr, "disco run: %s: %s; stopped until its driver resets it\n", d->name, why);
+	if (!d->said_broken && d->host.report) {
+		snprintf(line, sizeof(line), "%.300s: %s; stopped until its driver resets it", d->name, why);
+		d->host.report(d->host.opaque, line);
+	}
 	d->said_broken = true;
 	d->status |= VIRTIO_NEEDS_RESET;
 	if (was_running) /* 2.1.2: no notification before DRIVER_OK */

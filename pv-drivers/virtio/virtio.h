@@ -60,6 +60,8 @@ struct virtio_host {
 	void (*set_irq)(void *opaque, bool level);
 	/* Have virtio_poll() called soon on the vCPU thread.  Any thread. */
 	void (*wake)(void *opaque);
+	/* One line for the user, without its end.  vCPU thread.  NULL: nobody is told. */
+	void (*report)(void *opaque, const char *line);
 	bool synchronous; /* --icount */
 	void *opaque;
 };
@@ -133,7 +135,7 @@ void virtio_wake(struct virtio_device *d);
 bool virtio_poll(struct virtio_device *d);
 /* The device changed config[]: new generation, configuration interrupt.  vCPU thread. */
 void virtio_config_changed(struct virtio_device *d);
-/* The device is lost until it is reset: NEEDS_RESET, a configuration interrupt, one line on standard error. */
+/* The device is lost until it is reset: NEEDS_RESET, a configuration interrupt, one line for the user. */
 void virtio_break(struct virtio_device *d, const char *why);
 /* As if the driver wrote status 0; also at power-on and RST#. */
 void virtio_reset(struct virtio_device *d);

@@ -110,7 +110,7 @@ MUST_CHECK int iov_slice(const struct iovec *iov, unsigned n, uint64_t off, uint
 			 unsigned max);
 
 /*
- * Mark the queue and its device broken, and say why on standard error, once per device: a driver that breaks the protocol
+ * Mark the queue and its device broken, and tell the user why, once per device: a driver that breaks the protocol
  * beyond what the ring's own format says (a net header that lies, a block request with no status byte).
  */
 void virtq_break(struct virtq *q, const char *why);

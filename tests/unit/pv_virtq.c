@@ -201,6 +201,56 @@ Test(virtq, long_chains)
 	rig_free(r);
 }
 
+/* A chain may have all of the queue's descriptors (2.7.5.1), or of the longest indirect table; one more is a loop. */
+Test(virtq, a_chain_of_exactly_the_queues_size)
+{
+	for (unsigned looped = 0; looped < 2; looped++) {
+		struct rig *r = rig_new(0);
+		struct virtq_chain *c;
+		uint8_t buf[SIZE];
+
+		for (unsigned i = 0; i < SIZE; i++) { /* in the order 7, 6 .. 0 */
+			uint8_t b = (uint8_t)(10 + i);
+
+			pv_guest_put(&r->g, DATA + 2 * i, &b, 1);
+			desc(r, i, DATA + 2 * i, 1, i || looped ? PV_NEXT : 0, (uint16_t)(i ? i - 1 : SIZE - 1));
+		}
+		pv_offer(&r->q, SIZE - 1);
+		if (looped) {
+			cr_assert_eq(virtq_pop(&r->dev.queue[0], &c), -EPROTO);
+			rig_free(r);
+			continue;
+		}
+		c = pop(r);
+		cr_assert_eq(c->out_bytes, SIZE);
+		cr_assert_eq(virtq_read(c, 0, buf, SIZE), SIZE);
+		for (unsigned i = 0; i < SIZE; i++)
+			cr_assert_eq(buf[i], 10 + SIZE - 1 - i);
+		virtq_push(c, 0);
+		cr_assert(virtio_running(&r->dev));
+		rig_free(r);
+	}
+}
+
+/* The table lies at 0x10000, the data at 0x20000. */
+Test(virtq, an_indirect_table_of_the_most_entries)
+{
+	struct rig *r = rig_new(VIRTIO_F_INDIRECT_DESC);
+	struct virtq_chain *c;
+
+	for (unsigned i = 0; i < VIRTQ_MAX_TABLE; i++)
+		pv_put_desc(&r->g, 0x10000, i,
+			    (struct pv_desc){0x20000 + 2 * i, 1, PV_WRITE | (i + 1 < VIRTQ_MAX_TABLE ? PV_NEXT : 0),
+					     (uint16_t)(i + 1)});
+	desc(r, 0, 0x10000, VIRTQ_MAX_TABLE * 16, PV_INDIRECT, 0);
+	pv_offer(&r->q, 0);
+	c = pop(r);
+	cr_assert_eq(c->in_bytes, VIRTQ_MAX_TABLE);
+	cr_assert_eq(c->n_in, VIRTQ_MAX_TABLE);
+	virtq_push(c, 0);
+	rig_free(r);
+}
+
 Test(virtq, ordinary_descriptors_may_come_before_an_indirect_one)
 {
 	struct rig *r = rig_new(VIRTIO_F_INDIRECT_DESC);

@@ -316,6 +316,62 @@ Test(vmm_virtio, translations_of_what_a_device_writes_are_dropped, .timeout = 12
 	}
 }
 
+/*
+ * One write that goes over a page's end, with the function in the second page: its last words are the first of that page, so
+ * that whoever drops the first page only goes on running what was there.
+ */
+static void patch_across(struct probe *p)
+{
+	const struct virtio_host *h = &p->dev.host;
+	uint32_t word = A_ADDIU(S0, S0, (uint16_t)(3 * p->notified));
+	struct gpa pa = gpa((PATCHED_VA & 0x1fffffff) - 4);
+
+	for (unsigned i = 0; i < 2; i++) { /* the last word of the page before, then the function's first */
+		uint64_t n = 4;
+		int err;
+		uint32_t *host = (uint32_t *)h->map(h->opaque, gpa(pa.v + 4 * i), &n, &err);
+
+		cr_assert_eq(n, 4);
+		*host = i ? word : 0x12345678;
+	}
+	h->written(h->opaque, pa, 8);
+}
+
+/* And over three pages: a page in between, and the end of the third, which has the function at its begin. */
+static void patch_over_three(struct probe *p)
+{
+	const struct virtio_host *h = &p->dev.host;
+	struct gpa pa = gpa(PATCHED_VA & 0x1fffffff);
+	uint32_t word = A_ADDIU(S0, S0, (uint16_t)(3 * p->notified)), *host;
+	uint64_t n = 4;
+	int err;
+
+	host = (uint32_t *)h->map(h->opaque, pa, &n, &err);
+	*host = word;
+	h->written(h->opaque, gpa(pa.v - PAGE_BYTES - 16), PAGE_BYTES + 20);
+}
+
+Test(vmm_virtio, translations_are_dropped_in_all_pages_of_a_write, .timeout = 120)
+{
+	static void (*const patches[])(struct probe * p) = {patch_across, patch_over_three};
+
+	for (enum tiers t = TIERS_INTERP; t < NUM_TIERS; t++) {
+		for (unsigned i = 0; i < ARRAY_LEN(patches); i++) {
+			struct probe *p;
+			struct vm *vm = machine_with(&p, &(struct vm_config){0}, t);
+
+			p->on_notify = patches[i];
+			put_calls(vm);
+			/* code in the first page too, run once: so that there is something to be dropped in both */
+			PUT(vm, PATCHED_VA - 16, A_JR(RA), A_NOP, A_NOP, A_NOP);
+			cr_assert_eq(vm_run(vm), VM_RESET);
+			cr_assert_eq(p->notified, 500);
+			cr_assert_eq(vm->vcpu->gs.reg[S0], 3 * 499 * 500 / 2, "tiers %d, write %u", t, i);
+			vm_free(vm);
+		}
+	}
+}
+
 /* ---- pages given back ---- */
 
 static void release_page(struct probe *p)
@@ -386,6 +442,33 @@ Test(vmm_virtio, pages_of_requests_in_flight_stay)
 	virtq_push(c, 16);
 	h->release(h->opaque, gpa(0x2ff000), 3 * PAGE_BYTES);
 	cr_assert_eq(machine_memory_pages_used(vm->memory, -1), used - 1);
+	vm_free(vm);
+}
+
+/* ---- what the user is told ---- */
+
+static unsigned reports;
+static char reported[256];
+
+static void on_report(void *opaque, const char *text)
+{
+	reports++;
+	snprintf(reported, sizeof(reported), "%s", text);
+}
+
+/* A device says nothing by itself: what it has to say reaches the command whose machine it is in, once. */
+Test(vmm_virtio, a_broken_device_is_reported_once)
+{
+	struct probe *p;
+	struct vm *vm = machine_with(&p, &(struct vm_config){.report = on_report}, TIERS_INTERP);
+
+	for (unsigned i = 0; i < 3; i++) {
+		virtio_break(&p->dev, "its driver lies");
+		virtio_reset(&p->dev);
+		start_device(vm, 0);
+	}
+	cr_assert_eq(reports, 1);
+	cr_assert_str_eq(reported, "probe: its driver lies; stopped until its driver resets it");
 	vm_free(vm);
 }
 

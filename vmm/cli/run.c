@@ -54,6 +54,8 @@ static void on_tx(void *opaque, const uint8_t *data, size_t n)
 		vm_end(r->vm, VM_PANIC);
 }
 
+static void on_report(void *opaque, const char *text) { fprintf(stderr, "disco run: %s\n", text); }
+
 static size_t on_rx(void *opaque, uint8_t *data, size_t n, int *end)
 {
 	struct run *r = opaque;
@@ -239,6 +241,7 @@ static int open_vm(struct run *r, bool big_endian)
 	    .input_fd = r->console ? console_fd(r->console) : -1,
 	    .console_tx = on_tx,
 	    .console_rx = on_rx,
+	    .report = on_report,
 	    .idle = on_idle,
 	    .opaque = r,
 	    /* repeatable runs see the same calendar: 2000-01-01 */

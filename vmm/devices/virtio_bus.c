@@ -169,6 +169,14 @@ static void host_wake(void *opaque)
 	clock_kick(f->vm->clock);
 }
 
+static void host_report(void *opaque, const char *line)
+{
+	const struct vm *vm = ((struct virtio_function *)opaque)->vm;
+
+	if (vm->cfg.report)
+		vm->cfg.report(vm->cfg.opaque, line);
+}
+
 /* ---- registers ---- */
 
 static uint64_t bar_read(void *opaque, uint32_t off, unsigned bytes)
@@ -311,6 +319,7 @@ static int function_open(struct virtio_function *f, unsigned place)
 	    .release = host_release,
 	    .set_irq = host_set_irq,
 	    .wake = host_wake,
+	    .report = host_report,
 	    .synchronous = f->vm->cfg.icount,
 	    .opaque = f,
 	};

@@ -35,6 +35,7 @@ struct vm_config {
 	int input_fd;           /* console input to wait for, -1: none */
 	void (*console_tx)(void *opaque, const uint8_t *data, size_t n);
 	size_t (*console_rx)(void *opaque, uint8_t *data, size_t n, int *end); /* *end: 1 end of input, 2 quit */
+	void (*report)(void *opaque, const char *text); /* one line for the user; any thread; NULL: nobody wants it */
 	void (*idle)(void *opaque); /* the guest waits, or devices were looked after: flush output */
 	void *opaque;
 	int64_t rtc_base_s;
