@@ -12,6 +12,7 @@ enum { FAKE_ALARMS = 16 };
 
 struct fake_clock {
 	uint64_t now;
+	uint64_t date_base, skipped; /* the date is date_base + now - skipped */
 	unsigned skips;
 	bool skip_forbidden;
 	unsigned rung;
@@ -70,18 +71,29 @@ static inline void fake_advance_to(struct fake_clock *c, uint64_t to)
 
 static inline void fake_advance(struct fake_clock *c, uint64_t ns) { fake_advance_to(c, c->now + ns); }
 
-static inline void fake_skip(void *opaque, uint64_t at_ns)
+static inline uint64_t fake_skip(void *opaque, uint64_t at_ns)
 {
 	struct fake_clock *c = opaque;
+
+	uint64_t from = c->now;
 
 	c->skips++;
 	if (!c->skip_forbidden)
 		fake_advance_to(c, at_ns);
+	c->skipped += c->now - from;
+	return c->now - from;
+}
+
+static inline uint64_t fake_date(void *opaque)
+{
+	const struct fake_clock *c = opaque;
+
+	return c->date_base + c->now - c->skipped;
 }
 
 static inline struct clock_ops fake_clock_ops(struct fake_clock *c)
 {
-	return (struct clock_ops){fake_now, fake_alarm, fake_skip, c};
+	return (struct clock_ops){fake_now, fake_alarm, fake_skip, fake_date, c};
 }
 
 static inline unsigned fake_alarms_left(const struct fake_clock *c)
@@ -155,10 +167,10 @@ static inline bool fake_board_init(struct fake_board *f, bool big_endian)
 	    .power_off = fake_power_off,
 	    .reset = fake_reset,
 	    .opaque = f,
-	    .rtc_base_s = 1000000000,
 	};
 
 	memset(f, 0, sizeof(*f));
+	f->clock.date_base = 1000000000ull * 1000000000u; /* 2001-09-09 */
 	cfg.clock = fake_clock_ops(&f->clock);
 	for (unsigned i = 0; i < 8; i++)
 		cfg.cpu_irq[i] = (struct irq_line){fake_irq_set, f->cpu, i};

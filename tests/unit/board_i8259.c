@@ -90,6 +90,33 @@ Test(board_i8259, mask_and_irr)
 	cr_assert_eq(in(&r, 0, 0), 0, "the acknowledge clears an edge");
 }
 
+/* An edge is taken once, however long the line stays up and however often it is said to be up. */
+Test(board_i8259, an_edge_is_one_interrupt)
+{
+	struct rig r;
+
+	start(&r, 1);
+	for (unsigned line = 3; line <= 9; line += 6) {
+		unsigned chip = line >> 3;
+
+		i8259_set_irq(&r.pic, line, true);
+		cr_assert_eq(i8259_acknowledge(&r.pic), 0x20 + line);
+		i8259_set_irq(&r.pic, line, true);
+		out(&r, chip, 0, 0x0a);
+		cr_assert_eq(in(&r, chip, 0), 0, "still up: no new edge");
+		out(&r, chip, 0, 0x20);
+		out(&r, 0, 0, 0x20);
+		cr_assert_not(r.out.level);
+		i8259_set_irq(&r.pic, line, false);
+		cr_assert_not(r.out.level);
+		i8259_set_irq(&r.pic, line, true);
+		cr_assert(r.out.level, "down and up");
+		cr_assert_eq(i8259_acknowledge(&r.pic), 0x20 + line);
+		out(&r, chip, 0, 0x20);
+		out(&r, 0, 0, 0x20);
+	}
+}
+
 Test(board_i8259, cascade)
 {
 	struct rig r;

@@ -13,13 +13,14 @@ struct rig {
 	struct fake_irq irq;
 };
 
-static void start(struct rig *r, int64_t base)
+static void start(struct rig *r, uint64_t date_s)
 {
 	struct clock_ops ops = fake_clock_ops(&r->clock);
 	struct irq_line line = fake_irq_line(&r->irq);
 
 	memset(r, 0, sizeof(*r));
-	mc146818_init(&r->rtc, &ops, &line, base);
+	r->clock.date_base = date_s * S;
+	mc146818_init(&r->rtc, &ops, &line, NULL);
 }
 
 static uint8_t get(struct rig *r, uint8_t reg)
@@ -163,6 +164,176 @@ Test(board_mc146818, polling_skips_to_the_edges)
 	cr_assert_eq(edge[0] % S, S - MC146818_UPDATE_NS);
 	cr_assert_leq(reads, 4 * (MC146818_POLLS + 1));
 	cr_assert_eq(r.clock.skips, 3);
+}
+
+/*
+ * How Linux measures its clock on a Malta, on a host that takes the processor away from it now and then: edges and seconds agree,
+ * a second is a second, and what was skipped is not the date's.
+ */
+static uint32_t linux_waits(struct rig *r, uint8_t wanted, uint32_t *seed)
+{
+	uint32_t lost = 0;
+
+	while ((get(r, 0x0a) & 0x80) != wanted) {
+		*seed = *seed * 1664525 + 1013904223;
+		lost = *seed >> 24 ? 100 : *seed & 0xffffff;
+		r->clock.now += lost;
+	}
+	return lost;
+}
+
+Test(board_mc146818, polling_leaves_the_date)
+{
+	uint32_t seed = 1;
+
+	for (unsigned round = 0; round < 1000; round++) {
+		uint64_t edge[2];
+		uint8_t seconds[2];
+		uint32_t lost[2];
+		struct rig r;
+
+		start(&r, 1000000000);
+		seed = seed * 1664525 + 1013904223;
+		r.clock.now = seed % S;
+		linux_waits(&r, 0, &seed);
+		for (unsigned i = 0; i < 2; i++) {
+			lost[i] = linux_waits(&r, 0x80, &seed);
+			edge[i] = r.clock.now;
+			linux_waits(&r, 0, &seed);
+			seconds[i] = get(&r, 0);
+		}
+		cr_assert(edge[1] - edge[0] + lost[0] >= S && edge[1] - edge[0] <= S + lost[1], "%llu",
+			  (unsigned long long)(edge[1] - edge[0]));
+		cr_assert_eq(seconds[1] - seconds[0], 1, "%x %x", seconds[0], seconds[1]);
+		cr_assert_gt(r.clock.skipped, S);
+		get(&r, 0x0b);
+		cr_assert_eq(get(&r, 0), 0x40 + (r.clock.now - r.clock.skipped) / S);
+	}
+}
+
+/* A poll also ends when the guest stops, and its interrupts have gone by the date all the time. */
+Test(board_mc146818, a_poll_ends)
+{
+	struct rig r;
+
+	start(&r, 1000000000);
+	put(&r, 0x0b, 0x12); /* an interrupt at each update */
+	r.clock.now = 300000000;
+	for (unsigned i = 0; i < 3; i++) {
+		while (get(&r, 0x0a) & 0x80)
+			r.clock.now += 100;
+		while (!(get(&r, 0x0a) & 0x80))
+			r.clock.now += 100;
+	}
+	cr_assert_gt(r.clock.now, 2ull * S, "three edges of UIP");
+	cr_assert_lt(r.clock.now - r.clock.skipped, 301ull * 1000000, "in no time");
+	cr_assert_not(r.irq.level);
+	cr_assert_eq(get(&r, 0), 0x42, "the third is not over");
+	fake_advance_to(&r.clock, S + r.clock.skipped - 1);
+	cr_assert_not(r.irq.level);
+	fake_advance(&r.clock, 1);
+	cr_assert(r.irq.level);
+	fake_advance(&r.clock, S / 2);
+	cr_assert_eq(get(&r, 0), 0x41, "nobody has polled for a second");
+	cr_assert_not(get(&r, 0x0a) & 0x80);
+}
+
+/* Who waits for UIP to read the time has to wait for it, once that is known. */
+Test(board_mc146818, polling_for_the_time)
+{
+	struct rig r;
+	unsigned skips = 0;
+
+	start(&r, 1000000000);
+	r.clock.now = 300000000;
+	for (unsigned i = 0; i < 4; i++) {
+		while (!(get(&r, 0x0a) & 0x80))
+			r.clock.now += 1000;
+		while (get(&r, 0x0a) & 0x80)
+			r.clock.now += 1000;
+		if (i == 0)
+			skips = r.clock.skips;
+		cr_assert_eq(get(&r, 0), i ? 0x40 + i : 0x41, "%x of %u", get(&r, 0), i);
+		cr_assert_eq(get(&r, 2), 0x46);
+	}
+	cr_assert_eq(r.clock.skips, skips, "only before it was known");
+	cr_assert_leq(r.clock.now - r.clock.skipped - 3ull * S, 100000, "%llu", (unsigned long long)r.clock.now);
+	mc146818_reset(&r.rtc);
+	for (unsigned i = 0; i < 2 * MC146818_POLLS; i++)
+		get(&r, 0x0a);
+	cr_assert_gt(r.clock.skips, skips, "another kernel");
+}
+
+/* Somebody sets the host's clock. */
+Test(board_mc146818, follows_the_date_outside)
+{
+	struct rig r;
+
+	start(&r, 1000000000);
+	put(&r, 0x0b, 0x52);
+	put(&r, 0x0a, 0x2f); /* 2 Hz */
+	fake_advance(&r.clock, 300000000);
+	get(&r, 0x0c);
+	r.clock.date_base += 3600ull * S;
+	cr_assert_eq(get(&r, 4), 0x02);
+	cr_assert_eq(get(&r, 0x0c) & 0x10, 0x10, "seconds have passed");
+	r.clock.date_base -= 7200ull * S;
+	cr_assert_eq(get(&r, 4), 0x00);
+	cr_assert_eq(get(&r, 0x0c), 0, "none have");
+	fake_advance(&r.clock, 700000000);
+	cr_assert_eq(get(&r, 0x0c) & 0xd0, 0xd0, "it goes on from there");
+}
+
+/* Another machine with the same battery. */
+Test(board_mc146818, battery)
+{
+	struct mc146818_battery battery = {0};
+	struct rig r, next;
+	struct clock_ops ops;
+	struct irq_line line;
+
+	start(&r, 1000000000);
+	put(&r, 0x60, 0x5c);
+	chip_out(&mc146818_ops, &r.rtc, 2, 0x11);
+	chip_out(&mc146818_ops, &r.rtc, 3, 0x22);
+	put(&r, 0x0b, 0x86); /* SET, binary */
+	put(&r, 0x09, 33);
+	put(&r, 0x0b, 0x76);
+	mc146818_save(&r.rtc, &battery);
+	memset(&next, 0, sizeof(next));
+	ops = fake_clock_ops(&next.clock);
+	line = fake_irq_line(&next.irq);
+	next.clock.date_base = 1000000007ull * S; /* virtual time starts anew, the date does not */
+	mc146818_init(&next.rtc, &ops, &line, &battery);
+	cr_assert_eq(get(&next, 0x60), 0x5c);
+	chip_out(&mc146818_ops, &next.rtc, 2, 0x11);
+	cr_assert_eq(chip_in(&mc146818_ops, &next.rtc, 3), 0x22);
+	cr_assert_eq(get(&next, 0x0b), 0x06, "the format stays, the interrupts are off");
+	cr_assert_eq(get(&next, 0x09), 33);
+	cr_assert_eq(get(&next, 0x00), 47, "the clock went on meanwhile");
+	fake_advance(&next.clock, 3ull * S);
+	cr_assert_eq(get(&next, 0x00), 50);
+	cr_assert_not(next.irq.level);
+}
+
+/* Data sheet, table 5, for a time base of 32.768 kHz. */
+Test(board_mc146818, periodic_rates)
+{
+	static const unsigned hz[16] = {0, 256, 128, 8192, 4096, 2048, 1024, 512, 256, 128, 64, 32, 16, 8, 4, 2};
+
+	for (unsigned rate = 0; rate < 16; rate++) {
+		unsigned rings = 0;
+		struct rig r;
+
+		start(&r, 0);
+		put(&r, 0x0a, (uint8_t)(0x20 | rate));
+		put(&r, 0x0b, 0x42);
+		for (unsigned i = 0; i < 32768; i++) {
+			fake_advance_to(&r.clock, ((i + 1) * (uint64_t)S + 32767) / 32768);
+			rings += get(&r, 0x0c) >> 7;
+		}
+		cr_assert_eq(rings, hz[rate], "rate %u: %u Hz", rate, rings);
+	}
 }
 
 Test(board_mc146818, no_skip_for_occasional_reads)

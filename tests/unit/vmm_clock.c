@@ -150,6 +150,36 @@ Test(vmm_clock, skips_stop_at_an_alarm)
 	}
 }
 
+/* What a guest that polls may skip is not the date's; what an idle one skips is. */
+Test(vmm_clock, the_date)
+{
+	const uint64_t y2k = 946684800ull * 1000000000u, hour = 3600ull * 1000000000u;
+	struct timespec ts;
+	struct fixture f;
+	struct ringer a = {&f, 'a', 0};
+	uint64_t before, date;
+
+	open_clock(&f, true, -1);
+	clock_set_date(f.c, y2k);
+	clock_begin_slice(f.c);
+	execute(&f, 300);
+	cr_assert_eq(clock_date_ns(f.c), y2k + 300 * CLOCK_NS_PER_INSN);
+	cr_assert_eq(f.ops.skip_to(f.ops.opaque, hour), hour - 300 * CLOCK_NS_PER_INSN);
+	cr_assert_eq(clock_date_ns(f.c), y2k + 300 * CLOCK_NS_PER_INSN);
+	alarm_at(&f, 2 * hour, &a);
+	clock_idle(f.c);
+	cr_assert_eq(f.ops.date_ns(f.ops.opaque), y2k + hour + 300 * CLOCK_NS_PER_INSN);
+	clock_free(f.c);
+
+	open_clock(&f, false, -1);
+	cr_assert_gt(f.ops.skip_to(f.ops.opaque, hour), 0);
+	clock_gettime(CLOCK_REALTIME, &ts);
+	before = (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	date = clock_date_ns(f.c);
+	cr_assert(date >= before && date < before + hour / 2, "the host's, to the nanosecond");
+	clock_free(f.c);
+}
+
 Test(vmm_clock, icount_idle_goes_to_the_next_alarm)
 {
 	struct fixture f;

@@ -151,7 +151,7 @@ static void init_chips(struct board *b)
 
 	i8259_init(&b->pic, &cfg->cpu_irq[PIN_I8259]);
 	i8254_init(&b->pit, &cfg->clock, &line[0]);
-	mc146818_init(&b->rtc, &cfg->clock, &line[1], cfg->rtc_base_s);
+	mc146818_init(&b->rtc, &cfg->clock, &line[1], cfg->battery);
 	i8042_init(&b->keyboard, &line[2], request_reset, b);
 	i8257_init(&b->dma[0], 0);
 	i8257_init(&b->dma[1], 1);
@@ -190,7 +190,7 @@ int board_new(struct board **out, const struct board_config *cfg)
 	struct board *b;
 	int err;
 
-	if (!cfg->clock.now_ns || !cfg->clock.alarm || !cfg->clock.skip_to)
+	if (!cfg->clock.now_ns || !cfg->clock.alarm || !cfg->clock.skip_to || !cfg->clock.date_ns)
 		return -EINVAL;
 	b = calloc(1, sizeof(*b));
 	if (!b)
@@ -215,6 +215,8 @@ void board_free(struct board *b)
 		return;
 	i8254_stop(&b->pit);
 	mc146818_stop(&b->rtc);
+	if (b->cfg.battery)
+		mc146818_save(&b->rtc, b->cfg.battery);
 	piix4_stop(&b->piix4);
 	for (unsigned i = 0; i < UARTS; i++)
 		uart16550_stop(&b->uart[i]);

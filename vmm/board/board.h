@@ -10,6 +10,7 @@
 
 struct board;
 struct pci_bus;
+struct mc146818_battery;
 
 struct board_config {
 	uint64_t ram_bytes;
@@ -23,7 +24,7 @@ struct board_config {
 	void (*power_off)(void *opaque);
 	void (*reset)(void *opaque);
 	void *opaque;
-	int64_t rtc_base_s; /* Unix time that the RTC shows at virtual time 0 */
+	struct mc146818_battery *battery; /* the RTC's, read by board_new(), written by board_free(); or NULL */
 };
 
 MUST_CHECK int board_new(struct board **out, const struct board_config *cfg);

@@ -36,12 +36,18 @@ struct clock_ops {
 	 * UINT64_MAX cancels.
 	 */
 	void (*alarm)(void *opaque, uint64_t at_ns, void (*fn)(void *arg), void *arg);
-	/* Move virtual time forward to at_ns (a guest that polls); no effect if already past, or not allowed. */
-	void (*skip_to)(void *opaque, uint64_t at_ns);
+	/* Move virtual time forward to at_ns (a guest that polls), or as far as allowed. Returns how far, in ns. */
+	uint64_t (*skip_to)(void *opaque, uint64_t at_ns);
+	/*
+	 * The date outside, in ns since 1970: the host's (--icount: a fixed one, that goes on as virtual time does).  It follows
+	 * the host's clock where somebody sets that, so it may jump, and skip_to() does not move it.
+	 */
+	uint64_t (*date_ns)(void *opaque);
 	void *opaque;
 };
 
 static inline uint64_t device_now_ns(const struct clock_ops *c) { return c->now_ns(c->opaque); }
+static inline uint64_t device_date_ns(const struct clock_ops *c) { return c->date_ns(c->opaque); }
 static inline void device_alarm(const struct clock_ops *c, uint64_t at_ns, void (*fn)(void *arg), void *arg)
 {
 	c->alarm(c->opaque, at_ns, fn, arg);

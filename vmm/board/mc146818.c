@@ -57,17 +57,18 @@ static bool is_time_reg(unsigned i)
 	       i == REG_CENTURY;
 }
 
-static uint64_t phase(const struct mc146818_state *s, uint64_t now) { return (now + s->phase_ns) % NS; }
+/* Here and below, `date` is device_date_ns(): the chip runs on that, and on virtual time only as far as alarms go. */
+static uint64_t phase(const struct mc146818_state *s, uint64_t date) { return (date + s->phase_ns) % NS; }
 
-static int64_t clock_seconds(const struct mc146818_state *s, uint64_t now)
+static int64_t clock_seconds(const struct mc146818_state *s, uint64_t date)
 {
-	return s->base_s + (int64_t)((now + s->phase_ns) / NS);
+	return s->base_s + (int64_t)((date + s->phase_ns) / NS);
 }
 
-/* 32.768 kHz periods since virtual time -phase_ns. */
-static uint64_t clock_ticks(const struct mc146818_state *s, uint64_t now)
+/* 32.768 kHz periods since the date -phase_ns. */
+static uint64_t clock_ticks(const struct mc146818_state *s, uint64_t date)
 {
-	return (now + s->phase_ns) / NS * CRYSTAL_HZ + phase(s, now) * CRYSTAL_HZ / NS;
+	return (date + s->phase_ns) / NS * CRYSTAL_HZ + phase(s, date) * CRYSTAL_HZ / NS;
 }
 
 static void store_time(struct mc146818_state *s, int64_t seconds)
@@ -153,14 +154,14 @@ static uint64_t periodic_ticks(const struct mc146818_state *s)
 	return 1ull << ((rate <= 2 ? rate + 7 : rate) - 1);
 }
 
-/* Set the flags of C for what happened until now. */
-static void catch_up(struct mc146818 *r, uint64_t now)
+/* Set the flags of C for what happened until now.  A date that was set back on the host is no event. */
+static void catch_up(struct mc146818 *r, uint64_t date)
 {
 	struct mc146818_state *s = &r->s;
-	uint64_t tick = clock_ticks(s, now), every = periodic_ticks(s);
-	int64_t second = clock_seconds(s, now);
+	uint64_t tick = clock_ticks(s, date), every = periodic_ticks(s);
+	int64_t second = clock_seconds(s, date);
 
-	if (every && tick / every != s->seen_tick / every)
+	if (every && tick / every > s->seen_tick / every)
 		s->c |= C_PERIODIC;
 	s->seen_tick = tick;
 	if (!s->held && second > s->seen_s) {
@@ -177,7 +178,7 @@ static void catch_up(struct mc146818 *r, uint64_t now)
 	irq_set(&r->irq, s->c & C_IRQ);
 }
 
-/* Virtual time at which the clock reaches `second`. */
+/* The date at which the clock reaches `second`. */
 static uint64_t ns_of_second(const struct mc146818_state *s, int64_t second)
 {
 	return device_scale((uint64_t)(second - s->base_s), NS, 1) - s->phase_ns;
@@ -187,8 +188,11 @@ static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 static void alarm_rang(void *arg);
 
-/* Ask for the next moment at which IRQ 8 will rise.  While it is up there is none. */
-static void schedule(struct mc146818 *r)
+/*
+ * Ask for the next moment at which IRQ 8 will rise.  While it is up there is none.  Should the host's date be slewed until
+ * then, the alarm is early (and asked for once more) or late by as much.
+ */
+static void schedule(struct mc146818 *r, uint64_t date)
 {
 	const struct mc146818_state *s = &r->s;
 	uint64_t at = DEVICE_NO_ALARM, every = periodic_ticks(s);
@@ -208,91 +212,132 @@ static void schedule(struct mc146818 *r)
 			at = delta ? earlier(at, ns_of_second(s, s->seen_s + delta)) : at;
 		}
 	}
+	if (at != DEVICE_NO_ALARM)
+		at = device_now_ns(&r->clock) + (at > date ? at - date : 0);
 	device_alarm(&r->clock, at, alarm_rang, r);
 }
 
 static void refresh(struct mc146818 *r)
 {
-	catch_up(r, device_now_ns(&r->clock));
-	schedule(r);
+	uint64_t date = device_date_ns(&r->clock);
+
+	catch_up(r, date);
+	schedule(r, date);
 }
 
 static void alarm_rang(void *arg) { refresh(arg); }
 
 /* Make the clock show `seconds` from now on without disturbing the divider chain. */
-static void set_seconds(struct mc146818_state *s, int64_t seconds, uint64_t now)
+static void set_seconds(struct mc146818_state *s, int64_t seconds, uint64_t date)
 {
-	s->base_s += seconds - clock_seconds(s, now);
+	s->base_s += seconds - clock_seconds(s, date);
 	s->seen_s = seconds;
 }
 
 /* Enter or leave the state in which the time registers stand still, after A or B has changed. */
-static void update_held(struct mc146818_state *s, uint8_t old_a, uint64_t now)
+static void update_held(struct mc146818_state *s, uint8_t old_a, uint64_t date)
 {
 	bool was_reset = (old_a & A_DIVIDER_RESET) == A_DIVIDER_RESET;
 	bool in_reset = (s->a & A_DIVIDER_RESET) == A_DIVIDER_RESET;
 	bool hold = in_reset || (s->b & B_SET);
 
 	if (hold && !s->held)
-		store_time(s, clock_seconds(s, now));
+		store_time(s, clock_seconds(s, date));
 	if (was_reset && !in_reset) {
 		/* The first update comes half a second after the divider starts (data sheet, "divider stages"). */
-		s->phase_ns = (NS + NS / 2 - now % NS) % NS;
-		s->seen_tick = clock_ticks(s, now);
-		s->seen_s = clock_seconds(s, now);
+		s->phase_ns = (NS + NS / 2 - date % NS) % NS;
+		s->seen_tick = clock_ticks(s, date);
+		s->seen_s = clock_seconds(s, date);
 	}
 	if (!hold && s->held)
-		set_seconds(s, load_time(s), now);
+		set_seconds(s, load_time(s), date);
 	s->held = hold;
 }
 
-static bool update_in_progress(const struct mc146818_state *s, uint64_t now)
+static bool update_in_progress(const struct mc146818_state *s, uint64_t date)
 {
-	return !s->held && phase(s, now) >= NS - MC146818_UPDATE_NS;
+	return !s->held && phase(s, date) >= NS - MC146818_UPDATE_NS;
+}
+
+/* The guest does something else than looking at UIP. */
+static void end_poll(struct mc146818_state *s)
+{
+	s->polls = 0;
+	s->ahead_ns = 0;
+}
+
+/* Move virtual time, and UIP with it, to where the chip's second is at phase `edge`.  The date stays. */
+static void skip_to_phase(struct mc146818 *r, uint64_t date, uint64_t edge)
+{
+	uint64_t to = device_now_ns(&r->clock) + edge - phase(&r->s, date + r->s.ahead_ns);
+
+	/* its own alarm would move as the date stands still: out of the way */
+	device_alarm(&r->clock, DEVICE_NO_ALARM, alarm_rang, r);
+	r->s.ahead_ns += r->clock.skip_to(r->clock.opaque, to);
+	schedule(r, device_date_ns(&r->clock));
 }
 
 /* Register A, and the shortcut for a guest that spins on it. */
 static uint8_t read_a(struct mc146818 *r)
 {
 	struct mc146818_state *s = &r->s;
-	uint64_t now = device_now_ns(&r->clock);
-	bool uip = update_in_progress(s, now);
+	uint64_t date = device_date_ns(&r->clock);
+	bool uip;
 
-	if (uip != s->poll_uip || now - s->poll_ns > MC146818_POLL_GAP_NS)
+	if (s->polls_for_date)
+		end_poll(s);
+	uip = update_in_progress(s, date + s->ahead_ns);
+	if (uip != s->poll_uip || device_now_ns(&r->clock) - s->poll_ns > MC146818_POLL_GAP_NS)
 		s->polls = 0;
-	if (++s->polls > MC146818_POLLS && !s->held) {
-		uint64_t edge = uip ? NS : NS - MC146818_UPDATE_NS;
-
-		r->clock.skip_to(r->clock.opaque, now + edge - phase(s, now));
-		now = device_now_ns(&r->clock);
-		uip = update_in_progress(s, now);
+	if (++s->polls > MC146818_POLLS && !s->held && !s->polls_for_date) {
+		skip_to_phase(r, date, uip ? NS : NS - MC146818_UPDATE_NS);
+		uip = update_in_progress(s, date + s->ahead_ns);
 		if (uip != s->poll_uip)
 			s->polls = 0;
 	}
 	s->poll_uip = uip;
-	s->poll_ns = now;
+	s->poll_ns = device_now_ns(&r->clock);
 	return s->a | (uip ? A_UIP : 0);
 }
 
 static uint8_t read_c(struct mc146818 *r)
 {
+	uint64_t date = device_date_ns(&r->clock);
 	uint8_t v;
 
-	catch_up(r, device_now_ns(&r->clock));
+	catch_up(r, date);
 	v = r->s.c;
 	r->s.c = 0;
 	irq_set(&r->irq, false);
-	schedule(r);
+	schedule(r, date);
 	return v;
+}
+
+/* As long as the guest looks at nothing but UIP and the time, these agree; what else it looks at ends its poll. */
+static uint8_t read_time(struct mc146818 *r, unsigned i)
+{
+	struct mc146818_state *s = &r->s;
+
+	s->polls = 0;
+	/* Linux counts edges and seconds to measure its clock; who wants to know the time reads more. */
+	s->polls_for_date |= s->ahead_ns && i != REG_SECOND;
+	if (!s->held)
+		store_time(s, clock_seconds(s, device_date_ns(&r->clock) + s->ahead_ns));
+	return s->ram[i];
 }
 
 static uint8_t reg_read(struct mc146818 *r, unsigned i)
 {
 	struct mc146818_state *s = &r->s;
 
+	/* not so soon: the host may take the processor away from a guest that polls, and it is to measure a second all the same */
+	if (device_now_ns(&r->clock) - s->poll_ns > MC146818_POLL_END_NS)
+		end_poll(s);
 	if (i == REG_A)
 		return read_a(r);
-	s->polls = 0;
+	if (is_time_reg(i))
+		return read_time(r, i);
+	end_poll(s);
 	switch (i) {
 	case REG_B:
 		return s->b;
@@ -301,8 +346,6 @@ static uint8_t reg_read(struct mc146818 *r, unsigned i)
 	case REG_D:
 		return D_VALID;
 	default:
-		if (is_time_reg(i) && !s->held)
-			store_time(s, clock_seconds(s, device_now_ns(&r->clock)));
 		return s->ram[i];
 	}
 }
@@ -310,29 +353,29 @@ static uint8_t reg_read(struct mc146818 *r, unsigned i)
 static void reg_write(struct mc146818 *r, unsigned i, uint8_t v)
 {
 	struct mc146818_state *s = &r->s;
-	uint64_t now = device_now_ns(&r->clock);
+	uint64_t date = device_date_ns(&r->clock);
 	uint8_t old_a = s->a;
 
-	s->polls = 0;
-	catch_up(r, now);
+	end_poll(s);
+	catch_up(r, date);
 	switch (i) {
 	case REG_A:
 		s->a = v & (A_DIVIDER | A_RATE);
-		update_held(s, old_a, now);
+		update_held(s, old_a, date);
 		break;
 	case REG_B:
 		/* SET takes the update interrupt with it.  A new format is the guest's to rewrite the registers in. */
 		s->b = v & B_SET ? v & (uint8_t)~B_UIE : v;
-		update_held(s, old_a, now);
+		update_held(s, old_a, date);
 		break;
 	case REG_C:
 	case REG_D:
 		break;
 	default:
 		if (is_time_reg(i) && !s->held) {
-			store_time(s, clock_seconds(s, now));
+			store_time(s, clock_seconds(s, date));
 			s->ram[i] = v;
-			set_seconds(s, load_time(s), now);
+			set_seconds(s, load_time(s), date);
 		} else {
 			s->ram[i] = v;
 		}
@@ -349,7 +392,7 @@ static uint64_t rtc_read(void *opaque, uint32_t off, unsigned bytes)
 	case 1:
 		return reg_read(r, r->s.index);
 	case 3:
-		r->s.polls = 0;
+		end_poll(&r->s);
 		return r->s.ram[128 + r->s.index2];
 	default: /* the index registers are write-only */
 		return 0xff;
@@ -378,29 +421,37 @@ static void rtc_write(void *opaque, uint32_t off, uint64_t value, unsigned bytes
 
 const struct io_ops mc146818_ops = {rtc_read, rtc_write};
 
-void mc146818_init(struct mc146818 *r, const struct clock_ops *clock, const struct irq_line *irq, int64_t base_s)
+void mc146818_init(struct mc146818 *r, const struct clock_ops *clock, const struct irq_line *irq,
+		   const struct mc146818_battery *battery)
 {
 	memset(r, 0, sizeof(*r));
 	r->clock = *clock;
 	r->irq = *irq;
-	r->s.a = 0x26; /* 32.768 kHz, 1.024 kHz periodic */
-	r->s.b = B_24H;
-	/* Four digits of year; a host date outside them would not survive a round trip through the registers. */
-	if (base_s < -62167219200 || base_s > 253402300799)
-		base_s = 0;
-	r->s.base_s = base_s;
+	if (battery && battery->charged) {
+		r->s = battery->s;
+	} else {
+		r->s.a = 0x26; /* 32.768 kHz, 1.024 kHz periodic */
+		r->s.b = B_24H;
+	}
 	mc146818_reset(r);
+}
+
+void mc146818_save(const struct mc146818 *r, struct mc146818_battery *battery)
+{
+	battery->charged = true;
+	battery->s = r->s;
 }
 
 void mc146818_reset(struct mc146818 *r)
 {
-	uint64_t now = device_now_ns(&r->clock);
+	uint64_t date = device_date_ns(&r->clock);
 
 	r->s.b &= (uint8_t) ~(B_PIE | B_AIE | B_UIE | B_SQWE);
 	r->s.c = 0;
-	r->s.polls = 0;
-	r->s.seen_s = clock_seconds(&r->s, now);
-	r->s.seen_tick = clock_ticks(&r->s, now);
+	end_poll(&r->s);
+	r->s.polls_for_date = false;
+	r->s.seen_s = clock_seconds(&r->s, date);
+	r->s.seen_tick = clock_ticks(&r->s, date);
 	mc146818_stop(r);
 	irq_set(&r->irq, false);
 }

@@ -4,10 +4,10 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "frontend/cp0.h"
+#include "vmm/board/mc146818.h"
 #include "vmm/boot/loader.h"
 #include "vmm/boot/panic_watch.h"
 #include "vmm/cli/commands.h"
@@ -36,6 +36,8 @@ struct run {
 	struct guest_devices *devices;
 	FILE *stats; /* --stats=FILE */
 	struct vm *vm;
+	uint64_t date_ns;                /* --icount: when the next boot begins */
+	struct mc146818_battery battery; /* what outlives a reset on the board */
 };
 
 static void on_tx(void *opaque, const uint8_t *data, size_t n)
@@ -244,8 +246,8 @@ static int open_vm(struct run *r, bool big_endian)
 	    .report = on_report,
 	    .idle = on_idle,
 	    .opaque = r,
-	    /* repeatable runs see the same calendar: 2000-01-01 */
-	    .rtc_base_s = opt->icount ? 946684800 : (int64_t)time(NULL),
+	    .date_ns = r->date_ns,
+	    .battery = &r->battery,
 	};
 	int err = vm_new(&r->vm, &cfg);
 
@@ -276,6 +278,7 @@ static void close_vm(struct run *r)
 	agent_unplug(r->agent);
 	guest_devices_unplug(r->devices);
 	vm_dump_free(r->vm->dump);
+	r->date_ns = clock_date_ns(r->vm->clock);
 	vm_free(r->vm);
 	r->vm = NULL;
 }
@@ -341,7 +344,8 @@ static int open_run(struct run *r)
 
 int run_machine(const struct run_options *opt)
 {
-	struct run r = {.opt = opt};
+	/* repeatable runs see the same calendar: 2000-01-01 */
+	struct run r = {.opt = opt, .date_ns = 946684800ull * 1000000000u};
 	bool big_endian = image_big_endian(opt->kernel), again = true;
 	int status = open_run(&r);
 

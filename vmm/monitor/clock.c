@@ -32,6 +32,8 @@ struct clock {
 	bool icount;
 	uint64_t host_base_ns;
 	uint64_t skipped_ns;
+	uint64_t polled_ns;  /* of these, what a polling guest was allowed to skip */
+	uint64_t date_ns;    /* --icount: at power-on */
 	uint64_t insns;      /* --icount: executed before the slice in progress */
 	int64_t slice_insns; /* --icount: gs->icount_left at the start of the slice */
 	struct alarm alarm[MAX_ALARMS];
@@ -161,6 +163,18 @@ uint64_t clock_now_ns(struct clock *c)
 	return host_now_ns() - c->host_base_ns + c->skipped_ns;
 }
 
+void clock_set_date(struct clock *c, uint64_t date_ns) { c->date_ns = date_ns; }
+
+uint64_t clock_date_ns(struct clock *c)
+{
+	struct timespec ts;
+
+	if (c->icount)
+		return c->date_ns + clock_now_ns(c) - c->polled_ns;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec < 0 ? 0 : (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
 /*
  * --icount: a new deadline inside the slice in progress. icount_left becomes what is left once the block that is
  * running (SITE_LEFT of it to come, already taken off) is done; the next block head sees it.
@@ -227,27 +241,39 @@ static void clock_alarm(void *opaque, uint64_t at_ns, void (*fn)(void *), void *
 	rearm(c);
 }
 
-static void clock_skip_to(void *opaque, uint64_t at_ns)
+/* How many ns it came forward. */
+static uint64_t skip(struct clock *c, uint64_t at_ns)
 {
-	struct clock *c = opaque;
 	uint64_t now = clock_now_ns(c);
 
 	/* Never past an alarm: what happens at that time must happen first. */
 	if (at_ns > c->next_ns)
 		at_ns = c->next_ns;
 	if (at_ns <= now)
-		return;
+		return 0;
 	c->skipped_ns += at_ns - now;
 	rearm(c);
-	if (!c->icount)
+	return at_ns - now;
+}
+
+static uint64_t clock_skip_to(void *opaque, uint64_t at_ns)
+{
+	struct clock *c = opaque;
+	uint64_t ns = skip(c, at_ns);
+
+	c->polled_ns += ns;
+	if (ns && !c->icount)
 		__atomic_store_n(&c->gs->poll, 1, __ATOMIC_RELEASE);
+	return ns;
 }
 
 static uint64_t now_cb(void *opaque) { return clock_now_ns(opaque); }
+static uint64_t date_cb(void *opaque) { return clock_date_ns(opaque); }
 
 struct clock_ops clock_as_ops(struct clock *c)
 {
-	return (struct clock_ops){.now_ns = now_cb, .alarm = clock_alarm, .skip_to = clock_skip_to, .opaque = c};
+	return (struct clock_ops){
+	    .now_ns = now_cb, .alarm = clock_alarm, .skip_to = clock_skip_to, .date_ns = date_cb, .opaque = c};
 }
 
 bool clock_run_due(struct clock *c)
@@ -296,7 +322,7 @@ void clock_idle(struct clock *c)
 	struct pollfd p = {c->wake_fd, POLLIN, 0};
 
 	if (c->icount && c->next_ns != UINT64_MAX) {
-		clock_skip_to(c, c->next_ns);
+		(void)skip(c, c->next_ns);
 		return;
 	}
 	atomic_store(&c->idle, true);

@@ -9,6 +9,8 @@
  *   normally   host CLOCK_MONOTONIC since power-on, plus what was skipped
  *   --icount   guest instructions executed * CLOCK_NS_PER_INSN, plus what was skipped
  *
+ * The date is a number of its own, since skipping must not shift it: clock_date_ns().
+ *
  * vCPU thread only, except clock_kick().
  */
 #include "vmm/board/device.h"
@@ -23,6 +25,13 @@ MUST_CHECK int clock_new(struct clock **out, struct guest_state *gs, bool icount
 void clock_free(struct clock *c);
 
 uint64_t clock_now_ns(struct clock *c);
+/*
+ * The date, ns since 1970: the host's CLOCK_REALTIME, whatever happens to that; under --icount what was set for power-on plus
+ * virtual time, without what a guest that polls was allowed to skip.
+ */
+uint64_t clock_date_ns(struct clock *c);
+/* --icount: the date at power-on. */
+void clock_set_date(struct clock *c, uint64_t date_ns);
 struct clock_ops clock_as_ops(struct clock *c);
 /* Run the alarms that are due now, in the order of their times. Returns true if any ran. Cost: O(1) when none is due. */
 bool clock_run_due(struct clock *c);

@@ -57,7 +57,7 @@ static int open_board(struct vm *vm)
 	    .power_off = on_power_off,
 	    .reset = on_reset,
 	    .opaque = vm,
-	    .rtc_base_s = vm->cfg.rtc_base_s,
+	    .battery = vm->cfg.battery,
 	};
 
 	for (unsigned pin = 2; pin < 8; pin++)
@@ -81,8 +81,10 @@ int vm_new(struct vm **out, const struct vm_config *cfg)
 		err = vcpu_new(&vm->vcpu, vm);
 	if (!err)
 		err = clock_new(&vm->clock, &vm->vcpu->gs, cfg->icount, cfg->input_fd);
-	if (!err)
+	if (!err) {
+		clock_set_date(vm->clock, cfg->date_ns);
 		err = open_board(vm);
+	}
 	if (err) {
 		vm_free(vm);
 		return err;

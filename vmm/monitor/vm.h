@@ -9,6 +9,7 @@
 struct cpu_model;
 struct vcpu;
 struct virtio_bus;
+struct mc146818_battery;
 struct vm_dump;
 
 #define VM_RX_BYTES 4096
@@ -38,7 +39,8 @@ struct vm_config {
 	void (*report)(void *opaque, const char *text); /* one line for the user; any thread; NULL: nobody wants it */
 	void (*idle)(void *opaque); /* the guest waits, or devices were looked after: flush output */
 	void *opaque;
-	int64_t rtc_base_s;
+	uint64_t date_ns;                 /* --icount: the date at power-on, ns since 1970; else it is the host's */
+	struct mc146818_battery *battery; /* of the RTC, outlives the machine; or NULL: it forgets */
 };
 
 struct vm {
