@@ -84,10 +84,10 @@ Test(machine, falls_back_to_the_nearest_node_with_room)
 
 		cr_assert_eq(p->node, order[i], "page %zu on node %u", i, p->node);
 	}
-	cr_assert_eq(machine_pages_used(m, -1), 18);
-	cr_assert_eq(machine_pages_used(m, 4), 2);
+	cr_assert_eq(machine_memory_pages_used(m, -1), 18);
+	cr_assert_eq(machine_memory_pages_used(m, 4), 2);
 	cr_assert_null(machine_page_alloc(m, 8));
-	machine_free(m);
+	machine_memory_free(m);
 }
 
 Test(machine, hops_of_a_mesh)
