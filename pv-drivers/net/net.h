@@ -8,6 +8,7 @@
  */
 #include <sys/uio.h>
 
+#include "base/option.h"
 #include "base/panic.h"
 #include "base/types.h"
 
@@ -42,12 +43,12 @@ struct net_error {
 };
 
 /*
- * Parse the value of --net: "user[,hostfwd=tcp|udp:[ADDR]:PORT-[ADDR]:PORT]...[,hostname=NAME][,mac=..]", "none[,mac=..]",
- * "socket=PATH[,mac=..]"; in a PATH ",," is one comma.  A hostfwd without the first ADDR listens on all of the host's
- * addresses, as QEMU's does.
+ * Parse the value of --net: a kind and keys, as net_keys.def has them; in a PATH ",," is one comma.  A hostfwd without the
+ * first ADDR listens on all of the host's addresses, as QEMU's does.
  * Strings of *out are allocated (net_config_free).  0 or -EINVAL with err filled.
  */
-MUST_CHECK int net_config_parse(const char *text, struct net_config *out, struct net_error *err);
+MUST_CHECK int net_config_parse(const char *text, struct net_config *out, struct options_error *err);
+extern const struct option_row net_config_rows[]; /* the kinds, then the keys */
 void net_config_free(struct net_config *cfg);
 
 /* cfg's strings need not outlive the call.  0, or -errno with err filled (a port that is taken: -EADDRINUSE). */

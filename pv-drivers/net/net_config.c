@@ -2,43 +2,18 @@
 #include "pv-drivers/net/net.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* The value of --net.  Commas separate; ",," is one comma of the value, as in QEMU. */
 
-static int bad(struct net_error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static int bad(struct net_error *err, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
-
-/* The next word of *p, commas undone, allocated; NULL: no memory. */
-static char *next_word(const char **p)
-{
-	char *word = malloc(strlen(*p) + 1), *to = word;
-
-	if (!word)
-		return NULL;
-	while (**p) {
-		if (**p == ',' && (*p)[1] != ',') {
-			(*p)++;
-			break;
-		}
-		*p += **p == ',';
-		*to++ = *(*p)++;
-	}
-	*to = '\0';
-	return word;
-}
+OPTION_TYPE(net_user, enum net_kind);
+OPTION_TYPE(net_none, enum net_kind);
+OPTION_TYPE(net_socket, enum net_kind);
+OPTION_TYPE(net_mac, uint8_t[6]);
+OPTION_TYPE(net_forward, struct net_forward[NET_MAX_FORWARDS]);
+OPTION_TYPE(net_hostname, const char *);
 
 static bool parse_port(const char *text, size_t len, uint16_t *port)
 {
@@ -74,109 +49,119 @@ static bool parse_end(const char *text, size_t len, uint32_t *addr, uint16_t *po
 	return parse_port(colon + 1, len - n - 1, port);
 }
 
-static int parse_forward(const char *value, struct net_config *out, struct net_error *err)
+static int option_net_user(void *field, const struct option_value *v)
 {
-	struct net_forward f = {0};
-	const char *rest, *dash;
-
-	if (out->n_forwards == NET_MAX_FORWARDS)
-		return bad(err, "more than %d hostfwd=", NET_MAX_FORWARDS);
-	f.udp = strncmp(value, "udp:", 4) == 0;
-	rest = value + 4;
-	if (!f.udp && strncmp(value, "tcp:", 4) != 0)
-		return bad(err, "hostfwd=%s: begins with neither tcp: nor udp:", value);
-	dash = strchr(rest, '-');
-	if (!dash || !parse_end(rest, (size_t)(dash - rest), &f.host_addr, &f.host_port) ||
-	    !parse_end(dash + 1, strlen(dash + 1), &f.guest_addr, &f.guest_port))
-		return bad(err, "hostfwd=%s: is not tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT (IPv4, ports 1 to 65535)",
-			   value);
-	out->forward[out->n_forwards++] = f;
+	*(enum net_kind *)field = NET_USER;
 	return 0;
 }
 
-static int parse_mac(const char *value, struct net_config *out, struct net_error *err)
+static int option_net_none(void *field, const struct option_value *v)
 {
+	*(enum net_kind *)field = NET_NONE;
+	return 0;
+}
+
+/* A string of the configuration; *to: the one that it replaces, or NULL. */
+static int keep(const char **to, const struct option_value *v)
+{
+	free((char *)*to);
+	*to = strdup(v->text);
+	return *to ? 0 : option_bad(v, "out of memory");
+}
+
+static int option_net_socket(void *field, const struct option_value *v)
+{
+	*(enum net_kind *)field = NET_SOCKET;
+	return *v->text ? keep(&((struct net_config *)v->all)->path, v) : option_bad(v, "a path is missing");
+}
+
+static int option_net_forward(void *field, const struct option_value *v)
+{
+	struct net_config *out = v->all;
+	struct net_forward f = {0};
+	const char *rest, *dash;
+
+	if (out->kind != NET_USER)
+		return option_bad(v, "goes with user only");
+	if (out->n_forwards == NET_MAX_FORWARDS)
+		return option_bad(v, "more than %d of them", NET_MAX_FORWARDS);
+	f.udp = strncmp(v->text, "udp:", 4) == 0;
+	rest = v->text + 4;
+	if (!f.udp && strncmp(v->text, "tcp:", 4) != 0)
+		return option_bad(v, "begins with neither tcp: nor udp:");
+	dash = strchr(rest, '-');
+	if (!dash || !parse_end(rest, (size_t)(dash - rest), &f.host_addr, &f.host_port) ||
+	    !parse_end(dash + 1, strlen(dash + 1), &f.guest_addr, &f.guest_port))
+		return option_bad(v, "is not tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT (IPv4, ports 1 to 65535)");
+	((struct net_forward *)field)[out->n_forwards++] = f;
+	return 0;
+}
+
+static int option_net_mac(void *field, const struct option_value *v)
+{
+	struct net_config *out = v->all;
+	uint8_t *mac = field;
 	unsigned b[6];
 	int end = 0;
 
-	if (strlen(value) != 17 || strspn(value, "0123456789abcdefABCDEF:") != 17 ||
-	    sscanf(value, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) != 6 ||
+	if (strlen(v->text) != 17 || strspn(v->text, "0123456789abcdefABCDEF:") != 17 ||
+	    sscanf(v->text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) != 6 ||
 	    end != 17)
-		return bad(err, "mac=%s: is not six hexadecimal bytes with colons", value);
+		return option_bad(v, "is not six hexadecimal bytes with colons");
 	for (int i = 0; i < 6; i++)
-		out->mac[i] = (uint8_t)b[i];
-	if (out->mac[0] & 1)
-		return bad(err, "mac=%s: is a group address (the first byte is odd)", value);
+		mac[i] = (uint8_t)b[i];
+	if (mac[0] & 1)
+		return option_bad(v, "is a group address (the first byte is odd)");
 	if (!(b[0] | b[1] | b[2] | b[3] | b[4] | b[5]))
-		return bad(err, "mac=%s: is no address", value);
+		return option_bad(v, "is no address");
 	out->has_mac = true;
 	return 0;
 }
 
-static int parse_hostname(const char *value, struct net_config *out, struct net_error *err)
+static int option_net_hostname(void *field, const struct option_value *v)
 {
+	size_t n = strlen(v->text);
 
-	size_t n = strlen(value);
-
-	if (!n || n > 32 || strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") != n)
-		return bad(err, "hostname=%s: is not a name of 1 to 32 letters, digits, '-' and '.'", value);
-	free((char *)out->hostname);
-	out->hostname = strdup(value);
-	return out->hostname ? 0 : bad(err, "out of memory");
+	if (((struct net_config *)v->all)->kind != NET_USER)
+		return option_bad(v, "goes with user only");
+	if (!n || n > 32 || strspn(v->text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") != n)
+		return option_bad(v, "is not a name of 1 to 32 letters, digits, '-' and '.'");
+	return keep(field, v);
 }
 
-static int parse_kind(const char *word, struct net_config *out, struct net_error *err)
-{
-	if (strcmp(word, "none") == 0) {
-		out->kind = NET_NONE;
-	} else if (strcmp(word, "user") == 0) {
-		out->kind = NET_USER;
-	} else if (strncmp(word, "socket=", 7) == 0) {
-		if (!word[7])
-			return bad(err, "socket=: a path is missing");
-		out->kind = NET_SOCKET;
-		out->path = strdup(word + 7);
-		if (!out->path)
-			return bad(err, "out of memory");
-	} else {
-		return bad(err, "'%s' is none of user, none, socket=PATH", word);
-	}
-	return 0;
-}
+#define ROW(...) OPTION_ROW(struct net_config, __VA_ARGS__),
+static const struct option_row kinds[] = {
+#define NET_KIND ROW
+#define NET_KEY(...)
+#include "pv-drivers/net/net_keys.def"
+#undef NET_KIND
+#undef NET_KEY
+    OPTION_END};
+static const struct option_row keys[] = {
+#define NET_KIND(...)
+#define NET_KEY ROW
+#include "pv-drivers/net/net_keys.def"
+#undef NET_KIND
+#undef NET_KEY
+    OPTION_END};
+const struct option_row net_config_rows[] = {
+#define NET_KIND ROW
+#define NET_KEY  ROW
+#include "pv-drivers/net/net_keys.def"
+    OPTION_END};
 
-static int parse_word(const char *w, struct net_config *out, struct net_error *err)
+int net_config_parse(const char *text, struct net_config *out, struct options_error *err)
 {
-
-	if (strncmp(w, "mac=", 4) == 0)
-		return parse_mac(w + 4, out, err);
-	if (strncmp(w, "hostfwd=", 8) == 0)
-		return out->kind == NET_USER ? parse_forward(w + 8, out, err)
-					     : bad(err, "hostfwd= goes with user only");
-	if (strncmp(w, "hostname=", 9) == 0)
-		return out->kind == NET_USER ? parse_hostname(w + 9, out, err)
-					     : bad(err, "hostname= goes with user only");
-	return bad(err, "'%s' is not known here (%smac=)", w, out->kind == NET_USER ? "hostfwd=, hostname=, " : "");
-}
-
-int net_config_parse(const char *text, struct net_config *out, struct net_error *err)
-{
-	const char *p = text;
-	bool first = true;
-	int e = 0;
+	char *copy = strdup(text), *rest = copy;
+	int e;
 
 	*out = (struct net_config){0};
-	do {
-		char *word = next_word(&p);
-
-		if (!word)
-			e = bad(err, "out of memory");
-		else
-			e = first ? parse_kind(word, out, err) : parse_word(word, out, err);
-		free(word);
-		first = false;
-	} while (!e && *p);
-	if (!e && p > text && p[-1] == ',' && (p - text < 2 || p[-2] != ','))
-		e = bad(err, "'%s' ends with a comma", text);
+	if (!copy)
+		return options_bad(err, "--net: out of memory");
+	e = option_parse_key(kinds, "--net", option_next_part(&rest), out, NULL, err);
+	if (!e)
+		e = option_parse_keys(keys, "--net", rest, out, false, err);
+	free(copy);
 	if (e)
 		net_config_free(out);
 	return e;

@@ -129,7 +129,7 @@ Test(options, run_all)
 	cr_assert_eq(o.dump_filter.pc_high, 0x80001fff);
 	cr_assert_eq(o.dump_filter.mode, MODE_USER);
 	cr_assert_eq(o.dump_filter.tier, TIER_1);
-	cr_assert(o.dump_filter.symbol_len == 5 && strncmp(o.dump_filter.symbol, "do_it", 5) == 0);
+	cr_assert_str_eq(o.dump_filter.symbol, "do_it");
 	cr_assert_str_eq(o.symbols, "/proc/self/exe");
 	cr_assert_eq(o.jit_bytes, 512ull << 20);
 	cr_assert_eq(run("run --kernel @ --stats --tiers interp --dump-filter mode=kernel,pc=0x10 --dump i", &o, &err),

@@ -151,9 +151,10 @@ static struct end *end_open(const char *text)
 {
 	struct end *e = calloc(1, sizeof(*e));
 	struct net_config cfg;
+	struct options_error wrong = {""};
 	struct net_error err = {""};
 
-	cr_assert_eq(net_config_parse(text, &cfg, &err), 0, "%s", err.text);
+	cr_assert_eq(net_config_parse(text, &cfg, &wrong), 0, "%s", wrong.text);
 	cr_assert_eq(net_open(&e->n, &cfg, &err), 0, "%s", err.text);
 	net_config_free(&cfg);
 	sem_init(&e->woken, 0, 0);
@@ -363,13 +364,14 @@ Test(net_cable, user_forwards_and_names_a_taken_port, .timeout = 60)
 	struct sockaddr_in at;
 	int s = listen_on(&at);
 	struct net_config cfg;
+	struct options_error wrong = {""};
 	struct net_error err = {""};
 	struct net *n;
 	char text[100], port[10];
 
 	snprintf(port, sizeof(port), "%u", ntohs(at.sin_port));
 	snprintf(text, sizeof(text), "user,hostfwd=tcp:127.0.0.1:%s-:22", port);
-	cr_assert_eq(net_config_parse(text, &cfg, &err), 0);
+	cr_assert_eq(net_config_parse(text, &cfg, &wrong), 0);
 	cr_assert_eq(net_open(&n, &cfg, &err), -EADDRINUSE);
 	cr_assert_null(n);
 	cr_assert_not_null(strstr(err.text, port), "%s", err.text);

@@ -9,7 +9,7 @@
 static struct net_config good(const char *text)
 {
 	struct net_config c;
-	struct net_error err = {""};
+	struct options_error err = {""};
 
 	cr_assert_eq(net_config_parse(text, &c, &err), 0, "%s: %s", text, err.text);
 	return c;
@@ -19,7 +19,7 @@ static struct net_config good(const char *text)
 static void bad(const char *text, const char *names)
 {
 	struct net_config c;
-	struct net_error err = {""};
+	struct options_error err = {""};
 
 	cr_assert_eq(net_config_parse(text, &c, &err), -EINVAL, "%s", text);
 	cr_assert_not_null(strstr(err.text, names), "'%s': the line is '%s', without '%s'", text, err.text, names);
@@ -77,14 +77,14 @@ Test(net_config, refuses)
 	    "tcp::1:1-:2"};
 	char text[256];
 
-	bad("", "none of user");
+	bad("", "'': is empty; must be user, socket= or none");
 	bad("bridge", "'bridge'");
 	bad("User", "'User'");
 	bad("user ", "'user '");
-	bad("user,", "comma");
+	bad("user,", "'': is empty");
 	bad("socket=", "path");
 	bad("socket", "'socket'");
-	bad("user,colour=red", "'colour=red'");
+	bad("user,colour=red", "'colour=red': must be mac=, hostfwd= or hostname=");
 	bad("user,,mac=02:00:00:00:00:01", "'user,mac=");
 	bad("none,hostfwd=tcp::1-:2", "user only");
 	bad("socket=/x,hostfwd=tcp::1-:2", "user only");

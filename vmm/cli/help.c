@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/cli/commands.h"
 #include "vmm/cli/guest_cmd.h"
+#include "vmm/cli/options.h"
 
 #include "frontend/cp0.h"
 
@@ -25,55 +26,9 @@ static const char run_text[] = "Usage: disco run --kernel FILE [OPTION]... [-- C
 			       "       disco run --disk FILE [OPTION]... [-- COMMAND [ARGUMENT]...]\n"
 			       "Boot a MIPS Malta machine. The guest's first serial port is this terminal;\n"
 			       "Ctrl-A x quits, Ctrl-A h shows the other keys. Without a terminal, standard\n"
-			       "input goes to the guest as it is. With a COMMAND, run that in the guest.\n"
-			       "\n"
-			       "The machine:\n"
-			       "  --kernel FILE     ELF32 MIPS kernel, little- or big-endian (vmlinux or vmlinuz);\n"
-			       "                    default: the one beside the first disk, NAME.img's\n"
-			       "                    NAME.vmlinux or NAME.vmlinuz, with NAME.initrd\n"
-			       "  --initrd FILE     initial RAM disk\n"
-			       "  --append STRING   kernel command line; default with a disk:\n"
-			       "                    console=ttyS0 cryptomgr.notests root=/dev/vda rw\n"
-			       "  --mem SIZE        memory: 64M, 262144K; megabytes without a unit; up to 256M\n"
-			       "                    (default 256M)\n"
-			       "  --cpu NAME        CPU model (default max); '--cpu help' lists them\n"
-			       "  --no-reboot       a guest that resets the machine ends the run instead\n"
-			       "  --icount          time is a function of instructions executed: runs repeat\n"
-			       "\n"
-			       "Its devices, each option several times if need be (',,' is a comma in a name):\n"
-			       "  --disk FILE[,mode=rw|ro|cow][,overlay=FILE][,serial=NAME][,format=raw|qcow2]\n"
-			       "                    a disk: vda, vdb, ...; rw (default) writes to FILE, cow to\n"
-			       "                    memory, or to the overlay file, and leaves FILE as it is\n"
-			       "  --net user[,hostfwd=tcp|udp:[ADDR]:PORT-[ADDR]:PORT]...[,mac=MAC]\n"
-			       "                    a network card behind NAT (default, but with --icount); or\n"
-			       "                    socket=PATH[,mac=MAC], on an Ethernet with the machines that\n"
-			       "                    name the same PATH; or none\n"
-			       "  --share DIR[,ro][,tag=NAME]\n"
-			       "                    the guest has the directory at /mnt/NAME (/mnt/share)\n"
-			       "  --terminal pty|unix=PATH\n"
-			       "                    a further terminal of the guest's\n"
-			       "  --balloon SIZE    memory that the guest is asked to give back\n"
-			       "\n"
-			       "A command in the guest (with Disco's initramfs):\n"
-			       "  -- COMMAND        run it as root with this standard input, output and error;\n"
-			       "                    its status is disco's. No kernel messages\n"
-			       "  --script FILE     run the script; what is behind '--' are its arguments\n"
-			       "  --env NAME=VALUE  a variable for it\n"
-			       "  --quiet-boot      without a command: show the console from userland on\n"
-			       "\n"
-			       "The translator:\n"
-			       "  --tiers LIST      1, 2, 12 (default) or interp\n"
-			       "  --jit-mem SIZE    limit of translated code, 1M to 512M (default 256M)\n"
-			       "  --stats[=FILE]    counters at the end: text on standard error, or JSON to FILE\n"
-			       "  --dump LETTERS    show translations on standard error as they are made:\n";
+			       "input goes to the guest as it is. With a COMMAND, run that in the guest.\n";
 
-static const char run_text_end[] =
-    "  --dump-filter LIST\n"
-    "                    only what matches all of: pc=HEX[-HEX], sym=NAME,\n"
-    "                    mode=user|kernel, tier=1|2|interp; separated by commas\n"
-    "  --symbols FILE    names of guest addresses for dumps, besides the kernel's own:\n"
-    "                    a System.map or what nm prints\n"
-    "\n"
+static const char run_examples[] =
     "Examples:\n"
     "  disco run --disk bench.img,mode=cow -- python3 -c 'print(6 * 7)'\n"
     "  disco run --disk bench.img --share . -- sh -c 'cd /mnt/share && make check'\n"
@@ -87,46 +42,18 @@ static const char dump_text[] = "Usage: disco dump --kernel FILE --at PLACE[,PLA
 				"       disco dump --words HEX... [OPTION]...\n"
 				"       disco dump --words - [OPTION]...\n"
 				"Show how guest code is translated: with tier 1 the block at each place, with tier 2\n"
-				"the region that it heads. Nothing of it is executed.\n"
-				"\n"
-				"  --kernel FILE     ELF32 MIPS image to take the code from\n"
-				"  --at PLACE        where blocks begin: hexadecimal guest virtual addresses, or\n"
-				"                    symbols (NAME, NAME+HEX); with --words the address of the\n"
-				"                    first word (80001000)\n"
-				"  --words HEX...    instruction words, hexadecimal; -: from standard input\n"
-				"  --symbols FILE    names of guest addresses, besides the image's own: a\n"
-				"                    System.map or what nm prints\n"
-				"  --stage LETTERS   what to show (default: all but single passes):\n";
+				"the region that it heads. Nothing of it is executed.\n";
 
-static const char dump_text_end[] =
-    "  --tier 1|2        compile with tier 1 (default) or tier 2\n"
-    "  --mode user|kernel\n"
-    "                    the CPU mode to translate for (default kernel)\n"
-    "  --be              the words are of a big-endian machine\n"
-    "  --json            for scripts: an array with an object for each block or region\n"
-    "  --cpu NAME        CPU model (default max); '--cpu help' lists them\n"
-    "\n"
-    "Examples:\n"
-    "  disco dump --words 24420001 1443fffe 00000000\n"
-    "  disco dump --kernel vmlinuz --at 810f0000 --stage gxh --tier 2\n"
-    "  disco dump --kernel vmlinux --at memcpy --stage irfd\n";
+static const char dump_examples[] = "Examples:\n"
+				    "  disco dump --words 24420001 1443fffe 00000000\n"
+				    "  disco dump --kernel vmlinuz --at 810f0000 --stage gxh --tier 2\n"
+				    "  disco dump --kernel vmlinux --at memcpy --stage irfd\n";
 
-static const char bench_text[] =
-    "Usage: disco bench [OPTION]...\n"
-    "Boot guests that measure single operations, on Disco and, if it is installed, on\n"
-    "QEMU, in turn: without an operating system, and with --kernel also in Linux.\n"
-    "\n"
-    "  --list            show the benchmarks\n"
-    "  --only LIST       these benchmarks only: names, separated by commas\n"
-    "  --rounds N        boot each machine N times (default 1); medians are over all\n"
-    "  --kernel FILE     Linux kernel for the benchmarks in Linux\n"
-    "  --initrd FILE     and Disco's initramfs (guest/fetch makes both)\n"
-    "  --json FILE       also write all figures to FILE\n"
-    "  --qemu FILE       another qemu-system-mipsel; none: do not run QEMU\n"
-    "  --tiers LIST      Disco's translator: 1, 2, 12 (default) or interp\n"
-    "  --programs DIR    where bare.elf and linux are (default: beside this program)\n"
-    "  --timeout S       seconds that one machine may take (default 300)\n"
-    "\n"
+static const char bench_text[] = "Usage: disco bench [OPTION]...\n"
+				 "Boot guests that measure single operations, on Disco and, if it is installed, on\n"
+				 "QEMU, in turn: without an operating system, and with --kernel also in Linux.\n";
+
+static const char bench_examples[] =
     "Examples:\n"
     "  disco bench --only load_hit,load_miss,tlb_refill\n"
     "  disco bench --rounds 3 --kernel vmlinuz --initrd initramfs.cpio --json micro.json\n";
@@ -134,34 +61,102 @@ static const char bench_text[] =
 static const char help_text[] = "Usage: disco help [COMMAND]\n"
 				"Show the commands, or the options of one.\n";
 
-/* What the letters of --dump and --stage show, in the order they are printed in. */
-static const char letters_text[] =
-    "                      g  guest disassembly\n"
-    "                      i  IR as lifted\n"
-#define PASS(name, letter) "                      " #letter "  IR after the pass " #name "\n"
-#include "ir/passes.def"
-#undef PASS
-    "                      o  IR after all passes\n"
-    "                      x  where it goes and why it ended; of a region also the edges\n"
-    "                         inside and out of it, and why it stopped growing\n"
-    "                      l  LLVM IR before optimisation (tier 2)\n"
-    "                      L  LLVM IR after optimisation (tier 2)\n"
-    "                      h  host code, guest addresses and IR between the lines\n";
+enum { LINE_BYTES = 80, HELP_COLUMN = 20 };
+
+/* Running text that begins in column `indent` of a line, as further lines do. */
+static void print_wrapped(const char *text, unsigned indent, FILE *out)
+{
+	unsigned at = indent;
+
+	while (*text) {
+		unsigned len = (unsigned)strcspn(text, " ");
+
+		if (at > indent && at + 1 + len > LINE_BYTES) {
+			fprintf(out, "\n%*s", (int)indent, "");
+			at = indent;
+		} else if (at > indent) {
+			fputc(' ', out);
+			at++;
+		}
+		fwrite(text, 1, len, out);
+		at += len;
+		text += len + (text[len] == ' ');
+	}
+	fputc('\n', out);
+}
+
+/* NAME, and ARGUMENT as it is written: behind a blank, an equals sign, or in brackets as it stands. */
+static unsigned name_of(const struct option_row *r, char *out, size_t bytes)
+{
+	const char *sep = !r->argument || r->argument[0] == '[' ? "" : r->name[0] == '-' ? " " : "=";
+	int n = r->letter ? snprintf(out, bytes, "-%c, ", r->letter) : 0;
+
+	n += snprintf(out + n, bytes - (size_t)n, "%s%s%s", r->name, sep, r->argument ? r->argument : "");
+	return (unsigned)n;
+}
+
+static void print_row(const struct option_row *r, unsigned indent, unsigned column, FILE *out)
+{
+	char name[100];
+	unsigned n = indent + name_of(r, name, sizeof(name));
+
+	fprintf(out, "%*s%s", (int)indent, "", name);
+	if (n + 2 > column) {
+		fputc('\n', out);
+		n = 0;
+	}
+	fprintf(out, "%*s", (int)(column - n), "");
+	print_wrapped(r->help, column, out);
+}
+
+/* What may stand in a value: the longest name that leaves room for text decides the column. */
+static void print_sub(const struct option_row *rows, FILE *out)
+{
+	unsigned column = 0;
+	char name[100];
+
+	for (const struct option_row *r = rows; r->name; r++) {
+		unsigned end = HELP_COLUMN + 2 + name_of(r, name, sizeof(name)) + 2;
+
+		if (end > column && end <= LINE_BYTES / 2)
+			column = end;
+	}
+	for (const struct option_row *r = rows; r->name; r++)
+		print_row(r, HELP_COLUMN + 2, column, out);
+}
+
+static void print_rows(const struct option_row *rows, FILE *out)
+{
+	for (const struct option_row *r = rows; r->name || r->help; r++) {
+		if (!r->name) {
+			fprintf(out, "%s%s\n", r == rows ? "" : "\n", r->help);
+			continue;
+		}
+		print_row(r, 2, HELP_COLUMN, out);
+		if (r->sub)
+			print_sub(r->sub, out);
+	}
+}
+
+static void print_command(const char *head, const struct option_row *rows, const char *examples, FILE *out)
+{
+	fputs(head, out);
+	fputc('\n', out);
+	print_rows(rows, out);
+	fputc('\n', out);
+	fputs(examples, out);
+}
 
 bool help_print(const char *topic, FILE *out)
 {
 	if (!topic) {
 		fputs(overview, out);
 	} else if (strcmp(topic, "run") == 0) {
-		fputs(run_text, out);
-		fputs(letters_text, out);
-		fputs(run_text_end, out);
+		print_command(run_text, options_run_rows, run_examples, out);
 	} else if (strcmp(topic, "dump") == 0) {
-		fputs(dump_text, out);
-		fputs(letters_text, out);
-		fputs(dump_text_end, out);
+		print_command(dump_text, options_dump_rows, dump_examples, out);
 	} else if (strcmp(topic, "bench") == 0) {
-		fputs(bench_text, out);
+		print_command(bench_text, options_bench_rows, bench_examples, out);
 	} else if (strcmp(topic, "guest") == 0) {
 		guest_help(out);
 	} else if (strcmp(topic, "help") == 0) {

@@ -8,6 +8,7 @@
  */
 #include <stdio.h>
 
+#include "base/option.h"
 #include "base/panic.h"
 #include "base/types.h"
 #include "pv-drivers/disk/disk.h"
@@ -32,11 +33,11 @@ extern const char options_dump_letters[];
 
 /* --dump-filter: what matches all of it is shown. */
 struct dump_filter {
+	bool given;
 	uint64_t pc_low, pc_high; /* inclusive, zero-extended gva */
 	int mode;                 /* -1 any, else MODE_KERNEL or MODE_USER (ir/mode.h) */
 	int tier;                 /* -1 any, else enum tier (jit/jit.h) */
-	const char *symbol;       /* not NUL-terminated; NULL: any */
-	size_t symbol_len;
+	const char *symbol;       /* NULL: any; allocated */
 };
 
 enum { RUN_MAX_DISKS = 8, RUN_MAX_NETS = 4, RUN_MAX_SHARES = 8, RUN_MAX_TERMINALS = 4, RUN_MAX_ENV = 64 };
@@ -44,8 +45,8 @@ enum { RUN_MAX_DISKS = 8, RUN_MAX_NETS = 4, RUN_MAX_SHARES = 8, RUN_MAX_TERMINAL
 struct run_disk {
 	char *text;                          /* what the others point into */
 	const char *path, *overlay, *serial; /* overlay, serial: or NULL */
-	enum disk_mode mode;
-	enum disk_format format;
+	int mode;                            /* enum disk_mode */
+	int format;                          /* enum disk_format */
 };
 
 struct run_share {
@@ -66,6 +67,7 @@ struct run_options {
 	uint64_t mem_bytes;
 	const struct cpu_model *cpu;
 	bool icount;
+	const char *tiers; /* of --tiers, and the same as: */
 	bool tier1, tier2; /* neither: --tiers=interp */
 	bool stats;
 	const char *stats_file; /* or NULL: text on standard error */
@@ -120,14 +122,9 @@ struct dump_options {
 	bool json;
 	const char *stages; /* letters, valid ones for the tier */
 	bool big_endian;    /* of words; an image says it itself */
-	bool user;          /* translate for user mode */
-	unsigned tier;      /* 1 or 2 */
+	int user;           /* translate for 0 kernel, 1 user mode */
+	int tier;           /* 1 or 2 */
 	const struct cpu_model *cpu;
-};
-
-/* One line for the user, without "disco: ": names the option or file and what is wrong with it. */
-struct options_error {
-	char text[512];
 };
 
 /* Besides 0 and -EINVAL: print something and end with status 0. */
@@ -150,6 +147,12 @@ MUST_CHECK int options_parse_bench(int argc, char **argv, struct bench_options *
  * 0, or -EINVAL with err filled: what is not one, none at all, more than DUMP_MAX_WORDS, a stream that cannot be read.
  */
 MUST_CHECK int options_read_words(FILE *in, struct dump_options *out, struct options_error *err);
+/*
+ * The rows of vmm/cli/options.def, by command.  Each ends with OPTION_END; those without a name are heads, those without a
+ * parser are for the help only.
+ */
+extern const struct option_row options_run_rows[], options_dump_rows[], options_bench_rows[];
+
 /* Hexadecimal with or without 0x, at most 32 bits, of exactly the bytes [text, text + len). */
 MUST_CHECK bool options_parse_hex(const char *text, size_t len, uint32_t *out);
 

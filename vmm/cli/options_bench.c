@@ -9,37 +9,17 @@
 
 #include "vmm/bench/bench.h"
 
-#define MAX_ROUNDS 99
+#define QEMU_DEFAULT "qemu-system-mipsel"
 
-enum {
-	OPT_LIST = 256,
-	OPT_ONLY,
-	OPT_ROUNDS,
-	OPT_JSON,
-	OPT_KERNEL,
-	OPT_INITRD,
-	OPT_PROGRAMS,
-	OPT_QEMU,
-	OPT_TIERS,
-	OPT_TIMEOUT
-};
-
-static const struct option bench_table[] = {{"list", no_argument, NULL, OPT_LIST},
-					    {"only", required_argument, NULL, OPT_ONLY},
-					    {"rounds", required_argument, NULL, OPT_ROUNDS},
-					    {"json", required_argument, NULL, OPT_JSON},
-					    {"kernel", required_argument, NULL, OPT_KERNEL},
-					    {"initrd", required_argument, NULL, OPT_INITRD},
-					    {"programs", required_argument, NULL, OPT_PROGRAMS},
-					    {"qemu", required_argument, NULL, OPT_QEMU},
-					    {"tiers", required_argument, NULL, OPT_TIERS},
-					    {"timeout", required_argument, NULL, OPT_TIMEOUT},
-					    {"help", no_argument, NULL, 'h'},
-					    {NULL, 0, NULL, 0}};
-
-static int parse_only(const char *text, struct bench_options *out, struct options_error *err)
+OPTION_TYPE(only, bool[NUM_MICROS]);
+static int option_only(void *field, const struct option_value *v)
 {
-	memset(out->wanted, 0, sizeof(out->wanted));
+	const char *text = v->text;
+	bool *wanted = field;
+
+	memset(wanted, 0, NUM_MICROS * sizeof(*wanted));
+	if (!*text)
+		return option_bad(v, "names no benchmark; see --list");
 	while (*text) {
 		size_t len = strcspn(text, ",");
 		unsigned i;
@@ -48,66 +28,24 @@ static int parse_only(const char *text, struct bench_options *out, struct option
 			if (strlen(bench_micros[i].name) == len && memcmp(bench_micros[i].name, text, len) == 0)
 				break;
 		if (i == NUM_MICROS)
-			return options_bad(err, "--only '%.*s': no such benchmark; see --list",
+			return options_bad(v->err, "--only '%.*s': no such benchmark; see --list",
 					   (int)(len < 64 ? len : 64), text);
-		out->wanted[i] = true;
+		wanted[i] = true;
 		text += len + (text[len] == ',');
 	}
-	for (unsigned i = 0; i < NUM_MICROS; i++)
-		if (out->wanted[i])
-			return 0;
-	return options_bad(err, "--only: names no benchmark; see --list");
-}
-
-static int parse_number(const char *option, const char *text, unsigned most, unsigned *out, struct options_error *err)
-{
-	char *end;
-	unsigned long v;
-
-	errno = 0;
-	v = strtoul(text, &end, 10);
-	if (errno || *end || end == text || text[0] == '-' || v < 1 || v > most)
-		return options_bad(err, "%s '%.64s': a number from 1 to %u", option, text, most);
-	*out = (unsigned)v;
 	return 0;
 }
 
-static int parse_one(int c, char **argv, struct bench_options *out, struct options_error *err)
-{
-	switch (c) {
-	case OPT_LIST:
-		out->list = true;
-		return 0;
-	case OPT_ONLY:
-		return parse_only(optarg, out, err);
-	case OPT_ROUNDS:
-		return parse_number("--rounds", optarg, MAX_ROUNDS, &out->rounds, err);
-	case OPT_TIMEOUT:
-		return parse_number("--timeout", optarg, 86400, &out->timeout_s, err);
-	case OPT_JSON:
-		out->json = optarg;
-		return 0;
-	case OPT_KERNEL:
-		out->kernel = optarg;
-		return 0;
-	case OPT_INITRD:
-		out->initrd = optarg;
-		return 0;
-	case OPT_PROGRAMS:
-		out->programs = optarg;
-		return 0;
-	case OPT_QEMU:
-		out->qemu = strcmp(optarg, "none") == 0 ? NULL : optarg;
-		return 0;
-	case OPT_TIERS:
-		out->tiers = optarg;
-		return options_check_tiers(optarg, err);
-	case ':':
-		return options_bad(err, "%.64s: needs a value", argv[optind - 1]);
-	default:
-		return options_bad(err, "%.64s: no such option; see 'disco help bench'", argv[optind - 1]);
-	}
-}
+OPTION_TYPE(rounds, unsigned);
+static int option_rounds(void *field, const struct option_value *v) { return option_number(v, 1, 99, field); }
+
+OPTION_TYPE(timeout, unsigned);
+static int option_timeout(void *field, const struct option_value *v) { return option_number(v, 1, 86400, field); }
+
+const struct option_row options_bench_rows[] = {
+#define BENCH_OPTION(...) OPTION_ROW(struct bench_options, __VA_ARGS__),
+#include "vmm/cli/options.def"
+    OPTION_END};
 
 /* QEMU is a peer if it is there; one that was asked for by name must be. */
 static bool found(const char *program)
@@ -128,19 +66,21 @@ static bool found(const char *program)
 	return false;
 }
 
-static int check(struct bench_options *out, bool qemu_named, struct options_error *err)
+static int check(struct bench_options *out, struct options_error *err)
 {
+	bool qemu_named = out->qemu;
 	char path[4096];
-	int e = 0;
+	int e;
 
+	if (!qemu_named)
+		out->qemu = QEMU_DEFAULT;
+	else if (strcmp(out->qemu, "none") == 0)
+		out->qemu = NULL;
 	if (out->list)
 		return 0;
 	if (!out->kernel != !out->initrd)
 		return options_bad(err, "--kernel and --initrd go together");
-	if (out->kernel)
-		e = options_check_file("--kernel", out->kernel, err);
-	if (out->kernel && !e)
-		e = options_check_file("--initrd", out->initrd, err);
+	e = options_check_files(options_bench_rows, out, err);
 	if (e)
 		return e;
 	bench_program_path(out, MICRO_BARE, path, sizeof(path));
@@ -157,22 +97,12 @@ static int check(struct bench_options *out, bool qemu_named, struct options_erro
 
 int options_parse_bench(int argc, char **argv, struct bench_options *out, struct options_error *err)
 {
-	bool qemu_named = false;
-	int c, e;
+	int r;
 
-	*out = (struct bench_options){.rounds = 1, .timeout_s = 300, .qemu = "qemu-system-mipsel"};
+	*out = (struct bench_options){.rounds = 1, .timeout_s = 300};
 	memset(out->wanted, true, sizeof(out->wanted));
-	optind = 1;
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", bench_table, NULL)) != -1) {
-		if (c == 'h')
-			return OPTIONS_HELP;
-		e = parse_one(c, argv, out, err);
-		if (e)
-			return e;
-		qemu_named |= c == OPT_QEMU;
-	}
-	if (optind < argc)
-		return options_bad(err, "'%.64s': takes no arguments", argv[optind]);
-	return check(out, qemu_named, err);
+	r = options_parse(options_bench_rows, true, argc, argv, out, NULL, err);
+	if (!r && optind < argc)
+		return options_bad(err, "'%.64s': not an option; see 'disco help bench'", argv[optind]);
+	return r ? r : check(out, err);
 }

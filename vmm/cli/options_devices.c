@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,117 +24,68 @@ static int no_memory(struct options_error *err)
 	return -ENOMEM;
 }
 
-/*
- * The next part of a comma-separated list, in place; ",," is one comma of the part, as in QEMU.  NULL: no more.
- */
-static char *next_part(char **p)
-{
-	char *part = *p, *from = part, *to = part;
-
-	if (!from)
-		return NULL;
-	while (*from && (*from != ',' || from[1] == ',')) {
-		from += *from == ',';
-		*to++ = *from++;
-	}
-	*p = *from ? from + 1 : NULL;
-	*to = '\0';
-	return part;
-}
-
-/* The value if part is "KEY=VALUE". */
-static const char *value_of(const char *part, const char *key)
-{
-	size_t n = strlen(key);
-
-	return strncmp(part, key, n) == 0 && part[n] == '=' ? part + n + 1 : NULL;
-}
-
-/* The index of text among names, or -1. */
-static int index_of(const char *text, const char *const *names, int n)
-{
-	for (int i = 0; i < n; i++)
-		if (strcmp(text, names[i]) == 0)
-			return i;
-	return -1;
-}
-
 /* ---- --disk ---- */
 
-static int disk_part(const char *part, struct run_disk *d, bool *mode_given, struct options_error *err)
+OPTION_TYPE(serial, const char *);
+static int option_serial(void *field, const struct option_value *v)
 {
-	static const char *const modes[] = {"rw", "ro", "cow"}, *const formats[] = {"auto", "raw", "qcow2"};
-	const char *v;
-	int i;
-
-	if ((v = value_of(part, "mode")) != NULL) {
-		i = index_of(v, modes, ARRAY_LEN(modes));
-		if (i < 0)
-			return options_bad(err, "--disk %s: mode=%s: must be rw, ro or cow", d->path, v);
-		d->mode = (enum disk_mode)i;
-		*mode_given = true;
-	} else if ((v = value_of(part, "format")) != NULL) {
-		i = index_of(v, formats, ARRAY_LEN(formats));
-		if (i < 0)
-			return options_bad(err, "--disk %s: format=%s: must be raw, qcow2 or auto", d->path, v);
-		d->format = (enum disk_format)i;
-	} else if ((v = value_of(part, "overlay")) != NULL) {
-		if (!*v)
-			return options_bad(err, "--disk %s: overlay=: the file's name is empty", d->path);
-		d->overlay = v;
-	} else if ((v = value_of(part, "serial")) != NULL) {
-		for (const char *c = v; *c; c++)
-			if (!isgraph((unsigned char)*c))
-				return options_bad(err, "--disk %s: serial=: printable characters only", d->path);
-		if (!*v || strlen(v) > SERIAL_MAX_BYTES)
-			return options_bad(err, "--disk %s: serial=%s: must have 1 to %d characters", d->path, v,
-					   SERIAL_MAX_BYTES);
-		d->serial = v;
-	} else {
-		return options_bad(err, "--disk %s: '%s': must be mode=, overlay=, serial= or format=", d->path, part);
-	}
+	for (const char *c = v->text; *c; c++)
+		if (!isgraph((unsigned char)*c))
+			return option_bad(v, "printable characters only");
+	if (!*v->text || strlen(v->text) > SERIAL_MAX_BYTES)
+		return option_bad(v, "must have 1 to %d characters", SERIAL_MAX_BYTES);
+	*(const char **)field = v->text;
 	return 0;
 }
 
-int options_add_disk(const char *text, struct run_options *out, struct options_error *err)
+const struct option_row options_disk_keys[] = {
+#define DISK_KEY(...) OPTION_ROW(struct run_disk, __VA_ARGS__),
+#include "vmm/cli/options.def"
+    OPTION_END};
+
+/* What keys' messages begin with. */
+static void where(char *out, size_t bytes, const struct option_value *v, const char *name)
 {
-	struct run_disk *d = &out->disk[out->n_disks];
-	bool mode_given = false;
-	char *rest, *part;
+	snprintf(out, bytes, "%s %.80s", v->row->name, name);
+}
+
+int option_disk(void *field, const struct option_value *v)
+{
+	struct run_options *out = v->all;
+	struct run_disk *d = (struct run_disk *)field + out->n_disks;
+	char *rest, name[128];
+	int r;
 
 	if (out->n_disks == RUN_MAX_DISKS)
-		return options_bad(err, "--disk %s: at most %d disks", text, RUN_MAX_DISKS);
-	d->text = rest = strdup(text);
+		return option_bad(v, "at most %d disks", RUN_MAX_DISKS);
+	*d = (struct run_disk){.mode = -1};
+	d->text = rest = strdup(v->text);
 	if (!rest)
-		return no_memory(err);
+		return no_memory(v->err);
 	out->n_disks++;
-	d->path = next_part(&rest);
+	d->path = option_next_part(&rest);
 	if (!*d->path)
-		return options_bad(err, "--disk %s: the file's name is missing", text);
-	while ((part = next_part(&rest)) != NULL) {
-		int r = disk_part(part, d, &mode_given, err);
-
-		if (r)
-			return r;
-	}
-	if (d->overlay && mode_given && d->mode != DISK_COW)
-		return options_bad(err, "--disk %s: overlay= is for mode=cow", d->path);
-	if (d->overlay)
-		d->mode = DISK_COW;
-	return options_check_file("--disk", d->path, err);
+		return option_bad(v, "the file's name is missing");
+	where(name, sizeof(name), v, d->path);
+	r = option_parse_keys(options_disk_keys, name, rest, d, false, v->err);
+	if (r)
+		return r;
+	if (d->overlay && d->mode >= 0 && d->mode != DISK_COW)
+		return option_bad(v, "overlay= is for mode=cow");
+	if (d->mode < 0)
+		d->mode = d->overlay ? DISK_COW : DISK_RW;
+	return options_check_file(v->row->name, d->path, v->err);
 }
 
 /* ---- --net ---- */
 
-int options_add_net(const char *text, struct run_options *out, struct options_error *err)
+static int add_net(const char *text, struct run_options *out, struct options_error *err)
 {
 	struct net_config *n = &out->net[out->n_nets];
-	struct net_error why = {{0}};
+	int r = net_config_parse(text, n, err);
 
-	if (out->n_nets == RUN_MAX_NETS)
-		return options_bad(err, "--net %s: at most %d network cards", text, RUN_MAX_NETS);
-	if (net_config_parse(text, n, &why))
-		return options_bad(err, "--net %.100s: %s", text, why.text);
+	if (r)
+		return r;
 	if (out->net_none || (out->n_nets && n->kind == NET_NONE)) {
 		net_config_free(n);
 		return options_bad(err, "--net none: not together with another --net");
@@ -147,7 +99,21 @@ int options_add_net(const char *text, struct run_options *out, struct options_er
 	return 0;
 }
 
+int option_net(void *field, const struct option_value *v)
+{
+	struct run_options *out = v->all;
+
+	if (out->n_nets == RUN_MAX_NETS)
+		return option_bad(v, "at most %d network cards", RUN_MAX_NETS);
+	return add_net(v->text, out, v->err);
+}
+
 /* ---- --share ---- */
+
+const struct option_row options_share_keys[] = {
+#define SHARE_KEY(...) OPTION_ROW(struct run_share, __VA_ARGS__),
+#include "vmm/cli/options.def"
+    OPTION_END};
 
 static bool tag_is_good(const char *tag)
 {
@@ -164,92 +130,102 @@ static int check_share(const struct run_options *out, const struct run_share *s,
 	struct stat st;
 
 	if (!tag_is_good(s->tag))
-		return options_bad(err, "--share %s: tag=%s: 1 to %d letters, digits, '.', '_' and '-'", s->dir, s->tag,
-				   TAG_MAX_BYTES);
+		return options_bad(err, "--share %.200s: tag=%.100s: 1 to %d letters, digits, '.', '_' and '-'", s->dir,
+				   s->tag, TAG_MAX_BYTES);
 	for (const struct run_share *other = out->share; other < s; other++)
 		if (strcmp(other->tag, s->tag) == 0)
-			return options_bad(err, "--share %s: tag=%s: is that of %s already", s->dir, s->tag,
+			return options_bad(err, "--share %.200s: tag=%s: is that of %.200s already", s->dir, s->tag,
 					   other->dir);
 	if (stat(s->dir, &st) != 0)
-		return options_bad(err, "--share %s: %s", s->dir, strerror(errno));
+		return options_bad(err, "--share %.300s: %s", s->dir, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
-		return options_bad(err, "--share %s: is not a directory", s->dir);
+		return options_bad(err, "--share %.300s: is not a directory", s->dir);
 	if (access(s->dir, R_OK | X_OK) != 0)
-		return options_bad(err, "--share %s: %s", s->dir, strerror(errno));
+		return options_bad(err, "--share %.300s: %s", s->dir, strerror(errno));
 	return 0;
 }
 
-int options_add_share(const char *text, struct run_options *out, struct options_error *err)
+int option_share(void *field, const struct option_value *v)
 {
-	struct run_share *s = &out->share[out->n_shares];
-	char *rest, *part;
+	struct run_options *out = v->all;
+	struct run_share *s = (struct run_share *)field + out->n_shares;
+	char *rest, name[128];
+	int r;
 
 	if (out->n_shares == RUN_MAX_SHARES)
-		return options_bad(err, "--share %s: at most %d shared folders", text, RUN_MAX_SHARES);
-	s->text = rest = strdup(text);
+		return option_bad(v, "at most %d shared folders", RUN_MAX_SHARES);
+	s->text = rest = strdup(v->text);
 	if (!rest)
-		return no_memory(err);
+		return no_memory(v->err);
 	if (out->n_shares++)
 		snprintf(s->default_tag, sizeof(s->default_tag), "share%u", out->n_shares);
 	else
 		snprintf(s->default_tag, sizeof(s->default_tag), "share");
 	s->tag = s->default_tag;
-	s->dir = next_part(&rest);
+	s->dir = option_next_part(&rest);
 	if (!*s->dir)
-		return options_bad(err, "--share %s: the directory's name is missing", text);
-	while ((part = next_part(&rest)) != NULL) {
-		const char *tag = value_of(part, "tag");
-
-		if (tag)
-			s->tag = tag;
-		else if (strcmp(part, "ro") == 0)
-			s->read_only = true;
-		else
-			return options_bad(err, "--share %s: '%s': must be ro or tag=NAME", s->dir, part);
-	}
-	return check_share(out, s, err);
+		return option_bad(v, "the directory's name is missing");
+	where(name, sizeof(name), v, s->dir);
+	r = option_parse_keys(options_share_keys, name, rest, s, false, v->err);
+	return r ? r : check_share(out, s, v->err);
 }
 
 /* ---- the others ---- */
 
-int options_add_terminal(const char *text, struct run_options *out, struct options_error *err)
+OPTION_TYPE(pty, const char *);
+static int option_pty(void *field, const struct option_value *v)
 {
-	struct run_terminal *t = &out->terminal[out->n_terminals];
-	const char *path = value_of(text, "unix");
+	*(const char **)field = NULL;
+	return 0;
+}
+
+OPTION_TYPE(unix_path, const char *);
+static int option_unix_path(void *field, const struct option_value *v)
+{
+	size_t most = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
+
+	*(const char **)field = v->text;
+	return *v->text && strlen(v->text) <= most ? 0 : option_bad(v, "a socket's path has 1 to %zu bytes", most);
+}
+
+const struct option_row options_terminal_kinds[] = {
+#define TERMINAL_KIND(...) OPTION_ROW(struct run_terminal, __VA_ARGS__),
+#include "vmm/cli/options.def"
+    OPTION_END};
+
+int option_terminal(void *field, const struct option_value *v)
+{
+	struct run_options *out = v->all;
+	struct run_terminal *t = (struct run_terminal *)field + out->n_terminals;
 
 	if (out->n_terminals == RUN_MAX_TERMINALS)
-		return options_bad(err, "--terminal %s: at most %d of them", text, RUN_MAX_TERMINALS);
-	if (!path && strcmp(text, "pty") != 0)
-		return options_bad(err, "--terminal %s: must be pty or unix=PATH", text);
-	if (path && (!*path || strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path)))
-		return options_bad(err, "--terminal %s: a socket's path has 1 to %zu bytes", text,
-				   sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
-	t->path = path;
+		return option_bad(v, "at most %d of them", RUN_MAX_TERMINALS);
 	out->n_terminals++;
-	return 0;
+	return option_parse_key(options_terminal_kinds, v->row->name, v->text, t, NULL, v->err);
 }
 
-int options_add_env(const char *text, struct run_options *out, struct options_error *err)
+int option_env(void *field, const struct option_value *v)
 {
-	size_t n = strcspn(text, "=");
+	struct run_options *out = v->all;
+	size_t n = strcspn(v->text, "=");
 
-	if (!n || text[n] != '=')
-		return options_bad(err, "--env %s: must be NAME=VALUE", text);
+	if (!n || v->text[n] != '=')
+		return option_bad(v, "must be NAME=VALUE");
 	if (out->n_env == RUN_MAX_ENV)
-		return options_bad(err, "--env %s: at most %d of them", text, RUN_MAX_ENV);
-	out->env[out->n_env++] = text;
+		return option_bad(v, "at most %d of them", RUN_MAX_ENV);
+	((const char **)field)[out->n_env++] = v->text;
 	return 0;
 }
 
-int options_parse_balloon(const char *text, struct run_options *out, struct options_error *err)
+int option_balloon(void *field, const struct option_value *v)
 {
-	int r = options_parse_size(text, &out->balloon_bytes);
+	int r = options_parse_size(v->text, field);
 
 	if (r == -EINVAL)
-		return options_bad(err, "--balloon %s: not a size; write 64M", text);
-	if (r || out->balloon_bytes % BALLOON_UNIT)
-		return options_bad(err, "--balloon %s: must be a multiple of 4K", text);
-	out->balloon = true;
+		return option_bad(v, "not a size; write 64M");
+	if (r || *(uint64_t *)field % BALLOON_UNIT)
+		return option_bad(v, "must be a multiple of 4K");
+	((struct run_options *)v->all)->balloon = true;
 	return 0;
 }
 
@@ -343,14 +319,11 @@ int options_complete_run(struct run_options *out, struct options_error *err)
 				   (unsigned long long)out->mem_bytes >> 20);
 	/* A run that is to be repeated does not hear from the outside unless told. */
 	if (!out->n_nets && !out->net_none && !out->icount) {
-		r = options_add_net("user", out, err);
+		r = add_net("user", out, err);
 		if (r)
 			return r;
 	}
-	r = make_append(out, err);
-	if (!r && out->script)
-		r = options_check_file("--script", out->script, err);
-	return r;
+	return make_append(out, err);
 }
 
 void options_free_run(struct run_options *o)
@@ -361,6 +334,7 @@ void options_free_run(struct run_options *o)
 		free(o->share[i].text);
 	for (unsigned i = 0; i < o->n_nets; i++)
 		net_config_free(&o->net[i]);
+	free((char *)(uintptr_t)o->dump_filter.symbol);
 	free(o->found_kernel);
 	free(o->found_initrd);
 	free(o->made_append);

@@ -5,20 +5,50 @@
 /* What the files of the option parser share. */
 #include "vmm/cli/options.h"
 
-/* Fill err and return -EINVAL, so that callers can end with "return options_bad(...)". */
-int options_bad(struct options_error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* ---- options.c ---- */
+/*
+ * Parse what stands in front of the arguments, which begin at argv[optind] then.
+ *
+ * mixed  options may stand behind arguments too (argv is reordered)
+ * last   where optind was after the last option, or NULL
+ */
+MUST_CHECK int options_parse(const struct option_row *rows, bool mixed, int argc, char **argv, void *out, int *last,
+			     struct options_error *err);
 /* A file that will be read later: say now, with the option's name, if it cannot be. */
 MUST_CHECK int options_check_file(const char *option, const char *path, struct options_error *err);
-/* The value of --tiers. */
-MUST_CHECK int options_check_tiers(const char *text, struct options_error *err);
+/* The same for all options whose value parser is option_file. */
+MUST_CHECK int options_check_files(const struct option_row *rows, const void *out, struct options_error *err);
 
-/* ---- options_devices.c: each adds one to out ---- */
-MUST_CHECK int options_add_disk(const char *text, struct run_options *out, struct options_error *err);
-MUST_CHECK int options_add_net(const char *text, struct run_options *out, struct options_error *err);
-MUST_CHECK int options_add_share(const char *text, struct run_options *out, struct options_error *err);
-MUST_CHECK int options_add_terminal(const char *text, struct run_options *out, struct options_error *err);
-MUST_CHECK int options_add_env(const char *text, struct run_options *out, struct options_error *err);
-MUST_CHECK int options_parse_balloon(const char *text, struct run_options *out, struct options_error *err);
+/* ---- options_values.c: value parsers of several commands, or that belong to no group ---- */
+OPTION_TYPE(file, const char *); /* a file to be read; options_check_files() looks at it when all options are known */
+int option_file(void *field, const struct option_value *v);
+OPTION_TYPE(mem, uint64_t);
+int option_mem(void *field, const struct option_value *v);
+OPTION_TYPE(jit_mem, uint64_t);
+int option_jit_mem(void *field, const struct option_value *v);
+OPTION_TYPE(cpu, const struct cpu_model *);
+int option_cpu(void *field, const struct option_value *v);
+OPTION_TYPE(letters, const char *); /* of --dump and --stage */
+int option_letters(void *field, const struct option_value *v);
+extern const struct option_row options_letter_rows[];
+OPTION_TYPE(filter, struct dump_filter);
+int option_filter(void *field, const struct option_value *v);
+extern const struct option_row options_filter_keys[];
+
+/* ---- options_devices.c: the value parsers add one to struct run_options ---- */
+OPTION_TYPE(disk, struct run_disk[RUN_MAX_DISKS]);
+int option_disk(void *field, const struct option_value *v);
+OPTION_TYPE(net, struct net_config[RUN_MAX_NETS]);
+int option_net(void *field, const struct option_value *v);
+OPTION_TYPE(share, struct run_share[RUN_MAX_SHARES]);
+int option_share(void *field, const struct option_value *v);
+OPTION_TYPE(terminal, struct run_terminal[RUN_MAX_TERMINALS]);
+int option_terminal(void *field, const struct option_value *v);
+OPTION_TYPE(balloon, uint64_t);
+int option_balloon(void *field, const struct option_value *v);
+OPTION_TYPE(env, const char *[RUN_MAX_ENV]);
+int option_env(void *field, const struct option_value *v);
+extern const struct option_row options_disk_keys[], options_share_keys[], options_terminal_kinds[];
 /*
  * What follows from all of them together: the kernel beside the first disk, the network card that a machine has if
  * nothing is said, the command line of the kernel.

@@ -38,7 +38,7 @@ static int find_ranges(struct vm_dump *d, struct loader_error *err)
 	const struct dump_filter *f = d->filter;
 	struct pc_range r;
 
-	while (symbols_find(d->symbols, f->symbol, f->symbol_len, d->n_ranges, &r.low, &r.high)) {
+	while (symbols_find(d->symbols, f->symbol, strlen(f->symbol), d->n_ranges, &r.low, &r.high)) {
 		struct pc_range *more = realloc(d->ranges, (d->n_ranges + 1) * sizeof(*more));
 
 		if (!more)
@@ -48,7 +48,7 @@ static int find_ranges(struct vm_dump *d, struct loader_error *err)
 	}
 	if (d->n_ranges)
 		return 0;
-	return loader_fail(err, -EINVAL, "--dump-filter sym=%.*s: no such symbol in %s", (int)f->symbol_len, f->symbol,
+	return loader_fail(err, -EINVAL, "--dump-filter sym=%.300s: no such symbol in %s", f->symbol,
 			   symbols_count(d->symbols) ? "the kernel or --symbols" : "the kernel; --symbols adds a list");
 }
 

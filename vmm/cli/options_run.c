@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/cli/options_internal.h"
+
+#include "frontend/cp0.h"
+#include "jit/jit.h"
+
+#include <getopt.h>
+#include <string.h>
+
+OPTION_TYPE(stats, const char *);
+static int option_stats(void *field, const struct option_value *v)
+{
+	((struct run_options *)v->all)->stats = true;
+	if (v->text && !*v->text)
+		return option_bad(v, "the file's name is empty");
+	*(const char **)field = v->text;
+	return 0;
+}
+
+const struct option_row options_run_rows[] = {
+#define RUN_GROUP(head) OPTION_GROUP(head),
+#define RUN_OPTION(...) OPTION_ROW(struct run_options, __VA_ARGS__),
+#define RUN_LIST(field, name, argument, parser, rows, help_)                                                           \
+	OPTION_ROW(struct run_options, field, name, argument, parser, help_, .sub = rows),
+#define RUN_NOTE(name_, argument_, help_) {.name = name_, .argument = argument_, .help = help_},
+#include "vmm/cli/options.def"
+    OPTION_END};
+
+/* What only the whole command line shows. */
+static int run_check(const struct run_options *out, struct options_error *err)
+{
+	if (out->dump_filter.given && !out->dump)
+		return options_bad(err, "--dump-filter: needs --dump");
+	if (out->dump && !out->tier1 && !out->tier2 && strchr(out->dump, 'h'))
+		return options_bad(err, "--dump %s: h is host code, and --tiers interp makes none", out->dump);
+	if (out->dump && !out->tier2 && strpbrk(out->dump, "lL"))
+		return options_bad(err, "--dump %s: l and L need tier 2, which --tiers left out", out->dump);
+	if (out->symbols && !out->dump)
+		return options_bad(err, "--symbols: needs --dump");
+	if ((out->dump_filter.tier == TIER_1 && !out->tier1) || (out->dump_filter.tier == TIER_2 && !out->tier2))
+		return options_bad(err, "--dump-filter tier=%d: --tiers left it out", out->dump_filter.tier);
+	return options_check_files(options_run_rows, out, err);
+}
+
+/*
+ * What is behind the options.  last: where optind was after the last of them, so that a "--" which is an option's value
+ * is not taken for the one that ends them.
+ */
+static int run_command_line(int argc, char **argv, int last, struct run_options *out, struct options_error *err)
+{
+	bool ended = optind == last + 1 && strcmp(argv[last], "--") == 0;
+
+	if (optind < argc && !ended)
+		return options_bad(
+		    err,
+		    "'%s': not an option; a command for the guest goes behind '--', the kernel's arguments "
+		    "into --append",
+		    argv[optind]);
+	out->argc = (unsigned)(argc - optind);
+	out->argv = argv + optind;
+	out->command = out->argc != 0;
+	if (ended && !out->argc && !out->script)
+		return options_bad(err, "--: which command?");
+	if (out->argc && !out->script && !*out->argv[0])
+		return options_bad(err, "-- '': the command's name is empty");
+	return 0;
+}
+
+int options_parse_run(int argc, char **argv, struct run_options *out, struct options_error *err)
+{
+	int r, last;
+
+	*out = (struct run_options){
+	    .mem_bytes = MEM_DEFAULT_BYTES,
+	    .cpu = cpu_model_find(CPU_DEFAULT),
+	    .tiers = "12",
+	    .jit_bytes = JIT_MEM_DEFAULT_BYTES,
+	    .dump_filter = {.pc_high = UINT32_MAX, .mode = -1, .tier = -1},
+	};
+	r = options_parse(options_run_rows, false, argc, argv, out, &last, err);
+	out->tier1 = strchr(out->tiers, '1') != NULL;
+	out->tier2 = strchr(out->tiers, '2') != NULL;
+	if (!r)
+		r = run_command_line(argc, argv, last, out, err);
+	if (!r)
+		r = options_complete_run(out, err);
+	return r ? r : run_check(out, err);
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/cli/options_internal.h"
+
+#include "frontend/cp0.h"
+#include "ir/mode.h"
+#include "jit/jit.h"
+#include "numa/numa.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Value parsers of the rows of options.def. */
+
+int options_parse_size(const char *text, uint64_t *bytes)
+{
+	unsigned shift = 20;
+	uint64_t n;
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return -EINVAL;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (errno)
+		return -ERANGE;
+	if (*end) {
+		switch (toupper((unsigned char)*end)) {
+		case 'K':
+			shift = 10;
+			break;
+		case 'M':
+			break;
+		case 'G':
+			shift = 30;
+			break;
+		default:
+			return -EINVAL;
+		}
+		if (end[1])
+			return -EINVAL;
+	}
+	if (n > UINT64_MAX >> shift)
+		return -ERANGE;
+	*bytes = n << shift;
+	return 0;
+}
+
+bool options_parse_hex(const char *text, size_t len, uint32_t *out)
+{
+	uint32_t v = 0;
+
+	if (len > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
+		text += 2;
+		len -= 2;
+	}
+	if (len == 0 || len > 8)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		char c = (char)tolower((unsigned char)text[i]);
+
+		if (!isxdigit((unsigned char)c))
+			return false;
+		v = v << 4 | (uint32_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	*out = v;
+	return true;
+}
+
+int option_file(void *field, const struct option_value *v) { return option_name(field, v); }
+
+int option_mem(void *field, const struct option_value *v)
+{
+	uint64_t bytes;
+	int r = options_parse_size(v->text, &bytes);
+
+	if (r == -ERANGE)
+		return option_bad(v, "more than 64 bits can count");
+	if (r)
+		return option_bad(v, "not a size; write 256M, 262144K");
+	if (bytes == 0)
+		return option_bad(v, "a machine needs some memory");
+	if (bytes % MEM_UNIT_BYTES)
+		return option_bad(v, "not a multiple of %lluK", MEM_UNIT_BYTES >> 10);
+	if (bytes > MEM_MAX_BYTES)
+		return option_bad(v, "at most %lluM; the board has no memory above its I/O window at 0x10000000",
+				  MEM_MAX_BYTES >> 20);
+	if (bytes > machine_memory_host_bytes())
+		return option_bad(v, "this host has only %lluM",
+				  (unsigned long long)(machine_memory_host_bytes() >> 20));
+	*(uint64_t *)field = bytes;
+	return 0;
+}
+
+int option_jit_mem(void *field, const struct option_value *v)
+{
+	uint64_t bytes;
+	int r = options_parse_size(v->text, &bytes);
+
+	if (r == -EINVAL)
+		return option_bad(v, "not a size; write 64M");
+	if (r || bytes < JIT_MEM_MIN_BYTES || bytes > JIT_MEM_MAX_BYTES)
+		return option_bad(v, "must be from %lluM to %lluM", JIT_MEM_MIN_BYTES >> 20, JIT_MEM_MAX_BYTES >> 20);
+	*(uint64_t *)field = bytes;
+	return 0;
+}
+
+int option_cpu(void *field, const struct option_value *v)
+{
+	const struct cpu_model *m = cpu_model_find(v->text);
+
+	if (strcmp(v->text, "help") == 0)
+		return OPTIONS_CPU_LIST;
+	*(const struct cpu_model **)field = m;
+	return m ? 0 : option_bad(v, "no such model; --cpu help lists them");
+}
+
+/* ---- --dump, --stage ---- */
+
+const char options_dump_letters[] =
+#define LETTER(letter, help) letter
+#include "vmm/cli/options.def"
+    ;
+
+const struct option_row options_letter_rows[] = {
+#define LETTER(letter, help_) {.name = letter, .help = help_},
+#include "vmm/cli/options.def"
+    OPTION_END};
+
+int option_letters(void *field, const struct option_value *v)
+{
+	if (!*v->text)
+		return option_bad(v, "needs at least one letter of %s", options_dump_letters);
+	for (const char *p = v->text; *p; p++)
+		if (!strchr(options_dump_letters, *p))
+			return option_bad(v, "nothing has the letter '%c'; they are %s", *p, options_dump_letters);
+	*(const char **)field = v->text;
+	return 0;
+}
+
+/* ---- --dump-filter ---- */
+
+OPTION_TYPE(filter_pc, uint64_t);
+static int option_filter_pc(void *field, const struct option_value *v)
+{
+	const char *dash = strchr(v->text, '-');
+	size_t len = strlen(v->text), low_len = dash ? (size_t)(dash - v->text) : len;
+	struct dump_filter *f = v->all;
+	uint32_t low, high;
+	bool good = options_parse_hex(v->text, low_len, &low);
+
+	high = low;
+	if (good && dash)
+		good = options_parse_hex(dash + 1, len - low_len - 1, &high);
+	if (!good)
+		return option_bad(v, "not pc=HEX or pc=HEX-HEX");
+	if (high < low)
+		return option_bad(v, "the range ends before it begins");
+	f->pc_low = low;
+	f->pc_high = high;
+	return 0;
+}
+
+OPTION_TYPE(filter_symbol, const char *);
+static int option_filter_symbol(void *field, const struct option_value *v)
+{
+	char **symbol = field;
+
+	if (!*v->text)
+		return option_bad(v, "the name is empty");
+	free(*symbol);
+	*symbol = strdup(v->text);
+	return *symbol ? 0 : option_bad(v, "the host has no memory left");
+}
+
+OPTION_TYPE(filter_mode, int);
+static int option_filter_mode(void *field, const struct option_value *v)
+{
+	static const int modes[] = {MODE_KERNEL, MODE_USER}; /* in the order of the row's words */
+	int i, r = option_choice(&i, v);
+
+	if (!r)
+		*(int *)field = modes[i];
+	return r;
+}
+
+const struct option_row options_filter_keys[] = {
+#define FILTER_KEY(...) OPTION_ROW(struct dump_filter, __VA_ARGS__),
+#include "vmm/cli/options.def"
+    OPTION_END};
+
+int option_filter(void *field, const struct option_value *v)
+{
+	struct dump_filter *f = field;
+	char *text = strdup(v->text);
+	int r;
+
+	if (!text)
+		return option_bad(v, "the host has no memory left");
+	f->given = true;
+	r = option_parse_keys(options_filter_keys, v->row->name, text, f, true, v->err);
+	free(text);
+	return r;
+}
