@@ -96,6 +96,7 @@ static bool serve(struct p9_request q, uint32_t *reply_bytes)
 		return true;
 	q.out = (struct p9_out){.buf = s->reply, .n = P9_HEADER_BYTES, .room = sizeof(s->reply)};
 	q.out.room = q.out.room < q.to_bytes ? q.out.room : (size_t)q.to_bytes;
+	s->nodes.message++;
 	r = r ? r : run(&q, type);
 	if (r == P9_LATER)
 		return false;
@@ -141,14 +142,14 @@ bool p9_peek(const struct iovec *from, unsigned n_from, struct p9_header *h)
 	return true;
 }
 
-/* A fid is a file descriptor: have room for them, and leave room for the rest of the process. */
-static unsigned fid_limit(void)
+/* Have room for descriptors, and leave room for the rest of the process. */
+static unsigned fd_limit(void)
 {
 	struct rlimit l;
 	rlim_t n;
 
 	if (getrlimit(RLIMIT_NOFILE, &l))
-		return 64;
+		return P9_MIN_FDS;
 	if (l.rlim_cur < l.rlim_max) {
 		struct rlimit more = {.rlim_cur = l.rlim_max, .rlim_max = l.rlim_max};
 
@@ -156,7 +157,9 @@ static unsigned fid_limit(void)
 			l = more;
 	}
 	n = l.rlim_cur / 4;
-	return n < P9_MAX_FIDS ? (unsigned)n : P9_MAX_FIDS;
+	if (n < P9_MIN_FDS)
+		return P9_MIN_FDS;
+	return n < P9_MAX_FDS ? (unsigned)n : P9_MAX_FDS;
 }
 
 /* File systems whose inodes and names, once in memory, need nobody's answer. */
@@ -177,7 +180,7 @@ static bool local(int fd)
 int p9_server_new(struct p9_server **out, const char *dir, bool read_only)
 {
 	struct p9_server *s = calloc(1, sizeof(*s));
-	struct stat st;
+	struct statx x;
 	int r = 0;
 
 	if (!s)
@@ -189,20 +192,24 @@ int p9_server_new(struct p9_server **out, const char *dir, bool read_only)
 	else if ((s->proc = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
 		r = -errno;
 	else
-		r = p9_stat(s->root, &st);
+		r = p9_stat(s->root, &x);
 	if (r) {
 		p9_server_free(s);
 		return r;
 	}
-	s->dev = st.st_dev;
-	s->ino = st.st_ino;
+	s->dev = p9_dev(&x);
+	s->ino = x.stx_ino;
 	s->local = local(s->root);
 	s->uid = geteuid();
 	s->gid = getegid();
 	s->read_only = read_only;
-	s->max_fids = fid_limit();
-	*out = s;
-	return 0;
+	s->max_fids = P9_MAX_FIDS;
+	r = p9_nodes_init(s, s->root, fd_limit());
+	if (r)
+		p9_server_free(s);
+	else
+		*out = s;
+	return r;
 }
 
 void p9_server_free(struct p9_server *s)

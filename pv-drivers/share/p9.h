@@ -19,13 +19,17 @@
 enum {
 	P9_MIN_MSIZE = 4096,
 	P9_MAX_MSIZE = 1 << 20,
-	P9_MAX_FIDS = 8192, /* and no more than a quarter of the open files that the process may have */
+	P9_MAX_FIDS = 65536,
+	P9_MAX_NODES = 131072,         /* files and directories that fids name, and the directories above them */
+	P9_MIN_FDS = 32,               /* one message uses up to 18 */
+	P9_MAX_FDS = 8192,             /* and no more than a quarter of the open files that the process may have */
+	P9_MAX_VALUE_BYTES = 16 << 20, /* attributes' values that are held in memory */
 };
 
 struct p9_server;
 
 /*
- * Raises the process's soft limit of open files to the hard one: each fid holds a file descriptor.
+ * Raises the process's soft limit of open files to the hard one: it holds descriptors for the guest.
  * Returns 0; -ENOENT, -ENOTDIR, -EACCES ... of the directory; -ENOMEM.
  */
 MUST_CHECK int p9_server_new(struct p9_server **out, const char *dir, bool read_only);

@@ -46,24 +46,22 @@ int p9_getattr(struct p9_request *q)
 {
 	struct p9_fid *f = p9_get_fid(q);
 	struct p9_out *out = &q->out;
-	struct stat st;
 	struct statx x;
-	int r;
+	int fd, r;
 
 	p9_get64(&q->in); /* all of it is always given */
 	if (q->in.bad)
 		return -EPROTO;
-	if (!f || f->fd < 0)
+	if (!f || !f->node)
 		return -EBADF;
-	if (q->now && !f->local)
+	if (q->now && !f->node->local)
 		return P9_LATER;
-	r = p9_stat(f->fd, &st);
+	fd = p9_fid_fd(q->s, f, q->now);
+	r = fd < 0 ? fd : p9_stat(fd, &x);
 	if (r)
 		return r;
-	if (statx(f->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &x))
-		return -errno;
 	p9_put64(out, GETATTR_BASIC | (x.stx_mask & STATX_BTIME ? GETATTR_BTIME : 0));
-	p9_put_qid(out, p9_qid_of(q->s, &st));
+	p9_put_qid(out, p9_qid_of(q->s, &x));
 	p9_put32(out, x.stx_mode);
 	p9_put32(out, x.stx_uid == q->s->uid ? 0 : NOBODY);
 	p9_put32(out, x.stx_gid == q->s->gid ? 0 : NOBODY);
@@ -90,23 +88,23 @@ static struct timespec time_of(uint32_t valid, uint32_t bit, uint32_t set, uint6
 	return (struct timespec){.tv_sec = (time_t)s, .tv_nsec = (long)(ns % NS_PER_S)};
 }
 
-static int set_size(struct p9_fid *f, uint64_t size)
+static int set_size(struct p9_fid *f, int fd, uint64_t size)
 {
 	if (size > INT64_MAX)
 		return -EFBIG;
 	if (f->kind == P9_FID_OPEN && f->flags != O_RDONLY)
 		return ftruncate(f->fd, (off_t)size) ? -errno : 0;
-	if (!S_ISREG(f->type))
-		return S_ISDIR(f->type) ? -EISDIR : -EINVAL;
-	return truncate(p9_proc_path(f->fd).path, (off_t)size) ? -errno : 0;
+	if (!S_ISREG(f->node->type))
+		return S_ISDIR(f->node->type) ? -EISDIR : -EINVAL;
+	return truncate(p9_proc_path(fd).path, (off_t)size) ? -errno : 0;
 }
 
-static int set_mode(struct p9_server *s, struct p9_fid *f, uint32_t mode)
+static int set_mode(struct p9_server *s, struct p9_fid *f, int fd, uint32_t mode)
 {
-	if (S_ISLNK(f->type))
+	if (S_ISLNK(f->node->type))
 		return -EOPNOTSUPP;
 	/* No set-id bits: the guest's root would make programs that run as the host's user for others. */
-	return fchmodat(s->proc, p9_proc_name(f->fd).name, mode & 01777, 0) ? -errno : 0;
+	return fchmodat(s->proc, p9_proc_name(fd).name, mode & 01777, 0) ? -errno : 0;
 }
 
 /*
@@ -119,7 +117,7 @@ int p9_setattr(struct p9_request *q)
 	uint32_t valid = p9_get32(&q->in), mode = p9_get32(&q->in);
 	uint64_t size, atime[2], mtime[2];
 	struct timespec t[2];
-	int r = 0;
+	int fd, r = 0;
 
 	p9_get64(&q->in); /* uid, gid */
 	size = p9_get64(&q->in);
@@ -129,20 +127,23 @@ int p9_setattr(struct p9_request *q)
 		mtime[i] = p9_get64(&q->in);
 	if (q->in.bad)
 		return -EPROTO;
-	if (!f || f->fd < 0)
+	if (!f || !f->node)
 		return -EBADF;
+	fd = p9_fid_fd(q->s, f, false);
+	if (fd < 0)
+		return fd;
 	if (valid & SETATTR_MODE)
-		r = set_mode(q->s, f, mode);
+		r = set_mode(q->s, f, fd, mode);
 	if (!r && valid & SETATTR_SIZE)
-		r = set_size(f, size);
+		r = set_size(f, fd, size);
 	if (r || !(valid & (SETATTR_ATIME | SETATTR_MTIME)))
 		return r;
 	t[0] = time_of(valid, SETATTR_ATIME, SETATTR_ATIME_SET, atime[0], atime[1]);
 	t[1] = time_of(valid, SETATTR_MTIME, SETATTR_MTIME_SET, mtime[0], mtime[1]);
-	if (S_ISREG(f->type) || S_ISDIR(f->type))
-		r = utimensat(q->s->proc, p9_proc_name(f->fd).name, t, 0);
+	if (S_ISREG(f->node->type) || S_ISDIR(f->node->type))
+		r = utimensat(q->s->proc, p9_proc_name(fd).name, t, 0);
 	else
-		r = utimensat(f->fd, "", t, AT_EMPTY_PATH);
+		r = utimensat(fd, "", t, AT_EMPTY_PATH);
 	return r ? -errno : 0;
 }
 
@@ -155,12 +156,16 @@ int p9_statfs(struct p9_request *q)
 	struct p9_fid *f = p9_get_fid(q);
 	struct p9_out *out = &q->out;
 	struct statvfs v;
+	int fd;
 
 	if (q->in.bad)
 		return -EPROTO;
-	if (!f || f->fd < 0)
+	if (!f || !f->node)
 		return -EBADF;
-	if (fstatvfs(f->fd, &v))
+	fd = p9_fid_fd(q->s, f, false);
+	if (fd < 0)
+		return fd;
+	if (fstatvfs(fd, &v))
 		return -errno;
 	p9_put32(out, 0x01021997); /* V9FS_MAGIC */
 	p9_put32(out, (uint32_t)v.f_frsize);

@@ -44,20 +44,19 @@ static int host_flags(uint32_t dotl)
 	return flags;
 }
 
-/* f is fd now, and open. */
-static void set_open(struct p9_fid *f, int fd, mode_t type, int flags)
+/* f has its node open, as fd. */
+static void set_open(struct p9_server *s, struct p9_fid *f, int fd, int flags)
 {
-	close(f->fd);
 	f->fd = fd;
-	f->type = type & S_IFMT;
 	f->flags = flags & O_ACCMODE;
 	f->kind = P9_FID_OPEN;
+	p9_node_opened(s, f->node, f);
 }
 
 /* qid[13] iounit[4]: no size of I/O is better than another. */
-static void put_opened(struct p9_request *q, const struct stat *st)
+static void put_opened(struct p9_request *q, const struct statx *x)
 {
-	p9_put_qid(&q->out, p9_qid_of(q->s, st));
+	p9_put_qid(&q->out, p9_qid_of(q->s, x));
 	p9_put32(&q->out, 0);
 }
 
@@ -66,7 +65,7 @@ int p9_lopen(struct p9_request *q)
 {
 	struct p9_fid *f = p9_get_fid(q);
 	int flags = host_flags(p9_get32(&q->in)), fd, r;
-	struct stat st;
+	struct statx x;
 
 	if (q->in.bad || flags < 0)
 		return q->in.bad ? -EPROTO : flags;
@@ -74,18 +73,24 @@ int p9_lopen(struct p9_request *q)
 		return -EBADF;
 	if (q->s->read_only && ((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC))
 		return -EROFS;
-	if (q->now && (!f->local || (flags & ~O_DIRECTORY) != O_RDONLY))
+	if (q->now && (!f->node->local || (flags & ~O_DIRECTORY) != O_RDONLY))
 		return P9_LATER;
-	fd = p9_open_again(q->s, f->fd, f->type, flags);
+	fd = p9_node_fd(q->s, f->node, q->now);
+	r = fd < 0 ? fd : p9_fd_reserve(q->s, q->now);
+	if (r)
+		return r;
+	fd = p9_open_again(q->s, fd, f->node->type, flags);
 	if (fd < 0)
 		return fd;
-	r = p9_stat(fd, &st);
+	r = p9_stat(fd, &x);
 	if (r) {
 		close(fd);
 		return r;
 	}
-	set_open(f, fd, st.st_mode, flags);
-	put_opened(q, &st);
+	/* A stack of file systems may give the file another inode when it is opened for writing. */
+	p9_node_identify(q->s, f->node, &x);
+	set_open(q->s, f, fd, flags);
+	put_opened(q, &x);
 	return 0;
 }
 
@@ -96,7 +101,7 @@ int p9_lopen(struct p9_request *q)
 static int create(struct p9_server *s, int dir, const char *name, int flags, bool exclusive, mode_t mode)
 {
 	int fd = openat(dir, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600), path, r;
-	struct stat st;
+	struct statx x;
 
 	if (fd >= 0) {
 		/* The guest has applied its umask; the host's is not to be in it. */
@@ -112,8 +117,8 @@ static int create(struct p9_server *s, int dir, const char *name, int flags, boo
 	path = p9_open_child(s, dir, name, false);
 	if (path < 0)
 		return path;
-	r = p9_stat(path, &st);
-	fd = r ? r : S_ISDIR(st.st_mode) ? -EISDIR : p9_open_again(s, path, st.st_mode, flags);
+	r = p9_stat(path, &x);
+	fd = r ? r : S_ISDIR(x.stx_mode) ? -EISDIR : p9_open_again(s, path, x.stx_mode & S_IFMT, flags);
 	close(path);
 	return fd;
 }
@@ -122,10 +127,11 @@ static int create(struct p9_server *s, int dir, const char *name, int flags, boo
 int p9_lcreate(struct p9_request *q)
 {
 	struct p9_fid *f = p9_get_fid(q);
-	char name[P9_NAME_BYTES], *path;
+	char name[P9_NAME_BYTES];
 	int r = p9_get_name(q, name), flags, fd;
 	uint32_t dotl = p9_get32(&q->in), mode = p9_get32(&q->in);
-	struct stat st;
+	struct p9_node *node;
+	struct statx x;
 
 	p9_get32(&q->in); /* gid: the host user's, as everything */
 	flags = host_flags(dotl);
@@ -133,24 +139,26 @@ int p9_lcreate(struct p9_request *q)
 		return q->in.bad ? -EPROTO : r ? r : flags;
 	if (!f || f->kind != P9_FID_PATH)
 		return -EBADF;
-	if (!S_ISDIR(f->type))
+	if (!S_ISDIR(f->node->type))
 		return -ENOTDIR;
-	path = p9_path_join(f->path, name);
-	if (!path)
-		return -ENAMETOOLONG;
-	fd = create(q->s, f->fd, name, flags & ~O_DIRECTORY, dotl & DOTL_EXCL, mode);
-	r = fd < 0 ? fd : p9_stat(fd, &st);
+	fd = p9_node_fd(q->s, f->node, false);
+	r = fd < 0 ? fd : p9_fd_reserve(q->s, false);
+	if (r)
+		return r;
+	fd = create(q->s, fd, name, flags & ~O_DIRECTORY, dotl & DOTL_EXCL, mode);
+	if (fd < 0)
+		return fd;
+	r = p9_stat(fd, &x);
+	if (!r)
+		r = p9_node_child(q->s, f->node, name, &x, -1, &node);
 	if (r) {
-		if (fd >= 0)
-			close(fd);
-		free(path);
+		close(fd);
 		return r;
 	}
-	free(f->path);
-	f->path = path;
-	f->local = p9_is_local(q->s, &st);
-	set_open(f, fd, st.st_mode, flags);
-	put_opened(q, &st);
+	p9_node_put(q->s, f->node);
+	f->node = node;
+	set_open(q->s, f, fd, flags);
+	put_opened(q, &x);
 	return 0;
 }
 
@@ -206,13 +214,13 @@ static int read_now(struct p9_request *q, const struct p9_fid *f, uint64_t off, 
 	struct iovec part[NOW_IOVECS];
 	uint64_t bytes;
 	unsigned n = p9_iov_take(q->to, q->n_to, P9_READ_HEADER_BYTES, count, part, NOW_IOVECS, &bytes);
-	struct stat st;
+	struct statx x;
 	ssize_t r;
 
-	if (!f->local || count > NOW_BYTES || bytes < count || p9_stat(f->fd, &st))
+	if (!f->node->local || count > NOW_BYTES || bytes < count || p9_stat(f->fd, &x))
 		return P9_LATER;
 	r = preadv2(f->fd, part, (int)n, (off_t)off, RWF_NOWAIT);
-	if (r < 0 || ((uint64_t)r < count && off + (uint64_t)r < (uint64_t)st.st_size))
+	if (r < 0 || ((uint64_t)r < count && off + (uint64_t)r < x.stx_size))
 		return P9_LATER;
 	p9_put32(&q->out, (uint32_t)r);
 	q->direct = (uint32_t)r;
@@ -233,7 +241,7 @@ int p9_read(struct p9_request *q)
 		return read_data(q, f, off, count);
 	if (!f || f->kind != P9_FID_OPEN || f->flags == O_WRONLY)
 		return -EBADF;
-	if (S_ISDIR(f->type))
+	if (S_ISDIR(f->node->type))
 		return -EISDIR;
 	if (off > INT64_MAX - P9_MAX_MSIZE)
 		return -EINVAL;
@@ -299,9 +307,9 @@ int p9_fsync(struct p9_request *q)
 }
 
 /* An entry into the reply: qid[13] offset[8] type[1] name[s]; false if it has no room. */
-static bool put_entry(struct p9_request *q, const struct stat *dir, const struct dirent64 *e, size_t room)
+static bool put_entry(struct p9_request *q, const struct statx *dir, const struct dirent64 *e, size_t room)
 {
-	struct p9_qid qid = {.type = P9_QID_FILE, .path = p9_qid_path(q->s, dir->st_dev, e->d_ino)};
+	struct p9_qid qid = {.type = P9_QID_FILE, .path = p9_qid_path(q->s, p9_dev(dir), e->d_ino)};
 
 	if (P9_QID_BYTES + 8 + 1 + 2 + strlen(e->d_name) > room)
 		return false;
@@ -310,7 +318,7 @@ static bool put_entry(struct p9_request *q, const struct stat *dir, const struct
 	else if (e->d_type == DT_LNK)
 		qid.type = P9_QID_SYMLINK;
 	/* What is above the root is not for the guest. */
-	if (!strcmp(e->d_name, "..") && dir->st_dev == q->s->dev && dir->st_ino == q->s->ino)
+	if (!strcmp(e->d_name, "..") && p9_dev(dir) == q->s->dev && dir->stx_ino == q->s->ino)
 		qid.path = p9_qid_path(q->s, q->s->dev, q->s->ino);
 	p9_put_qid(&q->out, qid);
 	p9_put64(&q->out, (uint64_t)e->d_off);
@@ -327,7 +335,7 @@ int p9_readdir(struct p9_request *q)
 	uint32_t count = p9_get32(&q->in);
 	size_t start = q->out.n + 4, room = q->out.room - start;
 	struct p9_out count_at = {.buf = q->out.buf, .n = q->out.n, .room = q->out.room};
-	struct stat st;
+	struct statx x;
 	ssize_t n = 0;
 	int r;
 
@@ -335,11 +343,11 @@ int p9_readdir(struct p9_request *q)
 		return -EPROTO;
 	if (!f || f->kind != P9_FID_OPEN)
 		return -EBADF;
-	if (!S_ISDIR(f->type))
+	if (!S_ISDIR(f->node->type))
 		return -ENOTDIR;
 	if (q->out.room <= start)
 		return -EMSGSIZE;
-	r = p9_stat(f->fd, &st);
+	r = p9_stat(f->fd, &x);
 	if (r)
 		return r;
 	/* offset is what the last entry had, or 0. */
@@ -351,7 +359,7 @@ int p9_readdir(struct p9_request *q)
 		for (ssize_t at = 0; at < n;) {
 			const struct dirent64 *e = (const void *)(q->s->entries + at);
 
-			if (!put_entry(q, &st, e, room - (q->out.n - start)))
+			if (!put_entry(q, &x, e, room - (q->out.n - start)))
 				goto full;
 			at += e->d_reclen;
 		}

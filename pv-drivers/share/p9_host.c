@@ -5,12 +5,12 @@
  *   - A name is one step: p9_name_check() refuses "", ".", ".." and "/".
  *   - Each step is an openat2() from the descriptor of the directory before, which follows no symbolic link and does not go
  *     up.  Symbolic links are text: the guest follows them, in its own tree.
- *   - A fid is an O_PATH descriptor, so that what a fid names cannot be exchanged for something else between the look at it
- *     and its use.  To be read and written it is opened once more by /proc/self/fd, and only if it is a regular file or a
- *     directory: no fifo that blocks, no device of the host's.
+ *   - What a fid names is used by an O_PATH descriptor (p9_node.h), so that it cannot be exchanged for something else between
+ *     the look at it and its use.  To be read and written it is opened once more by /proc/self/fd, and only if it is a
+ *     regular file or a directory: no fifo that blocks, no device of the host's.
  *
  * A directory that the host itself moves out of the share while the guest has a fid of it stays reachable to the guest, from
- * there downwards.
+ * there downwards, as long as its descriptor is kept.
  */
 #define _GNU_SOURCE /* O_PATH, AT_EMPTY_PATH */
 #include <errno.h>
@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "pv-drivers/share/p9_server.h"
@@ -40,14 +41,13 @@ int p9_get_name(struct p9_request *q, char out[P9_NAME_BYTES])
 	return r ? r : p9_name_check(out);
 }
 
-int p9_open_child(struct p9_server *s, int dir, const char *name, bool now)
+/* openat2(), or what a host before 5.6 has: one step that is not "..", and no link followed, is as good. */
+static int open_beneath(struct p9_server *s, int dir, const char *name, bool now)
 {
 	struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
 			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS};
 	long fd;
 
-	if (p9_name_check(name))
-		return -EINVAL;
 	if (now)
 		how.resolve |= RESOLVE_CACHED | RESOLVE_NO_XDEV;
 	if (!s->no_openat2) {
@@ -63,9 +63,26 @@ int p9_open_child(struct p9_server *s, int dir, const char *name, bool now)
 	}
 	if (now)
 		return P9_LATER;
-	/* A host before 5.6: one step that is not "..", and no link followed, is as good. */
 	fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? -errno : (int)fd;
+}
+
+/* The process, or the host, has no more descriptors: some of ours can be opened again later. */
+static bool make_way(struct p9_server *s, int error)
+{
+	return (error == -EMFILE || error == -ENFILE) && p9_node_evict(s);
+}
+
+int p9_open_child(struct p9_server *s, int dir, const char *name, bool now)
+{
+	int fd;
+
+	if (p9_name_check(name))
+		return -EINVAL;
+	do
+		fd = open_beneath(s, dir, name, now);
+	while (make_way(s, fd));
+	return fd;
 }
 
 struct p9_proc_name p9_proc_name(int fd)
@@ -92,54 +109,19 @@ int p9_open_again(struct p9_server *s, int fd, mode_t type, int flags)
 		return -ELOOP;
 	if (!S_ISREG(type) && !S_ISDIR(type))
 		return -ENXIO;
-	r = openat(s->proc, p9_proc_name(fd).name, flags | O_CLOEXEC | O_NOCTTY);
-	return r < 0 ? -errno : r;
+	do {
+		r = openat(s->proc, p9_proc_name(fd).name, flags | O_CLOEXEC | O_NOCTTY);
+		r = r < 0 ? -errno : r;
+	} while (make_way(s, r));
+	return r;
 }
 
-int p9_open_path(struct p9_server *s, int fd, mode_t type)
+int p9_stat(int fd, struct statx *x)
 {
-	int r;
-
-	if (S_ISREG(type) || S_ISDIR(type))
-		return p9_open_again(s, fd, type, O_PATH);
-	/* Not open, or it would not be one of these: another number for the same O_PATH descriptor. */
-	r = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return r < 0 ? -errno : r;
+	return statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, x) ? -errno : 0;
 }
 
-int p9_stat(int fd, struct stat *st) { return fstatat(fd, "", st, AT_EMPTY_PATH) ? -errno : 0; }
-
-int p9_open_parent(struct p9_server *s, const struct p9_fid *f, const char **name)
-{
-	char step[P9_NAME_BYTES];
-	const char *at = f->path, *slash;
-	struct stat mine, there;
-	int dir = fcntl(s->root, F_DUPFD_CLOEXEC, 0), r = dir < 0 ? -errno : 0;
-
-	while (!r && (slash = strchr(at, '/'))) {
-		int next;
-
-		snprintf(step, sizeof(step), "%.*s", (int)(slash - at), at);
-		next = p9_open_child(s, dir, step, false);
-		r = next < 0 ? next : 0;
-		close(dir);
-		dir = next;
-		at = slash + 1;
-	}
-	if (!r)
-		r = *at ? p9_stat(f->fd, &mine) : -EBUSY; /* the root */
-	if (!r && fstatat(dir, at, &there, AT_SYMLINK_NOFOLLOW))
-		r = -errno;
-	if (!r && (mine.st_dev != there.st_dev || mine.st_ino != there.st_ino))
-		r = -ESTALE;
-	if (r) {
-		if (dir >= 0)
-			close(dir);
-		return r;
-	}
-	*name = at;
-	return dir;
-}
+dev_t p9_dev(const struct statx *x) { return makedev(x->stx_dev_major, x->stx_dev_minor); }
 
 /* A share may span file systems, whose inode numbers are the same: those of others than the root's are moved away. */
 uint64_t p9_qid_path(const struct p9_server *s, dev_t dev, uint64_t ino)
@@ -152,13 +134,13 @@ uint64_t p9_qid_path(const struct p9_server *s, dev_t dev, uint64_t ino)
 	return ino ^ h; /* h is 0 for the root's own */
 }
 
-struct p9_qid p9_qid_of(const struct p9_server *s, const struct stat *st)
+struct p9_qid p9_qid_of(const struct p9_server *s, const struct statx *x)
 {
-	struct p9_qid q = {.type = P9_QID_FILE, .path = p9_qid_path(s, st->st_dev, st->st_ino)};
+	struct p9_qid q = {.type = P9_QID_FILE, .path = p9_qid_path(s, p9_dev(x), x->stx_ino)};
 
-	if (S_ISDIR(st->st_mode))
+	if (S_ISDIR(x->stx_mode))
 		q.type = P9_QID_DIR;
-	else if (S_ISLNK(st->st_mode))
+	else if (S_ISLNK(x->stx_mode))
 		q.type = P9_QID_SYMLINK;
 	return q;
 }

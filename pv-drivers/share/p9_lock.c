@@ -186,42 +186,46 @@ void p9_locks_put(struct p9_server *s, struct p9_fid *f)
 		at = &(*at)->next;
 	*at = k->next;
 	close(k->fd);
+	s->nodes.n_fds--;
 	free(k);
 }
 
+/* f is open. */
 static int open_for_locks(struct p9_server *s, const struct p9_fid *f)
 {
-	int fd = s->read_only ? -EROFS : p9_open_again(s, f->fd, f->type, O_RDWR);
+	int fd = s->read_only ? -EROFS : p9_open_again(s, f->fd, f->node->type, O_RDWR);
 
-	return fd < 0 ? p9_open_again(s, f->fd, f->type, f->flags == O_WRONLY ? O_WRONLY : O_RDONLY) : fd;
+	return fd < 0 ? p9_open_again(s, f->fd, f->node->type, f->flags == O_WRONLY ? O_WRONLY : O_RDONLY) : fd;
 }
 
 /* The locks of f's file. */
 static int locks_of(struct p9_server *s, struct p9_fid *f)
 {
 	struct p9_locks *k = s->locks;
-	struct stat st;
+	struct statx x;
 	int r;
 
 	if (f->locks)
 		return 0;
-	r = p9_stat(f->fd, &st);
+	r = p9_stat(f->fd, &x);
 	if (r)
 		return r;
-	while (k && (k->dev != st.st_dev || k->ino != st.st_ino))
+	while (k && (k->dev != p9_dev(&x) || k->ino != x.stx_ino))
 		k = k->next;
 	if (!k) {
-		k = calloc(1, sizeof(*k));
+		r = p9_fd_reserve(s, false);
+		k = r ? NULL : calloc(1, sizeof(*k));
 		if (!k)
-			return -ENOMEM;
+			return r ? r : -ENOMEM;
 		k->fd = open_for_locks(s, f);
 		if (k->fd < 0) {
 			r = k->fd;
 			free(k);
 			return r;
 		}
-		k->dev = st.st_dev;
-		k->ino = st.st_ino;
+		s->nodes.n_fds++;
+		k->dev = p9_dev(&x);
+		k->ino = x.stx_ino;
 		k->next = s->locks;
 		s->locks = k;
 	}

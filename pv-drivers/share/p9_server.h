@@ -7,12 +7,13 @@
 #include <sys/types.h>
 
 #include "pv-drivers/share/p9.h"
+#include "pv-drivers/share/p9_node.h"
 #include "pv-drivers/share/p9_wire.h"
 
 enum p9_fid_kind {
-	P9_FID_PATH,      /* fd is O_PATH: a file that is not open */
+	P9_FID_PATH,      /* a file that is not open */
 	P9_FID_OPEN,      /* fd is open for reading or writing */
-	P9_FID_XATTR_GET, /* data[] is a value or a list of names, to be read; fd is -1 */
+	P9_FID_XATTR_GET, /* data[] is a value or a list of names, to be read; no node */
 	P9_FID_XATTR_SET, /* data[] is filled by Twrite, set by Tclunk */
 };
 
@@ -23,12 +24,11 @@ struct p9_fid {
 	struct p9_fid *next; /* in its bucket */
 	uint32_t id;
 	enum p9_fid_kind kind;
-	int fd;
-	mode_t type; /* S_IFMT bits of fd */
-	bool local;  /* looking at it needs no I/O: memory of a local file system */
-	int flags;   /* P9_FID_OPEN: access mode */
-	char *path;  /* from the root of the share, "" for the root: for Tremove and Trename only, may be stale */
-	struct p9_locks *locks; /* NULL until it has locked */
+	struct p9_node *node;                 /* NULL: P9_FID_XATTR_GET */
+	int fd;                               /* P9_FID_OPEN, or -1 */
+	int flags;                            /* P9_FID_OPEN: access mode */
+	struct p9_fid *next_open, *prev_open; /* P9_FID_OPEN: of node */
+	struct p9_locks *locks;               /* NULL until it has locked */
 
 	uint8_t *data;
 	uint32_t data_bytes, data_done;
@@ -36,7 +36,7 @@ struct p9_fid {
 	char *xattr_name;
 };
 
-enum { P9_BUCKETS = 1024, P9_BUFFER_BYTES = 65536 };
+enum { P9_BUCKETS = 4096, P9_BUFFER_BYTES = 65536 };
 
 struct p9_server {
 	int root;  /* O_PATH */
@@ -50,6 +50,8 @@ struct p9_server {
 	bool no_openat2;
 	uint32_t msize; /* 0 before Tversion */
 	unsigned n_fids, max_fids;
+	uint32_t value_bytes; /* of all fids' data[] */
+	struct p9_nodes nodes;
 	struct p9_fid *bucket[P9_BUCKETS];
 	struct p9_locks *locks;
 	uint8_t message[P9_BUFFER_BYTES]; /* a copy of what the guest sent */
@@ -83,15 +85,13 @@ typedef int p9_handler(struct p9_request *q);
 struct p9_fid *p9_fid_find(struct p9_server *s, uint32_t id);
 /* The fid that the message names next; NULL if there is none. */
 struct p9_fid *p9_get_fid(struct p9_request *q);
-/*
- * A new fid; takes fd, also when it fails (-1 is fine).  path is parent's and, if not NULL, name after it.
- * Returns 0, -EEXIST, -EMFILE, -ENOMEM, -ENAMETOOLONG.
- */
-MUST_CHECK int p9_fid_new(struct p9_server *s, uint32_t id, int fd, mode_t type, const char *parent, const char *name,
-			  struct p9_fid **out);
+/* A new fid of node, to which it gets a reference; node may be NULL.  Returns 0, -EEXIST, -EMFILE, -ENOMEM. */
+MUST_CHECK int p9_fid_new(struct p9_server *s, uint32_t id, struct p9_node *node, struct p9_fid **out);
 void p9_fid_free(struct p9_server *s, struct p9_fid *f);
-/* parent/name, to be freed by the caller; NULL: too long, or no memory. */
-char *p9_path_join(const char *parent, const char *name);
+/* A descriptor of what f names, as p9_node_fd(). */
+MUST_CHECK int p9_fid_fd(struct p9_server *s, struct p9_fid *f, bool now);
+/* Room for a value of f's: 0, -ENOMEM. */
+MUST_CHECK int p9_value_alloc(struct p9_server *s, struct p9_fid *f, uint32_t bytes);
 
 /* p9_host.c: the only places that open anything */
 /* 0, -ENOENT, -EINVAL: a name that is one step down: not empty, ".", "..", and without a slash. */
@@ -105,8 +105,6 @@ MUST_CHECK int p9_get_name(struct p9_request *q, char out[P9_NAME_BYTES]);
 MUST_CHECK int p9_open_child(struct p9_server *s, int dir, const char *name, bool now);
 /* What fd names, opened again with these flags; only regular files and directories. Or -errno. */
 MUST_CHECK int p9_open_again(struct p9_server *s, int fd, mode_t type, int flags);
-/* O_PATH descriptor of what fd names. Or -errno. */
-MUST_CHECK int p9_open_path(struct p9_server *s, int fd, mode_t type);
 /* The name of fd's entry in s->proc, for calls that have no form for O_PATH descriptors. */
 struct p9_proc_name {
 	char name[16];
@@ -117,19 +115,13 @@ struct p9_proc_path {
 	char path[40];
 };
 struct p9_proc_path p9_proc_path(int fd);
-/* The directory that holds f, by its path, where it still is f. O_PATH descriptor, *name points into f->path; or -errno. */
-MUST_CHECK int p9_open_parent(struct p9_server *s, const struct p9_fid *f, const char **name);
-MUST_CHECK int p9_stat(int fd, struct stat *st);
-struct p9_qid p9_qid_of(const struct p9_server *s, const struct stat *st);
-/* Is it of the share's own file system, and that a local one? */
-static inline bool p9_is_local(const struct p9_server *s, const struct stat *st)
-{
-	return s->local && st->st_dev == s->dev;
-}
+MUST_CHECK int p9_stat(int fd, struct statx *x);
+dev_t p9_dev(const struct statx *x);
+struct p9_qid p9_qid_of(const struct p9_server *s, const struct statx *x);
 uint64_t p9_qid_path(const struct p9_server *s, dev_t dev, uint64_t ino);
 
 /* p9_xattr.c: the value is complete (Tclunk). */
-MUST_CHECK int p9_xattr_commit(struct p9_fid *f);
+MUST_CHECK int p9_xattr_commit(struct p9_server *s, struct p9_fid *f);
 /* p9_lock.c: fid f does not need them any more. */
 void p9_locks_put(struct p9_server *s, struct p9_fid *f);
 

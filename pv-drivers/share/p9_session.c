@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Sessions and fids: Tversion, Tattach, Twalk, Tclunk. */
-#define _GNU_SOURCE /* O_PATH */
+#define _GNU_SOURCE /* statx */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -27,53 +27,35 @@ struct p9_fid *p9_fid_find(struct p9_server *s, uint32_t id)
 
 struct p9_fid *p9_get_fid(struct p9_request *q) { return p9_fid_find(q->s, p9_get32(&q->in)); }
 
-char *p9_path_join(const char *parent, const char *name)
+int p9_fid_new(struct p9_server *s, uint32_t id, struct p9_node *node, struct p9_fid **out)
 {
-	size_t n = strlen(parent), m = name ? strlen(name) : 0;
-	char *p;
-
-	if (n + m + 2 > P9_PATH_BYTES)
-		return NULL;
-	p = malloc(n + m + 2);
-	if (!p)
-		return NULL;
-	memcpy(p, parent, n + 1);
-	if (m) {
-		if (n)
-			p[n++] = '/';
-		memcpy(p + n, name, m + 1);
-	}
-	return p;
-}
-
-int p9_fid_new(struct p9_server *s, uint32_t id, int fd, mode_t type, const char *parent, const char *name,
-	       struct p9_fid **out)
-{
-	struct p9_fid *f = NULL;
-	int r = 0;
+	struct p9_fid *f;
 
 	if (p9_fid_find(s, id))
-		r = -EEXIST;
-	else if (s->n_fids >= s->max_fids)
-		r = -EMFILE;
-	else if (!(f = calloc(1, sizeof(*f))))
-		r = -ENOMEM;
-	else if (!(f->path = p9_path_join(parent, name)))
-		r = -ENAMETOOLONG;
-	if (r) {
-		free(f);
-		if (fd >= 0)
-			close(fd);
-		return r;
-	}
+		return -EEXIST;
+	if (s->n_fids >= s->max_fids)
+		return -EMFILE;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return -ENOMEM;
 	f->id = id;
-	f->fd = fd;
-	f->type = type & S_IFMT;
+	f->fd = -1;
+	f->node = node ? p9_node_get(node) : NULL;
 	f->next = *bucket_of(s, id);
 	*bucket_of(s, id) = f;
 	s->n_fids++;
 	*out = f;
 	return 0;
+}
+
+/* f names nothing any more. */
+static void let_go(struct p9_server *s, struct p9_fid *f)
+{
+	p9_locks_put(s, f);
+	if (f->fd >= 0)
+		p9_node_closed(s, f);
+	p9_node_put(s, f->node);
+	f->node = NULL;
 }
 
 void p9_fid_free(struct p9_server *s, struct p9_fid *f)
@@ -84,13 +66,28 @@ void p9_fid_free(struct p9_server *s, struct p9_fid *f)
 		at = &(*at)->next;
 	*at = f->next;
 	s->n_fids--;
-	p9_locks_put(s, f);
-	if (f->fd >= 0)
-		close(f->fd);
+	let_go(s, f);
+	s->value_bytes -= f->data_bytes;
 	free(f->data);
 	free(f->xattr_name);
-	free(f->path);
 	free(f);
+}
+
+int p9_fid_fd(struct p9_server *s, struct p9_fid *f, bool now)
+{
+	return f->fd >= 0 ? f->fd : p9_node_fd(s, f->node, now);
+}
+
+int p9_value_alloc(struct p9_server *s, struct p9_fid *f, uint32_t bytes)
+{
+	if (bytes > P9_MAX_VALUE_BYTES - s->value_bytes)
+		return -ENOMEM;
+	f->data = malloc(bytes ? bytes : 1);
+	if (!f->data)
+		return -ENOMEM;
+	f->data_bytes = bytes;
+	s->value_bytes += bytes;
+	return 0;
 }
 
 void p9_server_reset(struct p9_server *s)
@@ -130,8 +127,8 @@ int p9_attach(struct p9_request *q)
 	uint32_t id = p9_get32(&q->in);
 	char uname[P9_NAME_BYTES], aname[P9_NAME_BYTES];
 	struct p9_fid *f;
-	struct stat st;
-	int r, fd;
+	struct statx x;
+	int r;
 
 	p9_get32(&q->in); /* afid: there is no authentication; the guest has the share or it has not */
 	r = p9_get_string(&q->in, uname, sizeof(uname));
@@ -142,62 +139,52 @@ int p9_attach(struct p9_request *q)
 		return r ? r : -EPROTO;
 	if (aname[0] && strcmp(aname, "/"))
 		return -ENOENT; /* one tree */
-	fd = fcntl(q->s->root, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	r = p9_stat(fd, &st);
-	if (r) {
-		close(fd);
-		return r;
-	}
-	r = p9_fid_new(q->s, id, fd, st.st_mode, "", NULL, &f);
+	r = p9_stat(q->s->root, &x);
 	if (!r)
-		f->local = p9_is_local(q->s, &st);
+		r = p9_fid_new(q->s, id, &q->s->nodes.root, &f);
 	if (!r)
-		p9_put_qid(&q->out, p9_qid_of(q->s, &st));
+		p9_put_qid(&q->out, p9_qid_of(q->s, &x));
 	return r;
 }
 
-/* Where a walk is. */
-struct walk {
-	int fd;
-	mode_t type;
-	bool local;
-	char *path;
-};
-
-/* One step; the qid goes into the reply. */
-static int step(struct p9_request *q, struct walk *w, const char *name)
+/* One step from *at, to which the caller's reference goes on; the qid goes into the reply. */
+static int step(struct p9_request *q, struct p9_node **at, const char *name)
 {
-	struct stat st;
-	char *path;
+	struct p9_server *s = q->s;
+	struct p9_node *to;
+	struct statx x;
 	int fd, r;
 
-	if (!S_ISDIR(w->type))
+	if (!S_ISDIR((*at)->type))
 		return -ENOTDIR;
-	fd = p9_open_child(q->s, w->fd, name, q->now);
+	if (q->now && !(*at)->local)
+		return P9_LATER;
+	fd = p9_node_fd(s, *at, q->now);
+	r = fd < 0 ? fd : p9_fd_reserve(s, q->now);
+	if (r)
+		return r;
+	fd = p9_open_child(s, fd, name, q->now);
 	if (fd < 0)
 		return fd;
-	r = p9_stat(fd, &st);
-	path = r ? NULL : p9_path_join(w->path, name);
-	if (!r && !path)
-		r = -ENAMETOOLONG;
+	r = p9_stat(fd, &x);
 	if (r) {
 		close(fd);
 		return r;
 	}
-	close(w->fd);
-	free(w->path);
-	*w = (struct walk){.fd = fd, .type = st.st_mode & S_IFMT, .local = p9_is_local(q->s, &st), .path = path};
-	p9_put_qid(&q->out, p9_qid_of(q->s, &st));
+	r = p9_node_child(s, *at, name, &x, fd, &to);
+	if (r)
+		return r;
+	p9_node_put(s, *at);
+	*at = to;
+	p9_put_qid(&q->out, p9_qid_of(s, &x));
 	return 0;
 }
 
 /*
- * Walk the names of the message from w on.  Returns 0 and how many steps were made; an error only if the first could not be
+ * Walk the names of the message from *at on.  Returns 0 and how many steps were made; an error only if the first could not be
  * made (walk(5)), or the message is wrong.
  */
-static int steps(struct p9_request *q, struct walk *w, unsigned names, unsigned *made)
+static int steps(struct p9_request *q, struct p9_node **at, unsigned names, unsigned *made)
 {
 	int r = 0;
 
@@ -208,23 +195,9 @@ static int steps(struct p9_request *q, struct walk *w, unsigned names, unsigned 
 		if (q->in.bad)
 			return -EPROTO;
 		if (!r)
-			r = step(q, w, name);
+			r = step(q, at, name);
 	}
 	return r == P9_LATER || !*made ? r : 0;
-}
-
-/* Give f's place to what has been walked to. */
-static void move_fid(struct p9_server *s, struct p9_fid *f, struct walk *w)
-{
-	p9_locks_put(s, f);
-	close(f->fd);
-	free(f->path);
-	f->fd = w->fd;
-	f->type = w->type;
-	f->path = w->path;
-	f->local = w->local;
-	f->kind = P9_FID_PATH;
-	*w = (struct walk){.fd = -1};
 }
 
 /* size[4] Twalk tag[2] fid[4] newfid[4] nwname[2] nwname*(wname[s]) -> size[4] Rwalk tag[2] nwqid[2] nwqid*(qid[13]) */
@@ -234,38 +207,30 @@ int p9_walk(struct p9_request *q)
 	uint32_t new_id = p9_get32(&q->in);
 	unsigned names = p9_get16(&q->in), made = 0;
 	size_t count_at = q->out.n;
-	struct walk w;
+	struct p9_node *at;
 	int r;
 
 	if (q->in.bad || names > MAX_WALK)
 		return -EPROTO;
-	if (!f || f->fd < 0)
+	if (!f || (f->kind != P9_FID_PATH && f->kind != P9_FID_OPEN))
 		return -EBADF;
-	if (q->now && (!f->local || (new_id == f->id && f->kind != P9_FID_PATH)))
+	if (q->now && new_id == f->id && f->kind != P9_FID_PATH)
 		return P9_LATER; /* of an open file: moving the fid closes it */
 	if (new_id != f->id && p9_fid_find(q->s, new_id))
 		return -EEXIST;
 	if (new_id != f->id && q->s->n_fids >= q->s->max_fids)
 		return -EMFILE;
-	w = (struct walk){.fd = p9_open_path(q->s, f->fd, f->type),
-			  .type = f->type,
-			  .local = f->local,
-			  .path = p9_path_join(f->path, NULL)};
 	p9_put16(&q->out, 0);
-	r = w.fd < 0 ? w.fd : w.path ? steps(q, &w, names, &made) : -ENOMEM;
-	if (!r && made == names) {
-		if (new_id == f->id)
-			move_fid(q->s, f, &w);
-		else {
-			r = p9_fid_new(q->s, new_id, w.fd, w.type, w.path, NULL, &made_fid);
-			if (!r)
-				made_fid->local = w.local;
-			w.fd = -1;
-		}
+	at = p9_node_get(f->node);
+	r = steps(q, &at, names, &made);
+	if (!r && made == names && new_id == f->id) {
+		let_go(q->s, f);
+		f->node = p9_node_get(at);
+		f->kind = P9_FID_PATH;
+	} else if (!r && made == names) {
+		r = p9_fid_new(q->s, new_id, at, &made_fid);
 	}
-	if (w.fd >= 0)
-		close(w.fd);
-	free(w.path);
+	p9_node_put(q->s, at);
 	q->out.buf[count_at] = (uint8_t)made;
 	return r;
 }
@@ -276,13 +241,17 @@ int p9_walk(struct p9_request *q)
  */
 static bool closes_at_once(const struct p9_fid *f)
 {
-	struct stat st;
+	struct statx x;
+	int fd = f->node ? f->node->fd : -1;
 
 	if (f->kind == P9_FID_XATTR_GET)
 		return true;
-	if (!f->local || f->locks || f->kind == P9_FID_XATTR_SET || (f->kind == P9_FID_OPEN && f->flags != O_RDONLY))
+	if (!f->node->local || f->locks || f->kind == P9_FID_XATTR_SET ||
+	    (f->kind == P9_FID_OPEN && f->flags != O_RDONLY))
 		return false;
-	return !p9_stat(f->fd, &st) && st.st_nlink;
+	if (f->kind == P9_FID_PATH && (fd < 0 || f->node->refs > 1))
+		return true; /* nothing is closed */
+	return !p9_stat(f->fd >= 0 ? f->fd : fd, &x) && x.stx_nlink;
 }
 
 /* size[4] Tclunk tag[2] fid[4] -> size[4] Rclunk tag[2] */
@@ -296,7 +265,7 @@ int p9_clunk(struct p9_request *q)
 	if (q->now && !closes_at_once(f))
 		return P9_LATER;
 	if (f->kind == P9_FID_XATTR_SET)
-		r = p9_xattr_commit(f);
+		r = p9_xattr_commit(q->s, f);
 	p9_fid_free(q->s, f); /* also after an error: clunk(5) */
 	return r;
 }

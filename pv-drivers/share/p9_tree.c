@@ -12,26 +12,38 @@
 enum { DOTL_REMOVEDIR = 0x200 };
 
 /* A directory in which a message changes something; NULL and *r if the fid is not one. */
-static struct p9_fid *get_dir(struct p9_request *q, int *r)
+static struct p9_node *get_dir(struct p9_request *q, int *r)
 {
 	struct p9_fid *f = p9_get_fid(q);
 
-	*r = q->in.bad ? -EPROTO : !f || f->fd < 0 ? -EBADF : !S_ISDIR(f->type) ? -ENOTDIR : 0;
-	return *r ? NULL : f;
+	*r = q->in.bad ? -EPROTO : !f || !f->node ? -EBADF : !S_ISDIR(f->node->type) ? -ENOTDIR : 0;
+	return *r ? NULL : f->node;
+}
+
+/* The same with a name in it: the directory's descriptor, or -errno. */
+static int get_place(struct p9_request *q, char name[P9_NAME_BYTES])
+{
+	int r, name_r;
+	struct p9_node *dir = get_dir(q, &r);
+
+	name_r = p9_get_name(q, name);
+	if (r || q->in.bad || name_r)
+		return r ? r : q->in.bad ? -EPROTO : name_r;
+	return p9_node_fd(q->s, dir, false);
 }
 
 /* The qid of what has just been made. */
 static int put_made(struct p9_request *q, int dir, const char *name)
 {
 	int fd = p9_open_child(q->s, dir, name, false), r;
-	struct stat st;
+	struct statx x;
 
 	if (fd < 0)
 		return fd;
-	r = p9_stat(fd, &st);
+	r = p9_stat(fd, &x);
 	close(fd);
 	if (!r)
-		p9_put_qid(&q->out, p9_qid_of(q->s, &st));
+		p9_put_qid(&q->out, p9_qid_of(q->s, &x));
 	return r;
 }
 
@@ -39,27 +51,24 @@ static int put_made(struct p9_request *q, int dir, const char *name)
 int p9_mkdir(struct p9_request *q)
 {
 	char name[P9_NAME_BYTES];
-	int r, fd, name_r;
-	struct p9_fid *dir = get_dir(q, &r);
-	struct stat st;
-	uint32_t mode;
+	int dir = get_place(q, name), fd, r;
+	uint32_t mode = p9_get32(&q->in);
+	struct statx x;
 
-	name_r = p9_get_name(q, name);
-	mode = p9_get32(&q->in);
-	if (r || q->in.bad || name_r)
-		return r ? r : q->in.bad ? -EPROTO : name_r;
-	if (mkdirat(dir->fd, name, 0700))
+	if (q->in.bad || dir < 0)
+		return q->in.bad ? -EPROTO : dir;
+	if (mkdirat(dir, name, 0700))
 		return -errno;
-	fd = p9_open_child(q->s, dir->fd, name, false);
+	fd = p9_open_child(q->s, dir, name, false);
 	if (fd < 0)
 		return fd;
-	r = p9_stat(fd, &st);
+	r = p9_stat(fd, &x);
 	/* The guest has applied its umask; the host's is not to be in it. */
-	if (!r && S_ISDIR(st.st_mode) && fchmodat(q->s->proc, p9_proc_name(fd).name, mode & 01777, 0))
+	if (!r && S_ISDIR(x.stx_mode) && fchmodat(q->s->proc, p9_proc_name(fd).name, mode & 01777, 0))
 		r = -errno;
 	close(fd);
 	if (!r)
-		p9_put_qid(&q->out, p9_qid_of(q->s, &st));
+		p9_put_qid(&q->out, p9_qid_of(q->s, &x));
 	return r;
 }
 
@@ -67,41 +76,33 @@ int p9_mkdir(struct p9_request *q)
 int p9_mknod(struct p9_request *q)
 {
 	char name[P9_NAME_BYTES];
-	int r, fd, name_r;
-	struct p9_fid *dir = get_dir(q, &r);
-	uint32_t mode;
+	int dir = get_place(q, name), fd, r;
+	uint32_t mode = p9_get32(&q->in);
 
-	name_r = p9_get_name(q, name);
-	mode = p9_get32(&q->in);
-	if (r || q->in.bad || name_r)
-		return r ? r : q->in.bad ? -EPROTO : name_r;
+	if (q->in.bad || dir < 0)
+		return q->in.bad ? -EPROTO : dir;
 	/* Devices, fifos and sockets would be the host's: they block or do worse to those who open them there. */
 	if (mode & S_IFMT && !S_ISREG(mode))
 		return -EPERM;
-	fd = openat(dir->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	r = fchmod(fd, mode & 0777) ? -errno : 0;
 	close(fd);
-	return r ? r : put_made(q, dir->fd, name);
+	return r ? r : put_made(q, dir, name);
 }
 
 /* size[4] Tsymlink tag[2] fid[4] name[s] symtgt[s] gid[4] -> size[4] Rsymlink tag[2] qid[13] */
 int p9_symlink(struct p9_request *q)
 {
 	char name[P9_NAME_BYTES], target[P9_PATH_BYTES];
-	int r, name_r, target_r;
-	struct p9_fid *dir = get_dir(q, &r);
+	int dir = get_place(q, name), r = p9_get_string(&q->in, target, sizeof(target));
 
-	name_r = p9_get_name(q, name);
-	target_r = p9_get_string(&q->in, target, sizeof(target));
-	if (r || q->in.bad)
-		return r ? r : -EPROTO;
-	if (name_r || target_r)
-		return name_r ? name_r : target_r;
-	if (symlinkat(target, dir->fd, name))
+	if (q->in.bad || dir < 0 || r)
+		return q->in.bad ? -EPROTO : dir < 0 ? dir : r;
+	if (symlinkat(target, dir, name))
 		return -errno;
-	return put_made(q, dir->fd, name);
+	return put_made(q, dir, name);
 }
 
 /* size[4] Treadlink tag[2] fid[4] -> size[4] Rreadlink tag[2] target[s] */
@@ -110,14 +111,18 @@ int p9_readlink(struct p9_request *q)
 	struct p9_fid *f = p9_get_fid(q);
 	char target[P9_PATH_BYTES];
 	ssize_t n;
+	int fd;
 
 	if (q->in.bad)
 		return -EPROTO;
-	if (!f || f->fd < 0)
+	if (!f || !f->node)
 		return -EBADF;
-	if (!S_ISLNK(f->type))
+	if (!S_ISLNK(f->node->type))
 		return -EINVAL;
-	n = readlinkat(f->fd, "", target, sizeof(target) - 1);
+	fd = p9_node_fd(q->s, f->node, false);
+	if (fd < 0)
+		return fd;
+	n = readlinkat(fd, "", target, sizeof(target) - 1);
 	if (n < 0)
 		return -errno;
 	target[n] = 0;
@@ -129,46 +134,42 @@ int p9_readlink(struct p9_request *q)
 int p9_link(struct p9_request *q)
 {
 	char name[P9_NAME_BYTES];
-	int r, name_r;
-	struct p9_fid *dir = get_dir(q, &r), *f = p9_get_fid(q);
+	int r, name_r, to, fd;
+	struct p9_node *dir = get_dir(q, &r);
+	struct p9_fid *f = p9_get_fid(q);
 
 	name_r = p9_get_name(q, name);
 	if (r || q->in.bad || name_r)
 		return r ? r : q->in.bad ? -EPROTO : name_r;
-	if (!f || f->fd < 0)
+	if (!f || !f->node)
 		return -EBADF;
+	to = p9_node_fd(q->s, dir, false);
+	fd = to < 0 ? to : p9_fid_fd(q->s, f, false);
+	if (fd < 0)
+		return fd;
 	/* By its entry in /proc, which is followed to the file and no further: needs no privilege, as AT_EMPTY_PATH would. */
-	return linkat(q->s->proc, p9_proc_name(f->fd).name, dir->fd, name, AT_SYMLINK_FOLLOW) ? -errno : 0;
+	return linkat(q->s->proc, p9_proc_name(fd).name, to, name, AT_SYMLINK_FOLLOW) ? -errno : 0;
 }
 
 /* size[4] Trename tag[2] fid[4] dfid[4] name[s] -> size[4] Rrename tag[2] */
 int p9_rename(struct p9_request *q)
 {
-	struct p9_fid *f = p9_get_fid(q), *dir;
-	char name[P9_NAME_BYTES], *path;
-	const char *old_name;
-	int r, name_r, parent;
+	struct p9_fid *f = p9_get_fid(q);
+	char name[P9_NAME_BYTES], old_name[P9_NAME_BYTES];
+	struct p9_node *dir;
+	int r, name_r;
 
 	dir = get_dir(q, &r);
 	name_r = p9_get_name(q, name);
 	if (r || q->in.bad || name_r)
 		return r ? r : q->in.bad ? -EPROTO : name_r;
-	if (!f || f->fd < 0)
+	if (!f || !f->node)
 		return -EBADF;
-	path = p9_path_join(dir->path, name);
-	if (!path)
-		return -ENAMETOOLONG;
-	parent = p9_open_parent(q->s, f, &old_name);
-	r = parent < 0 ? parent : renameat(parent, old_name, dir->fd, name) ? -errno : 0;
-	if (parent >= 0)
-		close(parent);
-	if (r) {
-		free(path);
+	r = p9_node_dir(q->s, f->node);
+	if (r < 0)
 		return r;
-	}
-	free(f->path);
-	f->path = path;
-	return 0;
+	snprintf(old_name, sizeof(old_name), "%s", f->node->name);
+	return p9_node_rename(q->s, f->node->parent, old_name, dir, name);
 }
 
 /* size[4] Trenameat tag[2] olddirfid[4] oldname[s] newdirfid[4] newname[s] -> size[4] Rrenameat tag[2] */
@@ -176,7 +177,7 @@ int p9_renameat(struct p9_request *q)
 {
 	char old_name[P9_NAME_BYTES], new_name[P9_NAME_BYTES];
 	int r, new_r, old_name_r, new_name_r;
-	struct p9_fid *old_dir = get_dir(q, &r), *new_dir;
+	struct p9_node *old_dir = get_dir(q, &r), *new_dir;
 
 	old_name_r = p9_get_name(q, old_name);
 	new_dir = get_dir(q, &new_r);
@@ -187,7 +188,7 @@ int p9_renameat(struct p9_request *q)
 		return r ? r : new_r;
 	if (old_name_r || new_name_r)
 		return old_name_r ? old_name_r : new_name_r;
-	return renameat(old_dir->fd, old_name, new_dir->fd, new_name) ? -errno : 0;
+	return p9_node_rename(q->s, old_dir, old_name, new_dir, new_name);
 }
 
 /* size[4] Tunlinkat tag[2] dirfd[4] name[s] flags[4] -> size[4] Runlinkat tag[2] */
@@ -195,29 +196,42 @@ int p9_unlinkat(struct p9_request *q)
 {
 	char name[P9_NAME_BYTES];
 	int r, name_r;
-	struct p9_fid *dir = get_dir(q, &r);
+	struct p9_node *dir = get_dir(q, &r);
 	uint32_t flags;
 
 	name_r = p9_get_name(q, name);
 	flags = p9_get32(&q->in);
 	if (r || q->in.bad || name_r)
 		return r ? r : q->in.bad ? -EPROTO : name_r;
-	return unlinkat(dir->fd, name, flags & DOTL_REMOVEDIR ? AT_REMOVEDIR : 0) ? -errno : 0;
+	return p9_node_unlink(q->s, dir, name, flags & DOTL_REMOVEDIR ? AT_REMOVEDIR : 0);
+}
+
+/* f's file by its name, if that is still f's. */
+static int remove_file(struct p9_server *s, const struct p9_fid *f)
+{
+	char name[P9_NAME_BYTES];
+	int r;
+
+	if (s->read_only)
+		return -EROFS;
+	if (!f->node)
+		return -EBADF;
+	r = p9_node_dir(s, f->node);
+	if (r < 0)
+		return r;
+	snprintf(name, sizeof(name), "%s", f->node->name);
+	return p9_node_unlink(s, f->node->parent, name, S_ISDIR(f->node->type) ? AT_REMOVEDIR : 0);
 }
 
 /* size[4] Tremove tag[2] fid[4] -> size[4] Rremove tag[2]: the fid is gone in any case (remove(5)) */
 int p9_remove(struct p9_request *q)
 {
 	struct p9_fid *f = p9_get_fid(q);
-	const char *name;
-	int r, parent;
+	int r;
 
 	if (!f)
 		return q->in.bad ? -EPROTO : -EBADF;
-	parent = q->s->read_only ? -EROFS : f->fd < 0 ? -EBADF : p9_open_parent(q->s, f, &name);
-	r = parent < 0 ? parent : unlinkat(parent, name, S_ISDIR(f->type) ? AT_REMOVEDIR : 0) ? -errno : 0;
-	if (parent >= 0)
-		close(parent);
+	r = remove_file(q->s, f);
 	p9_fid_free(q->s, f);
 	return r;
 }

@@ -30,50 +30,60 @@ static uint32_t filter(char *list, ssize_t bytes)
 	return kept;
 }
 
+/* The value of name, or the list of names, into data (XATTR_SIZE_MAX bytes); the bytes, or -errno. */
+static ssize_t get_value(const struct p9_fid *f, struct p9_proc_path path, const char *name, uint8_t *data)
+{
+	ssize_t n;
+
+	if (!S_ISREG(f->node->type) && !S_ISDIR(f->node->type))
+		return 0;
+	n = name[0] ? getxattr(path.path, name, data, XATTR_SIZE_MAX)
+		    : listxattr(path.path, (char *)data, XATTR_LIST_MAX);
+	if (n < 0)
+		return -errno;
+	return name[0] ? n : filter((char *)data, n);
+}
+
 /* size[4] Txattrwalk tag[2] fid[4] newfid[4] name[s] -> size[4] Rxattrwalk tag[2] size[8] */
 int p9_xattrwalk(struct p9_request *q)
 {
 	struct p9_fid *f = p9_get_fid(q), *made;
 	uint32_t id = p9_get32(&q->in);
 	char name[P9_NAME_BYTES];
-	struct p9_proc_path path;
 	uint8_t *data;
 	ssize_t n;
 	int r = p9_get_string(&q->in, name, sizeof(name));
 
 	if (q->in.bad || r)
 		return q->in.bad ? -EPROTO : r;
-	if (!f || f->fd < 0)
+	if (!f || !f->node)
 		return -EBADF;
 	if (name[0] && !users(name))
 		return -EOPNOTSUPP;
 	/* A link has none of the user's, and its entry in /proc would not lead to it. */
-	if (!S_ISREG(f->type) && !S_ISDIR(f->type) && name[0])
+	if (!S_ISREG(f->node->type) && !S_ISDIR(f->node->type) && name[0])
 		return -EOPNOTSUPP;
 	if (q->now)
 		return P9_LATER;
+	r = p9_fid_fd(q->s, f, false);
+	if (r < 0)
+		return r;
 	data = malloc(XATTR_SIZE_MAX);
 	if (!data)
 		return -ENOMEM;
-	path = p9_proc_path(f->fd);
-	if (!S_ISREG(f->type) && !S_ISDIR(f->type))
-		n = 0;
-	else if (name[0])
-		n = getxattr(path.path, name, data, XATTR_SIZE_MAX);
-	else
-		n = listxattr(path.path, (char *)data, XATTR_LIST_MAX);
-	r = n < 0 ? -errno : p9_fid_new(q->s, id, -1, 0, "", NULL, &made);
-	if (r) {
-		free(data);
-		return r;
+	n = get_value(f, p9_proc_path(r), name, data);
+	r = n < 0 ? (int)n : p9_fid_new(q->s, id, NULL, &made);
+	if (!r) {
+		made->kind = P9_FID_XATTR_GET;
+		r = p9_value_alloc(q->s, made, (uint32_t)n);
+		if (r)
+			p9_fid_free(q->s, made);
+		else
+			memcpy(made->data, data, (size_t)n);
 	}
-	made->kind = P9_FID_XATTR_GET;
-	made->data = data;
-	made->data_bytes = name[0] ? (uint32_t)n : filter((char *)data, n);
-	/* What a fid holds on to is what there is, not the most that there could be. */
-	data = realloc(data, made->data_bytes ? made->data_bytes : 1);
-	if (data)
-		made->data = data;
+	free(data);
+	if (r)
+		return r;
 	p9_put64(&q->out, made->data_bytes);
 	return 0;
 }
@@ -89,42 +99,42 @@ int p9_xattrcreate(struct p9_request *q)
 	int r = p9_get_string(&q->in, name, sizeof(name));
 	uint64_t size = p9_get64(&q->in);
 	uint32_t flags = p9_get32(&q->in);
-	uint8_t *data;
 	char *copy;
 
 	if (q->in.bad || r)
 		return q->in.bad ? -EPROTO : r;
 	if (!f || f->kind != P9_FID_PATH)
 		return -EBADF;
-	if (!users(name) || (!S_ISREG(f->type) && !S_ISDIR(f->type)))
+	if (!users(name) || (!S_ISREG(f->node->type) && !S_ISDIR(f->node->type)))
 		return -EOPNOTSUPP;
 	if (flags & ~(uint32_t)(XATTR_CREATE | XATTR_REPLACE))
 		return -EINVAL;
 	if (size > XATTR_SIZE_MAX)
 		return -E2BIG;
-	data = malloc(size ? size : 1);
 	copy = strdup(name);
-	if (!data || !copy) {
-		free(data);
+	r = copy ? p9_value_alloc(q->s, f, (uint32_t)size) : -ENOMEM;
+	if (r) {
 		free(copy);
-		return -ENOMEM;
+		return r;
 	}
 	f->kind = P9_FID_XATTR_SET;
-	f->data = data;
-	f->data_bytes = (uint32_t)size;
 	f->data_done = 0;
 	f->xattr_flags = flags;
 	f->xattr_name = copy;
 	return 0;
 }
 
-int p9_xattr_commit(struct p9_fid *f)
+int p9_xattr_commit(struct p9_server *s, struct p9_fid *f)
 {
-	struct p9_proc_path path = p9_proc_path(f->fd);
-	int r;
+	struct p9_proc_path path;
+	int r, fd;
 
 	if (f->data_done != f->data_bytes)
 		return -EIO;
+	fd = p9_fid_fd(s, f, false);
+	if (fd < 0)
+		return fd;
+	path = p9_proc_path(fd);
 	if (f->data_bytes)
 		r = setxattr(path.path, f->xattr_name, f->data, f->data_bytes, (int)f->xattr_flags);
 	else

@@ -97,6 +97,17 @@ mkdir $(printf 'n%.0s' $(seq 300)) 2>&1 | grep -q 'too long' || bad "long name"
 mknod device c 1 3 2>/dev/null && bad mknod
 mkfifo fifo 2>/dev/null && bad mkfifo
 mv full full/inside 2>/dev/null && bad "a directory into itself"
+# paths of 7000 bytes: two deep trees, one moved to the other's bottom; renamed at the top
+name=$(printf 'n%.0s' $(seq 230)) deep=$name
+for _ in $(seq 14); do deep=$deep/$name; done
+mkdir -p $deep lower/$deep && echo deep > lower/$deep/bottom && mv lower $deep || bad "deep directories"
+(
+	cd $deep && [ "$(cat lower/$deep/bottom)" = deep ] && echo more >> lower/$deep/bottom && mkdir lower/$deep/new ||
+		bad "below deep directories: $(cat lower/$deep/bottom 2>&1 | tail -c 100)"
+	mv lower here && [ "$(cat here/$deep/bottom | wc -l)" = 2 ] && [ -d here/$deep/new ] || bad "renamed above"
+	rm -r here || bad "rm -r of deep directories"
+)
+rm -r $name && [ ! -e $name ] || bad "deep directories stay"
 # a program, run from there
 cp /bin/busybox busybox && [ "$(./busybox echo run)" = run ] || bad exec
 # gone, and still open
