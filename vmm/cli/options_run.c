@@ -20,6 +20,8 @@ static int option_stats(void *field, const struct option_value *v)
 const struct option_row options_run_rows[] = {
 #define RUN_GROUP(head) OPTION_GROUP(head),
 #define RUN_OPTION(...) OPTION_ROW(struct run_options, __VA_ARGS__),
+#define RUN_LETTER(c, field, name, argument, parser, help_)                                                            \
+	OPTION_ROW(struct run_options, field, name, argument, parser, help_, .letter = c),
 #define RUN_LIST(field, name, argument, parser, rows, help_)                                                           \
 	OPTION_ROW(struct run_options, field, name, argument, parser, help_, .sub = rows),
 #define RUN_NOTE(name_, argument_, help_) {.name = name_, .argument = argument_, .help = help_},
