@@ -12,18 +12,6 @@
 
 #define STALL_SECONDS 120 /* one program takes milliseconds; a loaded machine with sanitizers much longer */
 
-/* A sanitizer makes the interpreter and the translators several times slower: that part of the programs is run. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SLOWER 8
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SLOWER 8
-#endif
-#endif
-#ifndef SLOWER
-#define SLOWER 1
-#endif
-
 /* What the worker tells the parent, in shared memory. */
 struct progress {
 	uint32_t index; /* program in progress */
@@ -31,7 +19,7 @@ struct progress {
 	struct oracle_stats stats;
 };
 
-static uint64_t from_environment(const char *name, uint64_t otherwise)
+uint64_t oracle_environment(const char *name, uint64_t otherwise)
 {
 	const char *text = getenv(name);
 
@@ -174,8 +162,8 @@ static void summary(const struct oracle_test *t, uint64_t seed, const struct ora
 
 bool oracle_test_run(const struct oracle_test *t, struct oracle_stats *stats)
 {
-	uint64_t seed = from_environment("DISCO_SEED", t->seed);
-	uint32_t count = (uint32_t)from_environment("DISCO_COUNT", (t->count + SLOWER - 1) / SLOWER);
+	uint64_t seed = oracle_environment("DISCO_SEED", t->seed);
+	uint32_t count = (uint32_t)oracle_environment("DISCO_COUNT", (t->count + ORACLE_SLOWER - 1) / ORACLE_SLOWER);
 	struct progress *at = mmap(NULL, sizeof(*at), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t worker;
 	int status;

@@ -22,6 +22,8 @@ static inline bool rng_one_in(struct rng *r, uint32_t n) { return rng_below(r, n
 /* Values where things go wrong, more often than their share. fpr: a double, or two singles or words. */
 uint32_t rng_gpr(struct rng *r);
 uint64_t rng_fpr(struct rng *r);
+uint32_t rng_single(struct rng *r);
+uint64_t rng_double(struct rng *r);
 
 /* ---- where everything is ---- */
 

@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/oracle/program.h"
 
-struct rng rng_seed(uint64_t seed) { return (struct rng){seed * 0x9e3779b97f4a7c15u + 0x632be59bd9b4e019u}; }
+/* Scrambled: rng_next() adds a constant to the state, and the streams of two near seeds must not be one stream, shifted. */
+struct rng rng_seed(uint64_t seed)
+{
+	struct rng r = {seed + 0x632be59bd9b4e019u};
+
+	r.s = rng_next(&r);
+	r.s ^= seed << 32;
+	r.s = rng_next(&r);
+	return r;
+}
 
 /* splitmix64 */
 uint64_t rng_next(struct rng *r)
@@ -53,6 +62,9 @@ static uint64_t fraction(struct rng *r, unsigned bits)
 		return all >> (x >> 8) % bits;
 	case 4:
 		return all & ~(all >> (x >> 8) % bits);
+	case 5: /* two bits, or all but two, or a run of ones */
+		x = (1ull << (x >> 8) % bits) + (x & 0x100000 ? 1 : -1ull) * (1ull << (x >> 24) % bits);
+		return (x & 1ull << 63 ? ~x : x) & all;
 	default:
 		return x >> 8 & all;
 	}
@@ -81,17 +93,23 @@ static uint64_t exponent(struct rng *r, bool d)
 	}
 }
 
-static uint32_t single(struct rng *r)
+uint32_t rng_single(struct rng *r)
 {
 	uint32_t sign = (uint32_t)rng_next(r) & 0x80000000u;
 
 	return sign | (uint32_t)exponent(r, false) << 23 | (uint32_t)fraction(r, 23);
 }
 
-uint64_t rng_fpr(struct rng *r)
+uint64_t rng_double(struct rng *r)
 {
 	uint64_t sign = rng_next(r) & 1ull << 63;
 
+	sign |= exponent(r, true) << 52;
+	return sign | fraction(r, 52);
+}
+
+uint64_t rng_fpr(struct rng *r)
+{
 	switch (rng_below(r, 8)) {
 	case 0: /* integers */
 		return (uint64_t)rng_gpr(r) << 32 | rng_gpr(r);
@@ -100,8 +118,8 @@ uint64_t rng_fpr(struct rng *r)
 	case 2:
 	case 3:
 	case 4:
-		return (uint64_t)single(r) << 32 | single(r);
+		return (uint64_t)rng_single(r) << 32 | rng_single(r);
 	default:
-		return sign | exponent(r, true) << 52 | fraction(r, 52);
+		return rng_double(r);
 	}
 }
