@@ -71,7 +71,7 @@ static void returns(const char *where, uint32_t base)
 static void error_level(bool eret)
 {
 	const uint32_t va = 0x00500000, base = KSEG0(PHYS(manual_code));
-	volatile uint32_t *unmapped = (volatile uint32_t *)KSEG0(va), *mapped = manual_data;
+	volatile uint32_t *unmapped = (volatile uint32_t *)(uintptr_t)KSEG0(va), *mapped = manual_data;
 	uint32_t
 	    n = 0,
 	    old = *unmapped,
