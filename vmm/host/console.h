@@ -4,11 +4,8 @@
 
 /*
  * The guest's console on the user's: a terminal in raw mode, where Ctrl-A is the monitor's key, or pipes and files,
- * where every byte is the guest's.
- *
- * The terminal is given back as it was by console_close(), at exit(), by panic(), by fatal signals, and while SIGTSTP
- * stops the process.  For that a signal handler must find it: the one piece of global state is in console.c, and only
- * one console that is a terminal can be open at a time.
+ * where every byte is the guest's.  The terminal is given back as vmm/host/tty.h says, and by panic(); only one console
+ * that is a terminal can be open at a time.
  */
 #include "base/panic.h"
 #include "base/types.h"
@@ -42,7 +39,7 @@ int console_fd(const struct console *c);
 /*
  * Input for the guest, without waiting: 0 when there is none now, or none any more (then console_fd() is -1), or
  * CONSOLE_QUIT (input before it in the same read is dropped: the machine is going away).  n > 0.
- * On a terminal Ctrl-A h shows the keys, Ctrl-A Ctrl-A (or Ctrl-A a) sends Ctrl-A; Ctrl-A and anything else is eaten.
+ * On a terminal the keys of tty_keys_filter() are the monitor's.
  */
 long console_read(struct console *c, uint8_t *buf, size_t n);
 

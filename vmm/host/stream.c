@@ -149,7 +149,7 @@ struct stream_in {
 	void (*on_signal)(void *opaque, int sig);
 	void *opaque;
 	pthread_t thread;
-	bool stop, ended; /* atomic */
+	bool stop, ended, held; /* atomic */
 	struct ring ring;
 };
 
@@ -184,6 +184,8 @@ static void *in_thread(void *arg)
 		size_t room = ring_free(&s->ring, &to);
 
 		/* a negative descriptor is skipped */
+		if (__atomic_load_n(&s->held, __ATOMIC_ACQUIRE))
+			room = 0;
 		p[2] = (struct pollfd){.fd = room && !s->ended ? s->fd : -1, .events = POLLIN};
 		if (poll(p, ARRAY_LEN(p), -1) < 0)
 			continue;
@@ -197,7 +199,7 @@ static void *in_thread(void *arg)
 	return NULL;
 }
 
-int stream_in_open(struct stream_in **out, int fd, struct wakeup *w, int signal_fd,
+int stream_in_open(struct stream_in **out, int fd, bool held, struct wakeup *w, int signal_fd,
 		   void (*on_signal)(void *opaque, int sig), void *opaque)
 {
 	struct stream_in *s = calloc(1, sizeof(*s));
@@ -206,6 +208,7 @@ int stream_in_open(struct stream_in **out, int fd, struct wakeup *w, int signal_
 	if (!s)
 		return -ENOMEM;
 	s->fd = fd;
+	s->held = held;
 	s->signal_fd = signal_fd;
 	s->wakeup = w;
 	s->on_signal = on_signal;
@@ -225,6 +228,12 @@ int stream_in_open(struct stream_in **out, int fd, struct wakeup *w, int signal_
 		close(s->event);
 	free(s);
 	return r;
+}
+
+void stream_in_release(struct stream_in *s)
+{
+	__atomic_store_n(&s->held, false, __ATOMIC_RELEASE);
+	ring_event(s->event);
 }
 
 void stream_in_close(struct stream_in *s)

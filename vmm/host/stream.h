@@ -26,11 +26,13 @@ void wakeup_kick(struct wakeup *w);
 /* What comes from a descriptor. */
 struct stream_in;
 /*
+ * held: nothing is read before stream_in_release().
  * on_signal: if signal_fd (a signalfd, or -1) has one, it is told on the thread of the stream.
  * 0 or -errno.
  */
-MUST_CHECK int stream_in_open(struct stream_in **out, int fd, struct wakeup *w, int signal_fd,
+MUST_CHECK int stream_in_open(struct stream_in **out, int fd, bool held, struct wakeup *w, int signal_fd,
 			      void (*on_signal)(void *opaque, int sig), void *opaque);
+void stream_in_release(struct stream_in *s);
 /* Stops the thread; what was read and not taken is lost. NULL is fine. */
 void stream_in_close(struct stream_in *s);
 /* The bytes that are there, as far as they are contiguous, until stream_in_take(). vCPU thread. */
