@@ -62,6 +62,26 @@ void file_systems_close(void);
 /* A descriptor, not blocking, once the host has opened its end; or -errno. Waits a few seconds for it to appear. */
 long port_open(const char *name);
 
+/* ---- pty.c: a terminal for a command of the host's ---- */
+struct pty {
+	int master; /* not blocking */
+	int slave;
+	char path[32];
+};
+/* flags: AGENT_TTY_*; characters as in AGENT_COMMAND. 0 or -errno. */
+long pty_new(struct pty *p, unsigned flags, const uint8_t characters[8]);
+/* In the leader of a new session: make it the controlling terminal, and standard input, output and perhaps error. 0 or -errno. */
+long pty_control(const struct pty *p, int fds[3], bool stderr_too);
+/*
+ * A signal from outside, to the foreground process group.  SIGHUP and SIGTERM are the terminal's end: they go to the session's
+ * leader as well.
+ */
+void pty_signal(const struct pty *p, int session, int sig);
+/* Nothing more is typed: "end of file", if all before it was read. To be called again and again, for each reader finds it. */
+void pty_end_input(const struct pty *p);
+/* Of any terminal; whoever is in its foreground gets SIGWINCH if it is another. */
+void tty_resize(int fd, uint16_t columns, uint16_t rows);
+
 /* ---- command.c ---- */
 /* A line to the host and the console: why no command can be run. Does not return. */
 void command_fail(int control, const char *why) __attribute__((noreturn));
@@ -71,7 +91,7 @@ void command_serve(int control) __attribute__((noreturn));
 void command_ready(int control);
 
 /* ---- protocol on the port disco.control; vmm/devices/agent.h says the same for the host ---- */
-enum { AGENT_VERSION = 1, AGENT_HEADER_BYTES = 8, AGENT_MAX_COMMAND = 32 << 20 };
+enum { AGENT_VERSION = 2, AGENT_HEADER_BYTES = 8, AGENT_MAX_COMMAND = 32 << 20 };
 enum {
 	/* to the host */
 	AGENT_HELLO = 'H',  /* u32 version */
@@ -79,10 +99,17 @@ enum {
 	AGENT_EXIT = 'X',   /* u32 status, u64 bytes of standard output, u64 bytes of standard error */
 	AGENT_FAILED = 'F', /* text */
 	/* to the guest */
-	AGENT_COMMAND = 'C',   /* u32 argc, envc, bytes of script; then strings, each with its NUL; then the script */
+	/*
+	 * u32 argc, envc, bytes of script; of the terminal: u32 flags, u16 columns, rows, the characters INTR QUIT ERASE KILL EOF
+	 * START STOP SUSP; then strings, each with its NUL; then the script
+	 */
+	AGENT_COMMAND = 'C',
 	AGENT_SIGNAL = 'K',    /* u32 number */
+	AGENT_SIZE = 'W',      /* u16 columns, rows: of the terminal */
 	AGENT_INPUT_END = 'Z', /* u64 bytes of standard input */
 	AGENT_CLOSE = 'P',     /* u32 1 or 2: nobody reads standard output, or error, any more */
 };
+/* Flags: the command's standard input and output are a terminal; standard error too; erasing takes characters of UTF-8 back. */
+enum { AGENT_TTY_ON = 1, AGENT_TTY_STDERR = 2, AGENT_TTY_UTF8 = 4 };
 
 #endif

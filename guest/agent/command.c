@@ -2,12 +2,15 @@
 #include "guest/agent/agent.h"
 
 /*
- * A command of the host's: its program with pipes for standard input, output and error, and between these and the ports
- * disco.stdin, disco.stdout, disco.stderr the loop that moves bytes.  Control messages carry how many bytes there were:
+ * A command of the host's: its program with pipes for standard input, output and error, or a pseudo-terminal, and between these
+ * and the ports disco.stdin, disco.stdout, disco.stderr the loop that moves bytes.  Control messages carry how many bytes there were:
  * each port is a queue of its own, so their order says nothing.
  */
 enum { BUFFER_BYTES = 32768, MAX_ENV = 256, MAX_ARGS = 65536 };
 enum { IN, OUT, ERR, STREAMS };
+enum { HEAD_BYTES = 28 }; /* of AGENT_COMMAND's payload, before the strings */
+/* A shell that lets SIGTERM pass has so long until its terminal is gone. A terminal's input has ended: said so often. */
+enum { HANG_UP_MS = 300, END_MS = 200 };
 
 static const char *const port_names[STREAMS] = {"disco.stdin", "disco.stdout", "disco.stderr"};
 
@@ -24,6 +27,10 @@ struct stream {
 struct serve {
 	int control, signals;
 	int pid;
+	unsigned tty; /* AGENT_TTY_*, 0: pipes */
+	struct pty pty;
+	bool hang_up; /* SIGTERM was there */
+	uint32_t hang_up_at_ms;
 	bool exited;
 	int status;
 	bool have_total; /* the host has said how long standard input is */
@@ -36,10 +43,15 @@ struct serve {
 /* What the host says to run. */
 struct command {
 	uint32_t argc, envc, script_bytes;
+	unsigned tty;
+	uint16_t columns, rows;
+	uint8_t characters[8];
 	char **argv; /* argv[0] is left free for an interpreter; the command's own begin at argv[1] */
 	char *script;
 	char *env[MAX_ENV];
 };
+
+static uint16_t get16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
 
 static uint32_t get32(const uint8_t *p)
 {
@@ -132,16 +144,20 @@ void command_ready(int control) { send(control, AGENT_READY, "", 0); }
 
 static void receive(int control, struct command *c)
 {
-	uint8_t head[AGENT_HEADER_BYTES + 12];
+	uint8_t head[AGENT_HEADER_BYTES + HEAD_BYTES];
 	uint32_t bytes;
 	char *p, *end;
 
 	if (!read_all(control, head, sizeof(head)) || head[0] != AGENT_COMMAND)
 		command_fail(control, "the host sent no command");
-	bytes = get32(head + 4) - 12;
+	bytes = get32(head + 4) - HEAD_BYTES;
 	c->argc = get32(head + 8);
 	c->envc = get32(head + 12);
 	c->script_bytes = get32(head + 16);
+	c->tty = get32(head + 20);
+	c->columns = get16(head + 24);
+	c->rows = get16(head + 26);
+	memcpy(c->characters, head + 28, sizeof(c->characters));
 	if (bytes > AGENT_MAX_COMMAND || c->argc > MAX_ARGS || c->envc >= MAX_ENV || c->script_bytes > bytes)
 		command_fail(control, "the command is too large");
 	p = sys_pages(bytes + 1 + (c->argc + 2) * sizeof(char *));
@@ -248,11 +264,15 @@ static int search(struct command *c)
 	return 126;
 }
 
-static void child(struct command *c, const int fds[STREAMS]) __attribute__((noreturn));
-static void child(struct command *c, const int fds[STREAMS])
+static void child(struct serve *s, struct command *c, int fds[STREAMS]) __attribute__((noreturn));
+static void child(struct serve *s, struct command *c, int fds[STREAMS])
 {
 	sys_setsid();
 	sys_block_signals(0);
+	if (s->tty && pty_control(&s->pty, fds, s->tty & AGENT_TTY_STDERR)) {
+		say(s->pty.path, ": cannot be opened");
+		sys_exit(126);
+	}
 	for (int i = 0; i < STREAMS; i++)
 		sys_dup2(fds[i], i);
 	if (sys_chdir("/root"))
@@ -262,36 +282,80 @@ static void child(struct command *c, const int fds[STREAMS])
 
 /* ---- in process 1 ---- */
 
+static void make_terminal(struct serve *s, const struct command *c)
+{
+	if (pty_new(&s->pty, c->tty, c->characters))
+		command_fail(s->control, "cannot make a terminal");
+	tty_resize(s->pty.slave, c->columns, c->rows);
+	s->stream[IN].to = s->stream[OUT].from = s->pty.master;
+	/* nothing comes that way; a program that knows the descriptor from before is told so by itself */
+	if (c->tty & AGENT_TTY_STDERR)
+		s->stream[ERR].ended = true;
+}
+
+static void make_pipe(struct serve *s, int i, int *theirs)
+{
+	int fds[2], ours;
+
+	if (sys_pipe(fds, O_CLOEXEC))
+		command_fail(s->control, "cannot make a pipe");
+	*theirs = fds[i != IN];
+	ours = fds[i == IN];
+	sys_fcntl(ours, F_SETFL, O_NONBLOCK);
+	if (i == IN)
+		s->stream[i].to = ours;
+	else
+		s->stream[i].from = ours;
+}
+
 static void spawn(struct serve *s, struct command *c)
 {
-	int pipes[STREAMS][2], theirs[STREAMS];
+	int theirs[STREAMS] = {-1, -1, -1};
 
-	for (int i = 0; i < STREAMS; i++) {
-		struct stream *t = &s->stream[i];
-		int ours;
-
-		if (sys_pipe(pipes[i], O_CLOEXEC))
-			command_fail(s->control, "cannot make a pipe");
-		theirs[i] = pipes[i][i != IN];
-		ours = pipes[i][i == IN];
-		sys_fcntl(ours, F_SETFL, O_NONBLOCK);
-		if (i == IN)
-			t->to = ours;
-		else
-			t->from = ours;
-	}
+	s->tty = c->tty;
+	if (s->tty)
+		make_terminal(s, c);
+	for (int i = 0; i < STREAMS; i++)
+		if (!s->tty || (i == ERR && !(s->tty & AGENT_TTY_STDERR)))
+			make_pipe(s, i, &theirs[i]);
 	s->pid = (int)sys_fork();
 	if (s->pid < 0)
 		command_fail(s->control, "cannot make a process");
 	if (s->pid == 0)
-		child(c, theirs);
+		child(s, c, theirs);
 	for (int i = 0; i < STREAMS; i++)
-		sys_close(theirs[i]);
+		if (theirs[i] >= 0)
+			sys_close(theirs[i]);
 }
 
-/* Nobody reads it any more: the command gets SIGPIPE or EPIPE when it writes there. */
-static void stream_close(struct stream *t)
+static uint32_t uptime_ms(void)
 {
+	uint32_t s, ns;
+
+	sys_uptime(&s, &ns);
+	return s * 1000 + ns / 1000000;
+}
+
+static void signal_command(struct serve *s, int sig)
+{
+	if (s->tty) {
+		pty_signal(&s->pty, s->pid, sig);
+		s->hang_up |= sig == SIGTERM;
+		s->hang_up_at_ms = uptime_ms() + HANG_UP_MS;
+	} else if (sys_kill(-s->pid, sig)) {
+		/* its group, as a terminal does; if that is not there yet, it alone */
+		sys_kill(s->pid, sig);
+	}
+}
+
+/* Nobody reads it any more: the command gets SIGPIPE or EPIPE when it writes there; a terminal is gone. */
+static void stream_close(struct serve *s, struct stream *t)
+{
+	if (s->tty && t == &s->stream[OUT]) {
+		t->refused = true;
+		signal_command(s, SIGHUP);
+		return;
+	}
 	if (!t->ended)
 		sys_close(t->from);
 	t->ended = true;
@@ -303,11 +367,11 @@ static void control_message(struct serve *s)
 	const uint8_t *p = s->message + AGENT_HEADER_BYTES;
 
 	if (s->message[0] == AGENT_SIGNAL && !s->exited) {
-		/* its group, as a terminal does; if that is not there yet, it alone */
-		if (sys_kill(-s->pid, (int)get32(p)))
-			sys_kill(s->pid, (int)get32(p));
+		signal_command(s, (int)get32(p));
+	} else if (s->message[0] == AGENT_SIZE && s->tty) {
+		tty_resize(s->pty.master, get16(p), get16(p + 2));
 	} else if (s->message[0] == AGENT_CLOSE && (get32(p) == OUT || get32(p) == ERR)) {
-		stream_close(&s->stream[get32(p)]);
+		stream_close(s, &s->stream[get32(p)]);
 	} else if (s->message[0] == AGENT_INPUT_END) {
 		s->have_total = true;
 		s->total = get32(p) | (uint64_t)get32(p + 4) << 32;
@@ -390,8 +454,29 @@ static void stream_move(struct serve *s, int which)
 	}
 	if (which == IN && !t->ended && s->have_total && t->moved >= s->total && t->at == t->n) {
 		t->ended = true;
-		sys_close(t->to);
+		if (s->tty)
+			pty_end_input(&s->pty);
+		else
+			sys_close(t->to);
 	}
+}
+
+/* What is due at a time: milliseconds until the next of it, -1: nothing. */
+static int look_at_time(struct serve *s)
+{
+	int32_t left = (int32_t)(s->hang_up_at_ms - uptime_ms());
+
+	if (!s->tty || s->exited)
+		return -1;
+	if (s->hang_up && left <= 0) {
+		s->hang_up = false;
+		pty_signal(&s->pty, s->pid, SIGHUP);
+	}
+	if (s->stream[IN].ended)
+		pty_end_input(&s->pty);
+	if (s->hang_up)
+		return left;
+	return s->stream[IN].ended ? END_MS : -1;
 }
 
 /* Wait until something can be moved. */
@@ -410,7 +495,7 @@ static void wait_for_any(struct serve *s)
 		if (t->ended && !full)
 			p[2 + i].fd = -1;
 	}
-	if (sys_poll(p, ARRAY_LEN(p), -1) > 0 && p[0].revents & POLLHUP)
+	if (sys_poll(p, ARRAY_LEN(p), look_at_time(s)) > 0 && p[0].revents & POLLHUP)
 		sys_sleep_ms(1); /* the host has closed its end: it is about to switch the machine off */
 }
 

@@ -2,16 +2,25 @@
 # SPDX-License-Identifier: MIT
 """Talk to a guest's console: run a command, wait for what it prints, type lines.
 
-usage: console.py [--timeout S] [--log FILE] STEP... -- COMMAND...
-STEP is expect:REGEX (from where the last one matched), refuse:REGEX (must not have appeared so far) or send:LINE.
+usage: console.py [--timeout S] [--log FILE] [--pty COLUMNSxROWS] STEP... -- COMMAND...
+STEP is expect:REGEX (from where the last one matched), refuse:REGEX (must not have appeared so far), send:LINE, type:KEYS
+(with Python's escapes), sleep:SECONDS, signal:NAME (to the command), or close: (standard input; on a terminal, its end).
 The command then has until the timeout to end.  Exit status: the command's own; 125 when a step fails, with the end of the
 console on standard error; 124 when the time is over.
+
+With --pty the command is on a terminal of that size, in a session of its own; steps are then also resize:COLUMNSxROWS,
+raw: and cooked: (the terminal's mode, waited for).  A terminal that is not given back as it was is a failure.
 """
+import fcntl
 import os
+import pty
 import re
 import select
+import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 
@@ -22,6 +31,13 @@ class Console:
         self.seen = b""
         self.matched = 0
         self.open = True
+
+    def write(self, data):
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def close(self):
+        self.process.stdin.close()
 
     def read(self):
         """More output, or b"" at its end. TimeoutError when the time is over."""
@@ -44,13 +60,70 @@ class Console:
                 return False
 
     def send(self, line):
-        self.process.stdin.write(line.encode() + b"\n")
-        self.process.stdin.flush()
+        self.write(line.encode() + b"\n")
 
     def finish(self):
         while self.open:
             self.read()
         return self.process.wait(max(0.1, self.end - time.monotonic()))
+
+
+class Terminal(Console):
+    """The same on a pseudo-terminal."""
+
+    def __init__(self, command, timeout, size):
+        self.end = time.monotonic() + timeout
+        self.master, self.slave = pty.openpty()
+        self.resize(size)
+        self.before = termios.tcgetattr(self.slave)
+        self.process = subprocess.Popen(command, stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True,
+                                        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        self.seen = b""
+        self.matched = 0
+        self.open = True
+
+    def resize(self, size):
+        columns, rows = map(int, size.split("x"))
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def write(self, data):
+        os.write(self.master, data)
+
+    def close(self):
+        os.close(self.slave)
+        os.close(self.master)
+        self.master = self.slave = -1
+        self.open = False
+
+    def send(self, line):
+        self.write(line.encode() + b"\r")
+
+    def read(self):
+        """As above; the slave is held open here, so its end is that of the command."""
+        while time.monotonic() < self.end:
+            if select.select([self.master], [], [], 0.1)[0]:
+                data = os.read(self.master, 65536)
+                self.seen += data
+                return data
+            if self.process.poll() is not None:
+                self.open = False
+                return b""
+        raise TimeoutError
+
+    def is_raw(self):
+        return not termios.tcgetattr(self.slave)[3] & (termios.ICANON | termios.ISIG | termios.ECHO)
+
+    def wait_for_mode(self, raw):
+        while self.is_raw() != raw:
+            if time.monotonic() > self.end:
+                raise TimeoutError
+            time.sleep(0.02)
+
+    def finish(self):
+        status = super().finish()
+        if self.slave >= 0 and termios.tcgetattr(self.slave) != self.before:
+            return fail(self, 125, "the terminal is not as it was")
+        return status
 
 
 def fail(console, status, text):
@@ -72,6 +145,18 @@ def run(steps, console):
                 return fail(console, 125, "'%s' appeared" % text)
         elif kind == "send":
             console.send(text)
+        elif kind == "type":
+            console.write(text.encode().decode("unicode_escape").encode("latin-1"))
+        elif kind == "sleep":
+            time.sleep(float(text))
+        elif kind == "signal":
+            console.process.send_signal(getattr(signal, "SIG" + text))
+        elif kind == "close":
+            console.close()
+        elif kind == "resize" and isinstance(console, Terminal):
+            console.resize(text)
+        elif kind in ("raw", "cooked") and isinstance(console, Terminal):
+            console.wait_for_mode(kind == "raw")
         else:
             return fail(console, 125, "bad step '%s'" % step)
     return console.finish()
@@ -79,17 +164,19 @@ def run(steps, console):
 
 def main():
     args = sys.argv[1:]
-    timeout, log = 60.0, None
-    while args and args[0] in ("--timeout", "--log"):
+    timeout, log, size = 60.0, None, None
+    while args and args[0] in ("--timeout", "--log", "--pty"):
         if args[0] == "--timeout":
             timeout = float(args[1])
+        elif args[0] == "--pty":
+            size = args[1]
         else:
             log = args[1]
         args = args[2:]
     if "--" not in args:
         sys.exit(__doc__)
     at = args.index("--")
-    console = Console(args[at + 1:], timeout)
+    console = Terminal(args[at + 1:], timeout, size) if size else Console(args[at + 1:], timeout)
     try:
         status = run(args[:at], console)
     except (TimeoutError, subprocess.TimeoutExpired):

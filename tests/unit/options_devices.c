@@ -168,6 +168,34 @@ Test(options_devices, others)
 	files_remove(&f);
 }
 
+/* The last one counts; what is behind "--" is the command's. */
+Test(options_devices, tty)
+{
+	static const struct {
+		const char *line;
+		enum run_tty tty;
+	} t[] = {
+	    {"run --kernel a.img -t -- ls", RUN_TTY_ON},
+	    {"run --kernel a.img --tty -- ls -T", RUN_TTY_ON},
+	    {"run --kernel a.img -t -T -- ls -t", RUN_TTY_OFF},
+	    {"run --kernel a.img -Tt -- ls", RUN_TTY_ON},
+	    {"run --kernel a.img --no-tty --script script", RUN_TTY_OFF},
+	    {"run --kernel a.img -- -t", RUN_TTY_AUTO},
+	};
+	struct files f;
+
+	files_make(&f);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct options_error err = {{0}};
+		struct run_options o;
+
+		cr_expect_eq(run(t[i].line, &o, &err), 0, "%s: %s", t[i].line, err.text);
+		cr_expect_eq(o.tty, t[i].tty, "%s", t[i].line);
+		options_free_run(&o);
+	}
+	files_remove(&f);
+}
+
 Test(options_devices, commands)
 {
 	struct options_error err = {{0}};
@@ -176,7 +204,7 @@ Test(options_devices, commands)
 
 	files_make(&f);
 	cr_assert_eq(run("run --kernel script --env A=b=c --env B= -- ls -l --mem -- x", &o, &err), 0, "%s", err.text);
-	cr_assert(o.command && !o.script && o.argc == 5 && o.n_env == 2);
+	cr_assert(o.command && !o.script && o.argc == 5 && o.n_env == 2 && o.tty == RUN_TTY_AUTO);
 	cr_assert_str_eq(o.argv[0], "ls");
 	cr_assert_str_eq(o.argv[2], "--mem");
 	cr_assert_str_eq(o.argv[3], "--");
@@ -242,6 +270,9 @@ Test(options_devices, refused)
 	    {"run --kernel a.img --env =b -- x", "--env =b"},
 	    {"run --kernel a.img --script /nonexistent/s", "--script /nonexistent/s: No such file"},
 	    {"run --kernel a.img --quiet-boot=1", "takes no value"},
+	    {"run --kernel a.img -t", "--tty: only with a command"},
+	    {"run --kernel a.img --no-tty", "--no-tty: only with a command"},
+	    {"run --kernel a.img --tty=1 -- ls", "takes no value"},
 	    {"run --kernel a.img ls", "'ls': not an option"},
 	    {"run --kernel a.img ls -- ls", "'ls': not an option"},
 	};

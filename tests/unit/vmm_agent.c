@@ -3,10 +3,15 @@
  * The host's end of the guest agent against a guest that is this test: what is sent to run a command, when a run ends and with
  * which status, and that nothing a guest says does more than end it.
  */
+#define _GNU_SOURCE            /* posix_openpt */
 #include "vmm/devices/agent.c" /* its callbacks are what a guest reaches, and have no other name */
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 /* ---- the machine around it, in place of the real ones ---- */
@@ -37,6 +42,13 @@ size_t virtio_console_send(struct virtio_device *console, unsigned port, const u
 	memcpy(guest.sent[port] + guest.n_sent[port], data, n);
 	guest.n_sent[port] += n;
 	return n;
+}
+
+size_t virtio_console_room(struct virtio_device *console, unsigned port)
+{
+	size_t left = sizeof(guest.sent[port]) - guest.n_sent[port];
+
+	return left < guest.room ? left : guest.room;
 }
 
 void virtio_console_ready(struct virtio_device *console, unsigned port) {}
@@ -79,24 +91,31 @@ static struct run_options options;
 static struct wakeup *wake;
 static char *const argv[] = {(char *)"a b", (char *)"", NULL};
 
-static struct agent *start(bool command)
+static struct agent *start_on(bool command, enum run_tty tty)
 {
 	struct agent *a;
-	int nothing[2];
 
 	memset(&guest, 0, sizeof(guest));
 	guest.room = SIZE_MAX;
 	options =
 	    (struct run_options){.command = command, .argc = 2, .argv = argv, .n_env = 2, .env = {"TERM=mine", "X=y"}};
+	options.tty = tty;
+	cr_assert_eq(wakeup_new(&wake), 0);
+	cr_assert_eq(agent_open(&a, &options, wake, ready, NULL), 0);
+	cr_assert_eq(agent_plug(a, (struct vm *)&guest), 0);
+	return a;
+}
+
+static struct agent *start(bool command)
+{
+	int nothing[2];
+
 	/* standard input at its end */
 	cr_assert_eq(pipe(nothing), 0);
 	cr_assert_eq(dup2(nothing[0], STDIN_FILENO), STDIN_FILENO);
 	close(nothing[0]);
 	close(nothing[1]);
-	cr_assert_eq(wakeup_new(&wake), 0);
-	cr_assert_eq(agent_open(&a, &options, wake, ready, NULL), 0);
-	cr_assert_eq(agent_plug(a, (struct vm *)&guest), 0);
-	return a;
+	return start_on(command, RUN_TTY_OFF);
 }
 
 static void stop(struct agent *a)
@@ -133,7 +152,9 @@ Test(agent, command, .timeout = 60)
 	argc = get32((const uint8_t *)p + 8);
 	envc = get32((const uint8_t *)p + 12);
 	cr_assert(argc == 2 && get32((const uint8_t *)p + 16) == 0);
-	p += HEADER_BYTES + 12;
+	for (unsigned i = 0; i < AGENT_TTY_BYTES; i++)
+		cr_assert_eq(p[HEADER_BYTES + 12 + i], 0, "a terminal");
+	p += HEADER_BYTES + 12 + AGENT_TTY_BYTES;
 	cr_assert_str_eq(p, "a b");
 	cr_assert_str_eq(p + 4, "");
 	p += 5;
@@ -217,8 +238,9 @@ Test(agent, refused, .timeout = 60)
 		uint32_t n;
 		bool before; /* said before the hello */
 	} t[] = {
-	    {'X', 20, true}, {'X', 19, false}, {'X', 0, false}, {'H', 4, false},   {'H', 5, true},    {'C', 12, false},
-	    {0, 0, true},    {'R', 1, true},   {'F', 0, true},  {'F', 256, false}, {'F', 257, false}, {'K', 4, true},
+	    {'X', 20, true},   {'X', 19, false},  {'X', 0, false}, {'H', 4, false}, {'H', 5, true},
+	    {'C', 12, false},  {'W', 4, false},   {0, 0, true},    {'R', 1, true},  {'F', 0, true},
+	    {'F', 256, false}, {'F', 257, false}, {'K', 4, true},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
@@ -269,7 +291,7 @@ Test(agent, noise, .timeout = 120)
 
 			for (size_t k = 0; k < n; k++) {
 				x = x * 1664525u + 1013904223u;
-				m[k] = x >> 28 ? (uint8_t)(x >> 24) & 0x0f : (uint8_t) "HRXFCKZP"[x >> 16 & 7];
+				m[k] = x >> 28 ? (uint8_t)(x >> 24) & 0x0f : (uint8_t) "HRXFCKZPW"[(x >> 16) % 9];
 			}
 			if (port == PORT_OUT || port == PORT_ERR)
 				continue; /* that would only be printed */
@@ -295,4 +317,181 @@ Test(agent, ready, .timeout = 60)
 	hello(VERSION);
 	is(a, AGENT_REFUSED, 0);
 	stop(a);
+}
+
+/* ---- a terminal ---- */
+
+/* Standard input and output are a new pseudo-terminal, whose other side is returned. */
+static int on_terminal(uint16_t columns, uint16_t rows)
+{
+	struct winsize w = {.ws_col = columns, .ws_row = rows};
+	int master = posix_openpt(O_RDWR | O_NOCTTY), slave;
+
+	cr_assert_eq(grantpt(master) | unlockpt(master), 0);
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+	cr_assert_geq(slave, 0);
+	cr_assert_eq(ioctl(master, TIOCSWINSZ, &w), 0);
+	dup2(slave, STDIN_FILENO);
+	dup2(slave, STDOUT_FILENO);
+	close(slave);
+	return master;
+}
+
+static bool is_raw(void)
+{
+	struct termios t;
+
+	cr_assert_eq(tcgetattr(STDIN_FILENO, &t), 0);
+	return !(t.c_lflag & (ICANON | ECHO | ISIG)) && !(t.c_oflag & OPOST);
+}
+
+/* What was sent to a port since the last time, once it is n bytes; or what there is after two seconds. */
+static const uint8_t *sent(struct agent *a, unsigned port, size_t n)
+{
+	for (int i = 0; i < 2000 && guest.n_sent[port] < n; i++) {
+		agent_poll(a);
+		usleep(1000);
+	}
+	cr_assert_eq(guest.n_sent[port], n, "port %u: %zu bytes", port, guest.n_sent[port]);
+	guest.n_sent[port] = 0;
+	return guest.sent[port];
+}
+
+/* Raw from the command's beginning to the machine's end; its keys and its size go to the guest. */
+Test(agent, terminal, .timeout = 60)
+{
+	int master = on_terminal(101, 33);
+	struct termios before, after;
+	const uint8_t *tty = guest.sent[PORT_CONTROL] + HEADER_BYTES + 12;
+	struct agent *a;
+
+	cr_assert_eq(tcgetattr(STDIN_FILENO, &before), 0);
+	before.c_cc[VINTR] = 7;
+	before.c_iflag &= ~(tcflag_t)IUTF8;
+	cr_assert_eq(tcsetattr(STDIN_FILENO, TCSANOW, &before), 0);
+	a = start_on(true, RUN_TTY_AUTO);
+	cr_assert(!is_raw(), "Ctrl-C must end a boot");
+	hello(VERSION);
+	cr_assert(is_raw());
+	cr_assert_eq(get32(tty), AGENT_TTY_ON | (isatty(STDERR_FILENO) ? AGENT_TTY_STDERR : 0));
+	cr_assert(tty[4] == 101 && tty[5] == 0 && tty[6] == 33 && tty[7] == 0);
+	cr_assert_arr_eq(tty + 8, "\x07\x1c\x7f\x15\x04\x11\x13\x1a", 8);
+
+	cr_assert_eq(write(master, "\x03q\x01\x01\x01ze\xff", 8), 8);
+	cr_assert_arr_eq(sent(a, PORT_IN, 5),
+			 "\x03q\x01"
+			 "e\xff",
+			 5);
+	agent_leave_terminal(a);
+	cr_assert_eq(tcgetattr(STDIN_FILENO, &after), 0);
+	cr_assert_eq(after.c_lflag, before.c_lflag);
+	cr_assert_eq(after.c_oflag, before.c_oflag);
+	cr_assert_eq(after.c_iflag, before.c_iflag);
+	/* what is typed now is the shell's */
+	cr_assert_eq(write(master, "x\n", 2), 2);
+	usleep(50000);
+	cr_assert_eq(poll(&(struct pollfd){.fd = STDIN_FILENO, .events = POLLIN}, 1, 2000), 1);
+	stop(a);
+}
+
+/* Only the last size waits, and only if it is another. */
+Test(agent, terminal_size, .timeout = 60)
+{
+	int master = on_terminal(80, 24);
+	struct winsize w = {.ws_row = 50};
+	struct agent *a = start_on(true, RUN_TTY_AUTO);
+
+	hello(VERSION);
+	guest.n_sent[PORT_CONTROL] = 0;
+	agent_poll(a);
+	on_signal(a, SIGWINCH);
+	agent_poll(a);
+	cr_assert_eq(guest.n_sent[PORT_CONTROL], 0, "the same size");
+	guest.room = 0;
+	for (int i = 0; i < 100000; i++) {
+		w.ws_col = (uint16_t)(100 + i % 7);
+		cr_assert_eq(ioctl(master, TIOCSWINSZ, &w), 0);
+		on_signal(a, i & 1 ? SIGWINCH : SIGCONT);
+		agent_poll(a);
+	}
+	is(a, AGENT_NOTHING, 0);
+	guest.room = SIZE_MAX;
+	cr_assert_arr_eq(sent(a, PORT_CONTROL, 24) + 12, "W\0\0\0\4\0\0\0\x68\0\x32\0", 12, "the last of them");
+	/* no size at all is none */
+	w.ws_col = 0;
+	cr_assert_eq(ioctl(master, TIOCSWINSZ, &w), 0);
+	on_signal(a, SIGWINCH);
+	agent_poll(a);
+	cr_assert_eq(guest.n_sent[PORT_CONTROL], 0);
+	stop(a);
+}
+
+/* The user can leave also when the guest takes nothing, and whatever he typed before. */
+Test(agent, terminal_quit, .timeout = 60)
+{
+	for (unsigned room = 0; room < 3; room++) {
+		int master = on_terminal(80, 24);
+		struct agent *a = start_on(true, RUN_TTY_AUTO);
+		int status;
+
+		hello(VERSION);
+		guest.room = room;
+		cr_assert_eq(write(master, "abc\x01\x01\x01x", 7), 7);
+		for (int i = 0; i < 2000 && !guest.ended; i++) {
+			agent_poll(a);
+			usleep(1000);
+		}
+		cr_assert_eq(agent_result(a, &status), AGENT_QUIT, "room for %u", room);
+		cr_assert_leq(guest.n_sent[PORT_IN], 4);
+		cr_assert_eq(guest.ended, 1);
+		agent_leave_terminal(a);
+		cr_assert(!is_raw());
+		stop(a);
+		close(master);
+	}
+}
+
+/* Forced, on pipes: the keys of the monitor are bytes like others. */
+Test(agent, terminal_forced, .timeout = 60)
+{
+	const uint8_t *tty = guest.sent[PORT_CONTROL] + HEADER_BYTES + 12;
+	struct agent *a;
+	int in[2], out[2];
+
+	cr_assert_eq(pipe(in) | pipe(out), 0);
+	cr_assert_eq(write(in[1], "\x01x", 2), 2);
+	dup2(in[0], STDIN_FILENO);
+	dup2(out[1], STDOUT_FILENO);
+	a = start_on(true, RUN_TTY_ON);
+	hello(VERSION);
+	cr_assert_eq(get32(tty), AGENT_TTY_ON | AGENT_TTY_STDERR | AGENT_TTY_UTF8);
+	if (!isatty(STDERR_FILENO))
+		cr_assert(tty[4] == 80 && tty[6] == 24);
+	cr_assert_arr_eq(tty + 8, "\x03\x1c\x7f\x15\x04\x11\x13\x1a", 8);
+	cr_assert_arr_eq(sent(a, PORT_IN, 2), "\x01x", 2);
+	is(a, AGENT_NOTHING, 0);
+	stop(a);
+}
+
+/* Whatever the guest says or writes, the terminal is given back. */
+Test(agent, terminal_hostile, .timeout = 60)
+{
+	static const char types[] = "HRXFCKZPW\0";
+
+	for (size_t i = 0; i < sizeof(types); i++) {
+		int master = on_terminal(80, 24);
+		struct agent *a = start_on(true, RUN_TTY_AUTO);
+		uint8_t zeroes[300] = {0};
+		int status;
+
+		hello(VERSION);
+		say(types[i], zeroes, i % 2 ? 4 : 300);
+		agent_poll(a);
+		if (types[i] != 'R')
+			cr_expect_eq(agent_result(a, &status), AGENT_REFUSED, "%c", types[i]);
+		agent_leave_terminal(a);
+		cr_assert(!is_raw(), "%c", types[i]);
+		stop(a);
+		close(master);
+	}
 }

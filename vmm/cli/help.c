@@ -31,6 +31,7 @@ static const char run_text[] = "Usage: disco run --kernel FILE [OPTION]... [-- C
 static const char run_examples[] =
     "Examples:\n"
     "  disco run --disk bench.img,mode=cow -- python3 -c 'print(6 * 7)'\n"
+    "  disco run --disk bench.img -- bash\n"
     "  disco run --disk bench.img --share . -- sh -c 'cd /mnt/share && make check'\n"
     "  disco run --disk debian.img --quiet-boot --net user,hostfwd=tcp::2222-:22\n"
     "  disco run --kernel vmlinuz --initrd initramfs.cpio --append console=ttyS0\n"

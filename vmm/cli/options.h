@@ -56,6 +56,13 @@ struct run_share {
 	bool read_only;
 };
 
+/* Has a command in the guest a terminal? */
+enum run_tty {
+	RUN_TTY_AUTO, /* if standard input and output are one here */
+	RUN_TTY_ON,
+	RUN_TTY_OFF,
+};
+
 struct run_terminal {
 	const char *path; /* of a Unix socket, or NULL: a pseudo-terminal */
 };
@@ -87,6 +94,7 @@ struct run_options {
 	uint64_t balloon_bytes; /* what the guest is asked to give up */
 
 	bool quiet_boot;
+	enum run_tty tty;
 	bool command;       /* a command is to be run in the guest: script, or argv[0] */
 	const char *script; /* file, or NULL; argv are its arguments then */
 	unsigned argc;

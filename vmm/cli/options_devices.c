@@ -314,6 +314,9 @@ int options_complete_run(struct run_options *out, struct options_error *err)
 		out->command = true;
 	if (out->n_env && !out->command)
 		return options_bad(err, "--env: only with a command, after '--'");
+	if (out->tty != RUN_TTY_AUTO && !out->command)
+		return options_bad(err, "--%stty: only with a command, after '--'",
+				   out->tty == RUN_TTY_OFF ? "no-" : "");
 	if (out->balloon && out->balloon_bytes >= out->mem_bytes)
 		return options_bad(err, "--balloon: the machine has only %lluM",
 				   (unsigned long long)out->mem_bytes >> 20);

@@ -17,6 +17,20 @@ static int option_stats(void *field, const struct option_value *v)
 	return 0;
 }
 
+OPTION_TYPE(tty_on, enum run_tty);
+static int option_tty_on(void *field, const struct option_value *v)
+{
+	*(enum run_tty *)field = RUN_TTY_ON;
+	return 0;
+}
+
+OPTION_TYPE(tty_off, enum run_tty);
+static int option_tty_off(void *field, const struct option_value *v)
+{
+	*(enum run_tty *)field = RUN_TTY_OFF;
+	return 0;
+}
+
 const struct option_row options_run_rows[] = {
 #define RUN_GROUP(head) OPTION_GROUP(head),
 #define RUN_OPTION(...) OPTION_ROW(struct run_options, __VA_ARGS__),

@@ -185,6 +185,10 @@ static int command_status(const struct run *r, enum vm_end why)
 
 	if (result == AGENT_STATUS || result == AGENT_INTERRUPTED)
 		return status;
+	if (result == AGENT_QUIT) {
+		fprintf(stderr, "disco run: left before the command had ended\n");
+		return AGENT_NO_STATUS;
+	}
 	console_tail_print(&r->tail, stderr);
 	if (result == AGENT_REFUSED)
 		fprintf(stderr, "disco run: the command was not run: %s\n", agent_failure(r->agent));
@@ -303,6 +307,7 @@ static int boot(struct run *r, bool big_endian, bool *again)
 	*again = why == VM_RESET && !r->panic.seen && !r->opt->no_reboot && !r->opt->command;
 	if (!*again) {
 		lost = close_console(r, STATUS_OK);
+		agent_leave_terminal(r->agent);
 		end_line(r);
 		status = status_of(r, why);
 		if (r->opt->icount)

@@ -11,12 +11,14 @@
 
 #include "pv-drivers/virtio/devices.h"
 #include "vmm/cli/options.h"
+#include "vmm/devices/agent_command.h"
+#include "vmm/devices/agent_tty.h"
 #include "vmm/devices/virtio_bus.h"
 #include "vmm/host/stream.h"
 #include "vmm/monitor/vm.h"
 
 enum { PORT_CONTROL, PORT_IN, PORT_OUT, PORT_ERR, NUM_PORTS };
-enum { HEADER_BYTES = 8, MAX_MESSAGE = 256, VERSION = 1, MAX_SCRIPT_BYTES = 16 << 20, MAX_QUEUED = 64 << 10 };
+enum { HEADER_BYTES = 8, MAX_MESSAGE = 256, VERSION = 2, MAX_QUEUED = 64 << 10 };
 
 struct agent_port {
 	struct agent *agent;
@@ -46,8 +48,10 @@ struct agent {
 	struct stream_out *stream[2]; /* standard output and error */
 	uint64_t moved[2];            /* bytes of them that came from the guest */
 	uint64_t stdin_bytes;
+	struct agent_tty tty;
 	bool started, stdin_told, close_told[2], error_said[2];
-	bool ended; /* the agent has said so */
+	int lost[2]; /* errno of the first output that was */
+	bool ended;  /* the agent has said so */
 	uint64_t total[2];
 	int status;
 	enum agent_result result;
@@ -126,80 +130,46 @@ static void send_message(struct agent *a, char type, const void *payload, size_t
 	flush_control(a);
 }
 
-/* TERM as it is here; the agent itself knows nothing of this terminal. */
-static const char *default_env(unsigned i, char *buf, size_t n)
-{
-	static const char *const fixed[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-					    "HOME=/root",
-					    "USER=root",
-					    "LOGNAME=root",
-					    "SHELL=/bin/sh",
-					    "LANG=C.UTF-8"};
-	const char *term = getenv("TERM");
-
-	if (i < ARRAY_LEN(fixed))
-		return fixed[i];
-	if (i > ARRAY_LEN(fixed))
-		return NULL;
-	snprintf(buf, n, "TERM=%s", term && *term ? term : "dumb");
-	return buf;
-}
-
-static bool overridden(const struct run_options *opt, const char *variable)
-{
-	size_t n = strcspn(variable, "=") + 1;
-
-	for (unsigned i = 0; i < opt->n_env; i++)
-		if (strncmp(opt->env[i], variable, n) == 0)
-			return true;
-	return false;
-}
-
-/* The payload of 'C'. */
-static bool write_command(struct agent *a, FILE *f)
-{
-	const struct run_options *opt = a->opt;
-	char term[128];
-	const char *v;
-	uint8_t counts[12];
-	uint32_t envc = opt->n_env;
-
-	for (unsigned i = 0; (v = default_env(i, term, sizeof(term))) != NULL; i++)
-		envc += !overridden(opt, v);
-	put32(counts, opt->argc + (opt->script != NULL));
-	put32(counts + 4, envc);
-	put32(counts + 8, (uint32_t)a->script_bytes);
-	fwrite(counts, 1, sizeof(counts), f);
-	if (opt->script)
-		fwrite("/run/disco-script", 1, sizeof("/run/disco-script"), f);
-	for (unsigned i = 0; i < opt->argc; i++)
-		fwrite(opt->argv[i], 1, strlen(opt->argv[i]) + 1, f);
-	for (unsigned i = 0; (v = default_env(i, term, sizeof(term))) != NULL; i++)
-		if (!overridden(opt, v))
-			fwrite(v, 1, strlen(v) + 1, f);
-	for (unsigned i = 0; i < opt->n_env; i++)
-		fwrite(opt->env[i], 1, strlen(opt->env[i]) + 1, f);
-	fwrite(a->script, 1, a->script_bytes, f);
-	return !ferror(f);
-}
-
 static void send_command(struct agent *a)
 {
-	char *text = NULL;
-	size_t n = 0;
-	FILE *f = open_memstream(&text, &n);
-	bool good = f && write_command(a, f);
+	uint8_t tty[AGENT_TTY_BYTES];
+	char *text;
+	size_t n;
 
-	if (f && fclose(f))
-		good = false;
-	if (good)
+	agent_tty_describe(&a->tty, tty);
+	text = agent_command_text(a->opt, a->script, a->script_bytes, tty, &n);
+	if (text)
 		send_message(a, 'C', text, n);
 	else
 		fail(a, "the host has no memory left");
 	free(text);
 }
 
+/* Only the last size matters: one message waits at most, however often the user pulls at the window. */
+static void send_size(struct agent *a)
+{
+	uint8_t size[4];
+
+	if (a->started && !a->ended && !a->out_bytes && agent_tty_resized(&a->tty, size))
+		send_message(a, 'W', size, sizeof(size));
+}
+
 /* ---- messages from the guest ---- */
+
+/* The agent is there.  Until now the terminal was as ever: Ctrl-C ended the run, and what was typed is still to be read. */
+static void command_begins(struct agent *a)
+{
+	char why[MAX_MESSAGE + 1];
+	int r;
+
+	a->started = true;
+	send_command(a);
+	r = agent_tty_enter(&a->tty);
+	snprintf(why, sizeof(why), "the terminal: %s", strerror(-r));
+	if (r)
+		fail(a, why);
+	stream_in_release(a->stdin_);
+}
 
 static void printable(char *text)
 {
@@ -217,8 +187,7 @@ static void handle(struct agent *a, char type, const uint8_t *p, uint32_t n)
 			fail(a, "the agent of this initramfs is of another version of Disco");
 			return;
 		}
-		a->started = true;
-		send_command(a);
+		command_begins(a);
 	} else if (type == 'R' && n == 0) {
 		a->on_ready(a->opaque);
 	} else if (type == 'X' && n == 20 && a->started && !a->ended) {
@@ -279,6 +248,46 @@ static size_t on_tx(void *opaque, const uint8_t *data, size_t n)
 	return n;
 }
 
+static void quit(struct agent *a)
+{
+	if (a->result != AGENT_NOTHING)
+		return;
+	a->result = AGENT_QUIT;
+	vm_end(a->vm, VM_QUIT);
+}
+
+/* From a terminal, without the monitor's keys. They are seen also when the guest takes nothing. False: not all was moved. */
+static bool move_typed(struct agent *a)
+{
+	const uint8_t *data;
+	size_t n;
+
+	while ((n = stream_in_peek(a->stdin_, &data)) != 0) {
+		size_t room = virtio_console_room(a->console, PORT_IN);
+		struct tty_keys ahead = a->tty.keys;
+		uint8_t buf[1024];
+		bool help;
+		long left;
+
+		n = n < sizeof(buf) ? n : sizeof(buf);
+		memcpy(buf, data, n);
+		if (tty_keys_filter(&ahead, buf, n, &help) < 0) {
+			quit(a);
+			return false;
+		}
+		n = n < room ? n : room;
+		if (!n)
+			return false;
+		memcpy(buf, data, n);
+		left = tty_keys_filter(&a->tty.keys, buf, n, &help);
+		stream_in_take(a->stdin_, n);
+		a->stdin_bytes += virtio_console_send(a->console, PORT_IN, buf, (size_t)left);
+		if (help)
+			(void)stream_out_put(a->stream[0], (const uint8_t *)tty_keys_help, strlen(tty_keys_help));
+	}
+	return true;
+}
+
 static void move_input(struct agent *a)
 {
 	uint8_t bytes[8];
@@ -286,6 +295,8 @@ static void move_input(struct agent *a)
 	size_t n;
 
 	if (!a->started || a->stdin_told)
+		return;
+	if (a->tty.raw_fd >= 0 && !move_typed(a))
 		return;
 	while ((n = stream_in_peek(a->stdin_, &data)) != 0) {
 		n = virtio_console_send(a->console, PORT_IN, data, n);
@@ -342,8 +353,11 @@ static void look_at_output(struct agent *a, unsigned which)
 static void on_signal(void *opaque, int sig)
 {
 	struct agent *a = opaque;
+	bool size = sig == SIGWINCH || sig == SIGCONT; /* in the background nobody tells us of a new size */
 
-	for (unsigned i = 0; i < ARRAY_LEN(a->signals); i++) {
+	if (size)
+		__atomic_store_n(&a->tty.look, true, __ATOMIC_RELEASE);
+	for (unsigned i = 0; i < ARRAY_LEN(a->signals) && !size; i++) {
 		int none = 0;
 
 		if (__atomic_compare_exchange_n(&a->signals[i], &none, sig, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
@@ -379,6 +393,7 @@ void agent_poll(struct agent *a)
 		return;
 	take_signals(a);
 	flush_control(a);
+	send_size(a);
 	move_input(a);
 	for (unsigned i = 0; i < ARRAY_LEN(a->stream); i++)
 		look_at_output(a, i);
@@ -390,34 +405,6 @@ void agent_poll(struct agent *a)
 
 /* ---- making and unmaking ---- */
 
-static int read_script(struct agent *a, const char *path)
-{
-	FILE *f = fopen(path, "rb");
-	const char *why = NULL;
-
-	if (!f) {
-		why = strerror(errno);
-	} else {
-		a->script = malloc(MAX_SCRIPT_BYTES + 1);
-		if (!a->script) {
-			fclose(f);
-			fprintf(stderr, "disco run: the host has no memory left\n");
-			return -ENOMEM;
-		}
-		a->script_bytes = fread(a->script, 1, MAX_SCRIPT_BYTES + 1, f);
-		if (ferror(f))
-			why = strerror(errno);
-		else if (a->script_bytes > MAX_SCRIPT_BYTES)
-			why = "longer than 16M";
-		else if (!a->script_bytes)
-			why = "is empty";
-		fclose(f);
-	}
-	if (why)
-		fprintf(stderr, "disco run: --script %s: %s\n", path, why);
-	return why ? -EINVAL : 0;
-}
-
 static int open_signals(struct agent *a)
 {
 	sigset_t mine;
@@ -426,6 +413,10 @@ static int open_signals(struct agent *a)
 	sigaddset(&mine, SIGINT);
 	sigaddset(&mine, SIGTERM);
 	sigaddset(&mine, SIGHUP);
+	if (a->tty.size_fd >= 0) {
+		sigaddset(&mine, SIGWINCH);
+		sigaddset(&mine, SIGCONT);
+	}
 	a->signal_fd = signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (a->signal_fd < 0)
 		return -errno;
@@ -436,10 +427,12 @@ static int open_signals(struct agent *a)
 
 static int open_streams(struct agent *a)
 {
-	int r = open_signals(a);
+	int r;
 
+	agent_tty_init(&a->tty, a->opt->tty);
+	r = open_signals(a);
 	if (!r)
-		r = stream_in_open(&a->stdin_, STDIN_FILENO, a->wakeup, a->signal_fd, on_signal, a);
+		r = stream_in_open(&a->stdin_, STDIN_FILENO, true, a->wakeup, a->signal_fd, on_signal, a);
 	if (!r)
 		r = stream_out_open(&a->stream[0], STDOUT_FILENO, a->wakeup);
 	if (!r)
@@ -465,7 +458,7 @@ int agent_open(struct agent **out, const struct run_options *opt, struct wakeup 
 	a->opaque = opaque;
 	a->signal_fd = -1;
 	if (opt->script)
-		r = read_script(a, opt->script);
+		r = agent_script_read(opt->script, &a->script, &a->script_bytes);
 	if (!r && opt->command)
 		r = open_streams(a);
 	if (r) {
@@ -486,11 +479,10 @@ static int lost_status(int status, int err)
 	return status && status != 128 + SIGPIPE ? status : 1;
 }
 
-int agent_close(struct agent *a, int status)
+static void close_streams(struct agent *a)
 {
-	if (!a)
-		return status;
 	stream_in_close(a->stdin_);
+	a->stdin_ = NULL;
 	if (a->signal_fd >= 0) {
 		sigset_t pipes = a->old_mask;
 
@@ -499,12 +491,33 @@ int agent_close(struct agent *a, int status)
 		pthread_sigmask(SIG_SETMASK, &pipes, NULL);
 	}
 	for (unsigned i = 0; i < ARRAY_LEN(a->stream); i++) {
-		int err = stream_out_close(a->stream[i], a->result != AGENT_INTERRUPTED);
+		int err = stream_out_close(a->stream[i], a->result != AGENT_INTERRUPTED && a->result != AGENT_QUIT);
 
-		if (err)
-			say_lost(a, i, err);
-		status = lost_status(status, err);
+		a->stream[i] = NULL;
+		if (!err)
+			continue;
+		a->lost[i] = err;
+		say_lost(a, i, err);
 	}
+}
+
+void agent_leave_terminal(struct agent *a)
+{
+	if (!a || !a->tty.entered)
+		return;
+	/* What is typed from here on is not the guest's; what it wrote last is for the terminal as it was then. */
+	close_streams(a);
+	agent_tty_leave(&a->tty);
+}
+
+int agent_close(struct agent *a, int status)
+{
+	if (!a)
+		return status;
+	close_streams(a);
+	agent_tty_leave(&a->tty);
+	for (unsigned i = 0; i < ARRAY_LEN(a->stream); i++)
+		status = lost_status(status, a->lost[i]);
 	if (a->signal_fd >= 0) {
 		close(a->signal_fd);
 		pthread_sigmask(SIG_SETMASK, &a->old_mask, NULL);

@@ -15,11 +15,15 @@
  *                    R                   userland begins
  *                    X  u32 status, u64 bytes of standard output, u64 bytes of standard error: the command has ended
  *                    F  text             why no command can be run
- *   to the guest     C  u32 argc, u32 envc, u32 bytes of script; the strings, each with its NUL; the script
+ *   to the guest     C  u32 argc, u32 envc, u32 bytes of script; 16 bytes: the terminal (vmm/devices/agent_tty.h); the
+ *                       strings, each with its NUL; the script
  *                    K  u32 signal number
+ *                    W  u16 columns, u16 rows  the terminal has now this size
  *                    Z  u64 bytes        standard input is at its end, and was so long
  *                    P  u32 1 or 2       nobody reads standard output (1), standard error (2) any more
  *
+ * With a terminal, disco.stdin and disco.stdout are what is typed and shown there, and disco.stderr is unused if standard error
+ * is that terminal too.
  * The lengths are there because each port is a queue of its own: their order says nothing.  The guest is not trusted: what it
  * sends has bounded effect, and a message that is none ends the command.
  */
@@ -43,7 +47,7 @@ enum { AGENT_NO_STATUS = 125 }; /* as docker, env and timeout: the command itsel
 MUST_CHECK int agent_open(struct agent **out, const struct run_options *opt, struct wakeup *w,
 			  void (*on_ready)(void *opaque), void *opaque);
 /*
- * Waits until the command's output is written, unless it was interrupted.
+ * Waits until the command's output is written, unless the run was interrupted.
  *
  * status  of the run
  * Returns that, unless output was lost, which is never 0.  Nobody read it: 128 + SIGPIPE, as for a program here.  It could
@@ -51,6 +55,8 @@ MUST_CHECK int agent_open(struct agent **out, const struct run_options *opt, str
  *         of it.  A command that has failed otherwise keeps its status.
  */
 int agent_close(struct agent *a, int status);
+/* The machine has ended: if the terminal is raw, write what is left of the output, and give it back. NULL is fine. */
+void agent_leave_terminal(struct agent *a);
 /* Add its device to a machine; after a reset, to the next one. 0 or -errno. */
 MUST_CHECK int agent_plug(struct agent *a, struct vm *vm);
 /* The machine is about to be freed. */
@@ -63,6 +69,7 @@ enum agent_result {
 	AGENT_NOTHING,     /* the machine ended without a word of the command's */
 	AGENT_STATUS,      /* *status is the command's */
 	AGENT_INTERRUPTED, /* by a signal, twice, or before the command began: *status is 128 + its number */
+	AGENT_QUIT,        /* the user left, by Ctrl-A x */
 	AGENT_REFUSED,     /* the agent cannot run it: agent_failure() says why */
 };
 enum agent_result agent_result(const struct agent *a, int *status);
