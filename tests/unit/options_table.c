@@ -144,7 +144,7 @@ Test(options_table, help_has_every_row)
 }
 
 /* Options that are meant to fill in one field. */
-static const char *const one_field[][2] = {{"", ""}};
+static const char *const one_field[][2] = {{"--tty", "--no-tty"}};
 
 static bool meant(const char *a, const char *b)
 {
