@@ -221,14 +221,14 @@ Test(options, dump_words)
 	cr_assert_eq(dump("dump --words 24020001,0x03e00008 --be 00000000", &d, &err), 0, "%s", err.text);
 	cr_assert_eq(d.n_words, 3);
 	cr_assert(d.words[0] == 0x24020001 && d.words[1] == 0x03e00008 && d.words[2] == 0);
-	cr_assert(d.big_endian && !d.user && d.tier == 1 && d.n_at == 0 && !d.json && !d.words_from_stdin);
+	cr_assert(d.big_endian && d.user == -1 && d.tier == 1 && d.n_at == 0 && !d.json && !d.words_from_stdin);
 	cr_assert_str_eq(d.stages, DUMP_LETTERS_TIER1);
 	cr_assert_eq(dump("dump --words 1 2 --stage g 3 --at 80100000", &d, &err), 0, "%s", err.text);
 	cr_assert(d.n_words == 3 && d.words[1] == 2 && d.words[2] == 3 && d.n_at == 1 && d.at[0].address == 0x80100000);
 	cr_assert_str_eq(d.stages, "g");
 	cr_assert_eq(dump("dump --kernel @ --at 80100000,80100010 --tier 2 --mode user --stage lLh", &d, &err), 0, "%s",
 		     err.text);
-	cr_assert(d.n_at == 2 && d.at[1].is_number && d.at[1].address == 0x80100010 && d.user && d.tier == 2);
+	cr_assert(d.n_at == 2 && d.at[1].is_number && d.at[1].address == 0x80100010 && d.user == 1 && d.tier == 2);
 	cr_assert_str_eq(d.stages, "lLh");
 	cr_assert_eq(dump("dump --kernel @ --at add,memcpy+10 --json --symbols @", &d, &err), 0, "%s", err.text);
 	cr_assert(d.n_at == 2 && d.at[0].is_number && d.at[0].address == 0xadd && !d.at[1].is_number && d.json);
@@ -277,10 +277,13 @@ Test(options, dump_refused)
 	static const struct {
 		const char *line, *says;
 	} t[] = {
-	    {"dump", "--kernel or --words"},
+	    {"dump", "--kernel, --elf or --words"},
 	    {"dump --kernel @", "--at"},
 	    {"dump --kernel @ --at 80000000 --words 0", "--words"},
 	    {"dump --kernel @ --at 80000000 --be", "--be"},
+	    {"dump --elf @ --words 0 --at 0", "not together with --elf"},
+	    {"dump --elf @ --kernel @ --at 0", "--elf: not together with --kernel"},
+	    {"dump --elf /nonexistent/e --at 0", "--elf /nonexistent/e: No such file"},
 	    {"dump --kernel @ --at 80000002", "multiple of 4"},
 	    {"dump --kernel @ --at 80zz", "--at 80zz"},
 	    {"dump --kernel @ --at main,,x", "--at"},

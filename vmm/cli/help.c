@@ -37,9 +37,9 @@ static const char run_examples[] =
     "  disco run --kernel vmlinuz --initrd initramfs.cpio --append console=ttyS0\n"
     "  disco run --kernel vmlinuz --mem 64M --append 'console=ttyS0 panic=-1' --no-reboot\n"
     "  disco run --kernel vmlinuz --tiers 1 --dump gh --dump-filter pc=80100000-80100fff\n"
-    "  disco run --kernel vmlinux --dump xh --dump-filter sym=memcpy,tier=2\n";
+    "  disco run --kernel vmlinuz --dump xh --dump-filter sym=memset,tier=2\n";
 
-static const char dump_text[] = "Usage: disco dump --kernel FILE --at PLACE[,PLACE]... [OPTION]...\n"
+static const char dump_text[] = "Usage: disco dump {--kernel|--elf} FILE --at PLACE[,PLACE]... [OPTION]...\n"
 				"       disco dump --words HEX... [OPTION]...\n"
 				"       disco dump --words - [OPTION]...\n"
 				"Show how guest code is translated: with tier 1 the block at each place, with tier 2\n"
@@ -48,7 +48,8 @@ static const char dump_text[] = "Usage: disco dump --kernel FILE --at PLACE[,PLA
 static const char dump_examples[] = "Examples:\n"
 				    "  disco dump --words 24420001 1443fffe 00000000\n"
 				    "  disco dump --kernel vmlinuz --at 810f0000 --stage gxh --tier 2\n"
-				    "  disco dump --kernel vmlinux --at memcpy --stage irfd\n";
+				    "  disco dump --kernel vmlinuz --at memset,start_kernel --stage irfd\n"
+				    "  disco dump --elf program --at main --tier 2\n";
 
 static const char bench_text[] = "Usage: disco bench [OPTION]...\n"
 				 "Boot guests that measure single operations, on Disco and, if it is installed, on\n"

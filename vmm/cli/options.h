@@ -120,9 +120,10 @@ struct dump_at {
 };
 
 struct dump_options {
-	const char *kernel;  /* or NULL: words */
-	const char *symbols; /* listing, or NULL */
-	unsigned n_at;       /* with words: 0 or 1, the address of the first */
+	const char *kernel, *elf; /* the image, by either name; NULL, NULL: words */
+	const char *file;         /* whichever was given */
+	const char *symbols;      /* listing, or NULL */
+	unsigned n_at;            /* with words: 0 or 1, the address of the first */
 	struct dump_at at[DUMP_MAX_ADDRS];
 	bool words_from_stdin; /* n_words is 0 then */
 	unsigned n_words;
@@ -130,7 +131,7 @@ struct dump_options {
 	bool json;
 	const char *stages; /* letters, valid ones for the tier */
 	bool big_endian;    /* of words; an image says it itself */
-	int user;           /* translate for 0 kernel, 1 user mode */
+	int user;           /* translate for 0 kernel, 1 user mode; -1: user for the code of a program, else kernel */
 	int tier;           /* 1 or 2 */
 	const struct cpu_model *cpu;
 };

@@ -94,22 +94,25 @@ static int dump_check(struct dump_options *out, struct options_error *err)
 {
 	bool words = out->n_words || out->words_from_stdin;
 
-	if (!out->kernel && !words)
-		return options_bad(err, "--kernel or --words: one is needed; see 'disco help dump'");
-	if (out->kernel && words)
-		return options_bad(err, "--words: not together with --kernel");
+	out->file = out->kernel ? out->kernel : out->elf;
+	if (!out->file && !words)
+		return options_bad(err, "--kernel, --elf or --words: one is needed; see 'disco help dump'");
+	if (out->kernel && out->elf)
+		return options_bad(err, "--elf: not together with --kernel, which is the same");
+	if (out->file && words)
+		return options_bad(err, "--words: not together with %s", out->kernel ? "--kernel" : "--elf");
 	if (out->n_words && out->words_from_stdin)
 		return options_bad(err, "--words -: not together with words on the command line");
-	if (out->kernel && !out->n_at)
-		return options_bad(err, "--at: missing; which addresses of %s?", out->kernel);
-	if (out->kernel && out->big_endian)
-		return options_bad(err, "--be: only for --words; %s says its own byte order", out->kernel);
+	if (out->file && !out->n_at)
+		return options_bad(err, "--at: missing; which addresses of %s?", out->file);
+	if (out->file && out->big_endian)
+		return options_bad(err, "--be: only for --words; %s says its own byte order", out->file);
 	if (words && out->n_at > 1)
 		return options_bad(err, "--at: --words are at one address");
 	for (unsigned i = 0; i < out->n_at; i++)
-		if (!out->kernel && !out->symbols && !out->at[i].is_number)
+		if (!out->file && !out->symbols && !out->at[i].is_number)
 			return options_bad(
-			    err, "--at %.*s: not a hexadecimal number, and a name needs --kernel or --symbols",
+			    err, "--at %.*s: not a hexadecimal number, and a name needs --kernel, --elf or --symbols",
 			    (int)out->at[i].len, out->at[i].text);
 	if (!out->stages)
 		out->stages = out->tier == 2 ? DUMP_LETTERS_TIER2 : DUMP_LETTERS_TIER1;
@@ -122,7 +125,7 @@ int options_parse_dump(int argc, char **argv, struct dump_options *out, struct o
 {
 	int r;
 
-	*out = (struct dump_options){.tier = 1, .cpu = cpu_model_find(CPU_DEFAULT)};
+	*out = (struct dump_options){.tier = 1, .user = -1, .cpu = cpu_model_find(CPU_DEFAULT)};
 	r = options_parse(options_dump_rows, true, argc, argv, out, NULL, err);
 	/* "--words 24020001 03e00008": the words after the first are plain arguments. */
 	for (; !r && optind < argc; optind++) {

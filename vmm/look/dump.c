@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* --dump: what passes the filter, as it is translated. */
 #include "vmm/boot/loader_internal.h"
+#include "vmm/look/elf_image.h"
+#include "vmm/look/slide.h"
 #include "vmm/cpu/region_build.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/look/dump.h"
@@ -18,6 +20,8 @@ struct vm_dump {
 	struct dump_sink sink;
 	struct ir_dump passes;
 	struct symbols *symbols;
+	struct slide slide; /* how far the kernel has moved itself: looked for until it is found */
+	bool found_slide;
 	const struct dump_filter *filter;
 	struct pc_range *ranges; /* of the filter's symbol: static functions may share a name */
 	unsigned n_ranges;
@@ -52,25 +56,30 @@ static int find_ranges(struct vm_dump *d, struct loader_error *err)
 			   symbols_count(d->symbols) ? "the kernel or --symbols" : "the kernel; --symbols adds a list");
 }
 
+static int open_symbols(struct vm_dump *d, const struct run_options *opt, struct loader_error *err)
+{
+	struct elf_image *image;
+	int r = elf_image_open(&image, opt->kernel, err);
+
+	if (r)
+		return r;
+	r = symbols_open(&d->symbols, image, opt->kernel, opt->symbols, err);
+	slide_init(&d->slide, image);
+	elf_image_free(image);
+	return r;
+}
+
 int vm_dump_open(struct vm *vm, const struct run_options *opt, FILE *out, struct loader_error *err)
 {
 	struct vm_dump *d = calloc(1, sizeof(*d));
-	int r = 0;
+	int r;
 
 	if (!d)
 		return -ENOMEM;
 	d->filter = &opt->dump_filter;
-	d->symbols = symbols_new();
-	if (!d->symbols)
-		r = -ENOMEM;
-	if (!r)
-		r = symbols_add_elf(d->symbols, opt->kernel, err);
-	if (!r && opt->symbols)
-		r = symbols_add_map(d->symbols, opt->symbols, err);
-	if (!r) {
-		symbols_sort(d->symbols);
-		r = d->filter->symbol ? find_ranges(d, err) : 0;
-	}
+	r = open_symbols(d, opt, err);
+	if (!r && d->filter->symbol)
+		r = find_ranges(d, err);
 	if (r) {
 		vm_dump_free(d);
 		return r;
@@ -82,6 +91,19 @@ int vm_dump_open(struct vm *vm, const struct run_options *opt, FILE *out, struct
 	return 0;
 }
 
+/* Names follow a kernel that has moved itself.  It has, when code runs where nothing of it was linked to. */
+static void follow_kernel(struct vm_dump *d, struct vm *vm, uint64_t pc)
+{
+	uint32_t slide;
+
+	if (d->found_slide || !slide_suspected(&d->slide, pc))
+		return;
+	slide = slide_find(&d->slide, vm->ram);
+	d->found_slide = slide != 0;
+	if (slide)
+		symbols_set_slide(d->symbols, d->slide.low, d->slide.high, slide);
+}
+
 static bool matches(const struct vm_dump *d, uint64_t pc, uint32_t mode, enum tier tier)
 {
 	const struct dump_filter *f = d->filter;
@@ -89,6 +111,7 @@ static bool matches(const struct vm_dump *d, uint64_t pc, uint32_t mode, enum ti
 	if (pc < f->pc_low || pc > f->pc_high || (f->mode >= 0 && (int)(mode & MODE_KSU) != f->mode) ||
 	    (f->tier >= 0 && (int)tier != f->tier))
 		return false;
+	pc = symbols_linked(d->symbols, pc);
 	for (unsigned i = 0; i < d->n_ranges; i++)
 		if (pc >= d->ranges[i].low && pc <= d->ranges[i].high)
 			return true;
@@ -101,6 +124,7 @@ void vm_dump_lifted(struct vm *vm, const struct ir_block *b, uint64_t pc, enum t
 
 	if (!d)
 		return;
+	follow_kernel(d, vm, pc);
 	d->on = matches(d, pc, b->mode, tier);
 	if (d->on)
 		dump_block_begin(&d->sink, b, pc, tier);

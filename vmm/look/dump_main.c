@@ -7,20 +7,19 @@
 #include "base/segments.h"
 #include "frontend/cp0.h"
 #include "frontend/frontend.h"
-#include "numa/numa.h"
 #include "vmm/boot/loader.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cli/options.h"
 #include "vmm/cpu/helpers.h"
 #include "vmm/cpu/region_build.h"
 #include "vmm/look/dump.h"
+#include "vmm/look/elf_image.h"
 #include "vmm/look/symbols.h"
 
 /* `disco dump`: code of an image, or bare words, through the first walk; nothing of it is executed. */
 
-#define IMAGE_RAM_BYTES MEM_MAX_BYTES
-#define WORDS_AT        0x80001000u
-#define PAGE_WORDS      (PAGE_BYTES / 4)
+#define WORDS_AT   0x80001000u
+#define PAGE_WORDS (PAGE_BYTES / 4)
 
 struct dumper {
 	const struct dump_options *opt;
@@ -30,8 +29,7 @@ struct dumper {
 	struct symbols *symbols;
 	struct frontend *frontend;
 	struct jit *jit;
-	struct machine_memory *memory;
-	struct pmap *ram; /* with --kernel */
+	struct elf_image *image; /* of a file */
 	bool big_endian;
 	struct guest_state *gs;
 	struct arena arena;
@@ -61,36 +59,20 @@ static int fail(int status, const char *fmt, ...)
 
 static int open_image(struct dumper *d)
 {
-	struct machine_memory_config mc = {.bytes = IMAGE_RAM_BYTES, .nodes = 1};
-	struct loaded_image image;
 	struct loader_error err = {{0}};
-	int r = machine_memory_new(&d->memory, &mc);
 
-	if (!r)
-		r = pmap_new(&d->ram, d->memory, IMAGE_RAM_BYTES);
-	if (r)
-		return fail(STATUS_FAILED, "%s", strerror(-r));
-	if (loader_load_elf(d->ram, d->opt->kernel, &image, &err))
+	if (elf_image_open(&d->image, d->opt->file, &err))
 		return fail(STATUS_USAGE, "%s", err.text);
-	d->big_endian = image.big_endian;
+	d->big_endian = d->image->big_endian;
 	return STATUS_OK;
 }
 
 static int open_symbols(struct dumper *d)
 {
 	struct loader_error err = {{0}};
-	int r = 0;
 
-	d->symbols = symbols_new();
-	if (!d->symbols)
-		return fail(STATUS_FAILED, "%s", strerror(ENOMEM));
-	if (d->opt->kernel)
-		r = symbols_add_elf(d->symbols, d->opt->kernel, &err);
-	if (!r && d->opt->symbols)
-		r = symbols_add_map(d->symbols, d->opt->symbols, &err);
-	if (r)
+	if (symbols_open(&d->symbols, d->image, d->opt->file, d->opt->symbols, &err))
 		return fail(STATUS_USAGE, "%s", err.text);
-	symbols_sort(d->symbols);
 	return STATUS_OK;
 }
 
@@ -126,7 +108,7 @@ static int open_dumper(struct dumper *d)
 	if (!d->frontend || jit_new(&d->jit, &jc))
 		return fail(STATUS_FAILED, "the host has no memory for the translator");
 	d->big_endian = d->opt->big_endian;
-	r = d->opt->kernel ? open_image(d) : open_words(d);
+	r = d->opt->file ? open_image(d) : open_words(d);
 	if (!r)
 		r = open_symbols(d);
 	d->sink = (struct dump_sink){.out = stdout,
@@ -144,10 +126,7 @@ static void close_dumper(struct dumper *d)
 	frontend_free(d->frontend);
 	symbols_free(d->symbols);
 	arena_free(&d->arena);
-	if (d->ram)
-		pmap_free(d->ram);
-	if (d->memory)
-		machine_memory_free(d->memory);
+	elf_image_free(d->image);
 	free(d->words);
 	free(d->gs);
 }
@@ -158,11 +137,24 @@ static bool read_image(struct dumper *d, uint32_t va, void *to, uint32_t bytes)
 {
 	uint32_t *word = to;
 
-	if (!segment_is_unmapped(va) || pmap_read(d->ram, gpa(va & UNMAPPED_MASK), to, bytes))
+	if (!elf_image_read(d->image, va, to, bytes))
 		return false;
 	for (uint32_t i = 0; i < bytes / 4 && d->big_endian; i++)
 		word[i] = __builtin_bswap32(word[i]);
 	return true;
+}
+
+/* What the image has around pc in its page: all of it, or less where a segment begins or ends. */
+static bool read_page(struct dumper *d, uint32_t off)
+{
+	uint32_t page = (uint32_t)d->page_va;
+
+	d->first = d->end = off / 4;
+	while (d->first > 0 && read_image(d, page + 4 * (d->first - 1), &d->word[d->first - 1], 4))
+		d->first--;
+	while (d->end < PAGE_WORDS && read_image(d, page + 4 * d->end, &d->word[d->end], 4))
+		d->end++;
+	return d->end > off / 4;
 }
 
 /* The page around pc: of the image, or with the bare words from pc on. */
@@ -173,13 +165,9 @@ static int open_page(struct dumper *d, uint32_t pc)
 	d->page_va = pc & ~(uint32_t)PAGE_MASK;
 	d->slot = 0;
 	memset(d->shown, 0, sizeof(d->shown));
-	if (d->opt->kernel) {
-		d->first = 0;
-		d->end = PAGE_WORDS;
-		if (!read_image(d, (uint32_t)d->page_va, d->word, PAGE_BYTES))
-			return fail(STATUS_USAGE,
-				    "--at %08x: not in the image's memory (KSEG0 or KSEG1, first %llu MiB)", pc,
-				    IMAGE_RAM_BYTES >> 20);
+	if (d->opt->file) {
+		if (!read_page(d, off))
+			return fail(STATUS_USAGE, "--at %08x: not in the image", pc);
 		if (!read_image(d, (uint32_t)d->page_va + PAGE_BYTES, &d->slot, 4))
 			d->slot = 0;
 		return STATUS_OK;
@@ -194,10 +182,11 @@ static int open_page(struct dumper *d, uint32_t pc)
 
 static uint32_t mode_at(const struct dumper *d)
 {
-	bool unmapped = !d->opt->user && segment_is_unmapped(d->page_va);
+	/* a program's code is for user mode, if nobody says otherwise */
+	bool user = d->opt->user < 0 ? d->opt->file && segment_is_user(d->page_va) : d->opt->user;
+	bool unmapped = !user && segment_is_unmapped(d->page_va);
 
-	return (d->opt->user ? MODE_USER : MODE_KERNEL) | MODE_CU1 | (d->big_endian ? MODE_BE : 0) |
-	       (unmapped ? MODE_ABS : 0);
+	return (user ? MODE_USER : MODE_KERNEL) | MODE_CU1 | (d->big_endian ? MODE_BE : 0) | (unmapped ? MODE_ABS : 0);
 }
 
 /* Lift, show and optimise; what translate_page() is in a machine. */
@@ -298,7 +287,7 @@ static int show_address(struct dumper *d, uint32_t pc, const struct dump_at *at)
 
 	if (pc % 4)
 		return fail(STATUS_USAGE, "--at %.*s: %08x is not a multiple of 4", (int)at->len, at->text, pc);
-	if (!d->opt->kernel)
+	if (!d->opt->file)
 		return show_words(d, pc);
 	r = open_page(d, pc);
 	return r ? r : show(d, pc & PAGE_MASK);
@@ -318,7 +307,7 @@ static int show_symbol(struct dumper *d, const struct dump_at *at, unsigned *n)
 		if (add > high - low)
 			return fail(STATUS_USAGE, "--at %.*s: the symbol has only 0x%x bytes", (int)at->len, at->text,
 				    high - low + 1);
-		if (*n && !d->opt->kernel)
+		if (*n && !d->opt->file)
 			return fail(STATUS_USAGE, "--at %.*s: several symbols have this name", (int)at->len, at->text);
 		r = show_address(d, low + add, at);
 	}
@@ -335,8 +324,8 @@ static int show_at(struct dumper *d, const struct dump_at *at)
 		return r;
 	if (!at->is_number)
 		return fail(STATUS_USAGE, "--at %.*s: neither a hexadecimal number nor a symbol of %s%s", (int)at->len,
-			    at->text, d->opt->kernel ? "the image" : "--symbols",
-			    d->opt->kernel && !d->opt->symbols ? "; --symbols adds a list" : "");
+			    at->text, d->opt->file ? d->opt->file : "--symbols",
+			    d->opt->file && !d->opt->symbols ? "; --symbols adds a list" : "");
 	return show_address(d, at->address, at);
 }
 

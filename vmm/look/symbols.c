@@ -14,21 +14,18 @@
 #include <unistd.h>
 
 #include "vmm/boot/loader_internal.h"
+#include "vmm/look/elf_image.h"
+#include "vmm/look/symbols_internal.h"
 
 /* A symbol without a size ends where the next begins; the last one after this much. */
 #define LAST_BYTES 4096u
-
-struct symbol {
-	uint32_t address, bytes; /* bytes 0: not known */
-	uint32_t name;           /* offset into text */
-	bool code, global;
-};
 
 struct symbols {
 	struct symbol *s;
 	size_t n, cap;
 	char *text; /* names, each with its NUL; offset 0 is "" */
 	size_t text_bytes, text_cap;
+	uint32_t moved_low, moved_high, slide; /* symbols_set_slide() */
 };
 
 struct symbols *symbols_new(void) { return calloc(1, sizeof(struct symbols)); }
@@ -70,7 +67,7 @@ static int reserve(void **p, size_t *cap, size_t want, size_t each)
 	return 0;
 }
 
-static int add(struct symbols *s, struct symbol sym, const char *name, size_t len)
+int symbols_add(struct symbols *s, struct symbol sym, const char *name, size_t len)
 {
 	int r;
 
@@ -114,12 +111,12 @@ static int add_elf_symbol(struct symbols *s, Elf *elf, const GElf_Sym *sym, cons
 	/* local labels of the assembler */
 	if (type == STT_NOTYPE && (name[0] == '$' || (name[0] == '.' && name[1] == 'L')))
 		return 0;
-	return add(s,
-		   (struct symbol){.address = (uint32_t)sym->st_value,
-				   .bytes = sym->st_size > UINT32_MAX ? 0 : (uint32_t)sym->st_size,
-				   .code = code,
-				   .global = GELF_ST_BIND(sym->st_info) != STB_LOCAL},
-		   name, strlen(name));
+	return symbols_add(s,
+			   (struct symbol){.address = (uint32_t)sym->st_value,
+					   .bytes = sym->st_size > UINT32_MAX ? 0 : (uint32_t)sym->st_size,
+					   .code = code,
+					   .global = GELF_ST_BIND(sym->st_info) != STB_LOCAL},
+			   name, strlen(name));
 }
 
 static int add_table(struct symbols *s, Elf *elf, Elf_Scn *scn, const GElf_Shdr *h)
@@ -137,20 +134,29 @@ static int add_table(struct symbols *s, Elf *elf, Elf_Scn *scn, const GElf_Shdr 
 	return r;
 }
 
-static int add_elf(struct symbols *s, Elf *elf)
+static int add_tables(struct symbols *s, Elf *elf, uint32_t type)
 {
-	GElf_Ehdr eh;
 	int r = 0;
 
-	if (!elf || !gelf_getehdr(elf, &eh) || eh.e_machine != EM_MIPS || gelf_getclass(elf) != ELFCLASS32)
-		return 0;
 	for (Elf_Scn *scn = elf_nextscn(elf, NULL); !r && scn; scn = elf_nextscn(elf, scn)) {
 		GElf_Shdr h;
 
-		if (gelf_getshdr(scn, &h) && h.sh_type == SHT_SYMTAB)
+		if (gelf_getshdr(scn, &h) && h.sh_type == type)
 			r = add_table(s, elf, scn, &h);
 	}
 	return r;
+}
+
+static int add_elf(struct symbols *s, Elf *elf)
+{
+	size_t before = s->n;
+	GElf_Ehdr eh;
+	int r;
+
+	if (!elf || !gelf_getehdr(elf, &eh) || eh.e_machine != EM_MIPS || gelf_getclass(elf) != ELFCLASS32)
+		return 0;
+	r = add_tables(s, elf, SHT_SYMTAB);
+	return !r && s->n == before ? add_tables(s, elf, SHT_DYNSYM) : r;
 }
 
 static int failed(struct loader_error *err, const char *path, int r)
@@ -176,6 +182,22 @@ int symbols_add_elf(struct symbols *s, const char *path, struct loader_error *er
 	if (fd >= 0)
 		close(fd);
 	return r ? failed(err, path, r) : 0;
+}
+
+/* ---- a kernel's own ---- */
+
+static int add_kallsym(void *ctx, const struct kallsyms_symbol *k)
+{
+	return symbols_add(ctx,
+			   (struct symbol){.address = k->address,
+					   .code = strchr("tTwW", k->type) && k->type,
+					   .global = isupper((unsigned char)k->type)},
+			   k->name, k->name_bytes);
+}
+
+int symbols_add_kallsyms(struct symbols *s, const struct elf_image *image)
+{
+	return image->kernel ? kallsyms_each(&image->kallsyms, add_kallsym, s) : 0;
 }
 
 /* ---- listings ---- */
@@ -241,12 +263,12 @@ static int add_line(struct symbols *s, const char *line)
 		return 0;
 	if (address > UINT32_MAX && address < 0xffffffff80000000u)
 		return 0; /* not an address of this machine */
-	r = add(s,
-		(struct symbol){.address = (uint32_t)address,
-				.bytes = bytes > UINT32_MAX ? 0 : (uint32_t)bytes,
-				.code = strchr("tTwWi", *type),
-				.global = isupper((unsigned char)*type)},
-		name, name_len);
+	r = symbols_add(s,
+			(struct symbol){.address = (uint32_t)address,
+					.bytes = bytes > UINT32_MAX ? 0 : (uint32_t)bytes,
+					.code = strchr("tTwWi", *type),
+					.global = isupper((unsigned char)*type)},
+			name, name_len);
 	return r ? r : 1;
 }
 
@@ -315,6 +337,46 @@ static uint64_t end_of(const struct symbols *s, size_t i)
 	return (uint64_t)sym->address + LAST_BYTES;
 }
 
+int symbols_open(struct symbols **out, const struct elf_image *image, const char *path, const char *listing,
+		 struct loader_error *err)
+{
+	struct symbols *s = symbols_new();
+	int r = 0;
+
+	*out = s;
+	if (!s)
+		return loader_fail(err, -ENOMEM, "%s", strerror(ENOMEM));
+	if (image)
+		r = symbols_add_elf(s, path, err);
+	if (!r && image && !s->n) {
+		r = symbols_add_dynamic(s, image);
+		if (!r)
+			r = symbols_add_kallsyms(s, image);
+		if (r)
+			(void)failed(err, path, r);
+	}
+	if (!r && listing)
+		r = symbols_add_map(s, listing, err);
+	symbols_sort(s);
+	if (r) {
+		symbols_free(s);
+		*out = NULL;
+	}
+	return r;
+}
+
+void symbols_set_slide(struct symbols *s, uint32_t low, uint32_t high, uint32_t slide)
+{
+	s->moved_low = low;
+	s->moved_high = high;
+	s->slide = slide;
+}
+
+uint64_t symbols_linked(const struct symbols *s, uint64_t pc)
+{
+	return s && s->slide && pc - s->slide >= s->moved_low && pc - s->slide < s->moved_high ? pc - s->slide : pc;
+}
+
 bool symbols_find(const struct symbols *s, const char *name, size_t name_len, unsigned n, uint32_t *low, uint32_t *high)
 {
 	for (size_t i = 0; i < s->n; i++) {
@@ -335,6 +397,7 @@ void symbols_describe(const struct symbols *s, uint64_t pc, char *out, size_t ou
 {
 	size_t low = 0, high = s ? s->n : 0;
 
+	pc = symbols_linked(s, pc);
 	out[0] = 0;
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
