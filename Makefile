@@ -28,7 +28,7 @@ test:
 
 # Hours instead of minutes: long fuzzing, the system tests' long forms.
 test-long:
-	@.ci/packages test
+	@.ci/packages image
 	@tests/run_all long
 
 # Disco and QEMU in turn; needs an otherwise idle machine.
@@ -41,7 +41,7 @@ bench: all guest
 
 # Debian's programs on Disco, QEMU and this machine; makes an image of them first.
 bench-programs: all guest
-	@.ci/packages test
+	@.ci/packages image
 	@[ -f build/bench.img ] || $(DISCO) guest build bench --dir build
 	@bench/vs-qemu --disco $(DISCO) --disk build/bench.img --json build/vs-qemu.json --svg build/vs-qemu.svg
 

@@ -152,18 +152,31 @@ class Apt:
 
 
 def can_run_mipsel(log):
-    try:
-        return call(["arch-test", ARCH], log)
-    except Failed:
-        raise Failed("no arch-test on this host: apt-get install arch-test qemu-user-static mmdebstrap") from None
+    return call(["arch-test", ARCH], log)
+
+
+# What a build runs, and the Debian package that has it. Those of a bare Debian (cp, sh, tar) are not asked for.
+TOOLS = {"apt-get": "apt", "arch-test": "arch-test", "clang-19": "clang-19", "dpkg-deb": "dpkg", "e2fsck": "e2fsprogs",
+         "ld.lld-19": "lld-19", "mke2fs": "e2fsprogs", "mmdebstrap": "mmdebstrap"}
+TOOLS_ROOT = {"unshare": "util-linux"}
+TOOLS_USER = {"fakeroot": "fakeroot", "newuidmap": "uidmap"}
+
+
+def check_tools():
+    """Before anything is downloaded: all that is missing, and what to install."""
+    path = os.environ.get("PATH", os.defpath) + ":/sbin:/usr/sbin"
+    tools = TOOLS | (TOOLS_ROOT if os.geteuid() == 0 else TOOLS_USER)
+    missing = {t: p for t, p in tools.items() if not shutil.which(t, path=path)}
+    if not os.path.exists(BINFMT_RULE):
+        missing["qemu-mipsel-static"] = "qemu-user-static"
+    if missing:
+        raise Failed("no %s on this host: apt-get install %s" % (", ".join(missing), " ".join(sorted(set(missing.values())))))
 
 
 def setup_binfmt(log):
     """Let the kernel run mipsel programs by qemu-user. Registers the package's rule itself where it may."""
     if can_run_mipsel(log):
         return
-    if not os.path.exists(BINFMT_RULE):
-        raise Failed("no qemu-user-static on this host: apt-get install qemu-user-static")
     steps = ["mount -t binfmt_misc binfmt_misc " + BINFMT, "cat %s >%s/register" % (BINFMT_RULE, BINFMT)]
     if os.geteuid() == 0:
         if not os.path.exists(BINFMT + "/register"):
@@ -179,7 +192,7 @@ def setup_binfmt(log):
 
 
 def check_user():
-    """mmdebstrap needs root, or what makes a user root to its own files: newuidmap and a range of ids."""
+    """mmdebstrap needs root, or what makes a user root to its own files: newuidmap (TOOLS_USER) and a range of ids."""
     if os.geteuid() == 0:
         return
     try:
@@ -188,9 +201,8 @@ def check_user():
             ranges = any(line.split(":")[0] in (user, str(os.geteuid())) for line in f)
     except (OSError, KeyError):
         ranges = False
-    if not ranges or not shutil.which("newuidmap") or not shutil.which("fakeroot"):
-        raise Failed("needs root (sudo disco guest build ...), or the packages uidmap and fakeroot and a range for "
-                     "this user in /etc/subuid and /etc/subgid")
+    if not ranges:
+        raise Failed("needs root (sudo disco guest build ...), or a range for this user in /etc/subuid and /etc/subgid")
 
 
 def unmount_below(directory):

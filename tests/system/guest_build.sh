@@ -32,7 +32,29 @@ status 2 "no such file" "$DISCO" guest build web --packages "$work/none" --dir "
 for size in 0 1 2T -1G 15M 2.5G 9999999999G; do
 	status 2 "--size" "$DISCO" guest build minimal "--size=$size" --dir "$images"
 done
-status 2 "--dir" "$DISCO" guest build minimal --dir "$work/none"
+echo >"$work/file"
+status 2 "--dir" "$DISCO" guest build minimal --dir "$work/file"
+status 2 "--dir" "$DISCO" guest build minimal --dir "$work/file/below"
+ln -s "$work/nowhere" "$work/link"
+status 2 "--dir" "$DISCO" guest build minimal --dir "$work/link"
+
+# What a build needs is looked for before anything is made or fetched.
+mkdir "$work/path"
+ln -s "$(python3 -c 'import sys; print(sys.executable)')" "$work/path/python3"
+status 1 "mmdebstrap" env PATH="$work/path" DISCO_GUEST_CACHE="$work/nocache" "$DISCO" guest build minimal --dir "$work/new"
+[ "$(wc -l <"$work/said")" -eq 1 ] || fail "missing programs: not one line: $(cat "$work/said")"
+grep -q 'apt-get install .*arch-test.* mmdebstrap' "$work/said" || fail "no word of what to install: $(cat "$work/said")"
+[ ! -e "$work/new" ] && [ ! -e "$work/nocache" ] || fail "a build that cannot be made has begun"
+
+# The directory is made, with those above it. Here apt is one that fails at once.
+if command -v mmdebstrap arch-test clang-19 ld.lld-19 >/dev/null && [ -e /usr/lib/binfmt.d/qemu-mipsel.conf ] && [ "$(id -u)" -eq 0 ]; then
+	printf '#!/bin/sh\nexit 1\n' >"$work/path/apt-get"
+	chmod +x "$work/path/apt-get"
+	status 1 "guest/fetch failed" env PATH="$work/path:$PATH" DISCO_GUEST_CACHE="$work/nocache" \
+		"$DISCO" guest build minimal --dir "$work/new/below/it/"
+	[ -d "$work/new/below/it" ] || fail "--dir of a directory that is not there: not made"
+	[ ! -e "$work/nocache/linux" ] || fail "something was fetched"
+fi
 status 2 "--suite" "$DISCO" guest build minimal --suite ../x --dir "$images"
 for words in "gcc --option" "gcc;reboot" "Gcc" "a/b"; do
 	echo "$words # a comment" >"$work/list"
