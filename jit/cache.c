@@ -223,7 +223,7 @@ void jit_forget_jumps(struct jit *j)
 	for (unsigned i = 0; i < JUMP_CACHE_ENTRIES; i++)
 		j->jump_cache->e[i] = (struct jump_cache_entry){JUMP_KEY_NONE, NULL};
 	for (unsigned i = 0; i < SIDE_CACHE_ENTRIES; i++)
-		j->side_cache[i] = (struct jump_cache_entry){JUMP_KEY_NONE, NULL};
+		j->side_cache[i] = (struct side_cache_entry){.key = JUMP_KEY_NONE};
 	for (unsigned i = 0; i < RET_RING_ENTRIES; i++)
 		j->ret_ring[i] = (struct ret_ring_entry){JUMP_KEY_NONE, NULL};
 	j->cfg.gs->ret_ring_top = 0;

@@ -123,6 +123,22 @@ void *emit_indirect_exit(struct x86 *x, const struct jit *j, uint32_t mode, bool
 	return at;
 }
 
+void emit_page_check(struct x86 *x, int at, int index, int page, uint8_t *fail[2])
+{
+	_Static_assert(sizeof(struct l2tlb_entry) == 32, "index is scaled by 32");
+	x86_mov(x, false, index, RAX);
+	x86_shift_imm(x, false, SH_SHR, index, PAGE_SHIFT - 5);
+	x86_alu_imm(x, false, ALU_AND, index, (L2TLB_ENTRIES - 1) << 5);
+	x86_mov(x, false, page, RAX);
+	x86_alu_imm(x, false, ALU_AND, page, (int32_t) ~(uint32_t)PAGE_MASK);
+	x86_alu_load(x, true, ALU_CMP, page, x86_at_index(RBP, index, 0, offsetof(struct l2tlb_entry, exec_tag)));
+	fail[0] = x86_jcc_forward(x, CC_NE);
+	x86_load(x, true, index, x86_at_index(RBP, index, 0, offsetof(struct l2tlb_entry, addend)));
+	x86_alu(x, true, ALU_ADD, index, RAX);
+	x86_alu(x, true, ALU_CMP, index, at);
+	fail[1] = x86_jcc_forward(x, CC_NE);
+}
+
 /* Both kinds set gs->mode: jumps cross between mapped and unmapped segments (JUMP_MODE). */
 uint8_t *emit_entry(struct x86 *x, const struct translation *t, uint8_t *fail[2])
 {
@@ -132,19 +148,8 @@ uint8_t *emit_entry(struct x86 *x, const struct translation *t, uint8_t *fail[2]
 		x86_alu_imm(x, false, ALU_CMP, RAX, (int32_t)(uint32_t)(t->abs_page + t->off));
 		fail[0] = x86_jcc_forward(x, CC_NE);
 	} else {
-		_Static_assert(sizeof(struct l2tlb_entry) == 32, "index is scaled by 32");
-		x86_mov(x, false, RCX, RAX);
-		x86_shift_imm(x, false, SH_SHR, RCX, PAGE_SHIFT - 5);
-		x86_alu_imm(x, false, ALU_AND, RCX, (L2TLB_ENTRIES - 1) << 5);
-		x86_mov(x, false, RDX, RAX);
-		x86_alu_imm(x, false, ALU_AND, RDX, (int32_t) ~(uint32_t)PAGE_MASK);
-		x86_alu_load(x, true, ALU_CMP, RDX, x86_at_index(RBP, RCX, 0, offsetof(struct l2tlb_entry, exec_tag)));
-		fail[0] = x86_jcc_forward(x, CC_NE);
-		x86_load(x, true, R10, x86_at_index(RBP, RCX, 0, offsetof(struct l2tlb_entry, addend)));
-		x86_alu(x, true, ALU_ADD, R10, RAX);
 		x86_mov_imm(x, R11, (uint64_t)(uintptr_t)t->cp->page_key + t->off);
-		x86_alu(x, true, ALU_CMP, R10, R11);
-		fail[1] = x86_jcc_forward(x, CC_NE);
+		emit_page_check(x, R11, RCX, RDX, fail);
 		x86_store(x, true, GS(pc_page), RDX);
 	}
 	x86_store_imm(x, false, GS(mode), t->mode);

@@ -50,6 +50,11 @@ void emit_jump_cache_probe(struct x86 *x, const struct jit *j, int64_t mode);
 /* Jump through the return ring if its top is (eax, mode); falls through on a miss. Clobbers rcx, rdx. */
 void emit_ring_pop(struct x86 *x, const struct jit *j, int64_t mode);
 
+/*
+ * Is the page of eax = pc executable in the table in force, and is `at` (register: a host address) what is mapped there?
+ * Goes on with page = eax & ~PAGE_MASK if so; fail gets the two jumps that are taken if not.  Clobbers index.
+ */
+void emit_page_check(struct x86 *x, int at, int index, int page, uint8_t *fail[2]);
 /* t->entry (falls through to the body), and what it jumps to where the check fails. */
 uint8_t *emit_entry(struct x86 *x, const struct translation *t, uint8_t *fail[2]);
 void emit_entry_fail(struct x86 *x, const struct jit *j, const void *entry, uint8_t *const fail[2]);

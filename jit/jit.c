@@ -13,6 +13,9 @@
 /* Jumps back.  A region costs LLVM some 10 ms of another thread, and one turn of a loop a few ns: see README. */
 #define HOT_THRESHOLD 65536
 
+/* A head that asked and was told "not now" must run before it asks again (README, "Progress"). */
+#define REARM_MIN 1024
+
 #define MXCSR_CLEAR 0x1f80 /* its default: all masked, round to nearest, no flags */
 
 static uint64_t now_ns(void)
@@ -100,6 +103,37 @@ void jit_free(struct jit *j)
 	free(j);
 }
 
+void jit_break(struct jit *j)
+{
+	/* keys only: who has compared one already may still load what stands beside it */
+	for (unsigned i = 0; i < JUMP_CACHE_ENTRIES; i++)
+		__atomic_store_n(&j->jump_cache->e[i].key, JUMP_KEY_NONE, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < SIDE_CACHE_ENTRIES; i++)
+		__atomic_store_n(&j->side_cache[i].key, JUMP_KEY_NONE, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < RET_RING_ENTRIES; i++)
+		__atomic_store_n(&j->ret_ring[i].key, JUMP_KEY_NONE, __ATOMIC_RELAXED);
+}
+
+/*
+ * The longest way with nothing executed: a link or an indirect jump to an entry that fails, the jump cache's entry, a
+ * region that leaves at once, the side stub.
+ */
+#define MAX_HOPS 3
+
+void jit_count_hop(struct jit *j)
+{
+	const uint64_t *n = j->cfg.gs->insns;
+	uint64_t insns = n[TIER_INTERP] + n[TIER_1] + n[TIER_2];
+
+	j->hops = insns == j->hop_insns ? j->hops + 1 : 0;
+	j->hop_insns = insns;
+	if (j->hops > MAX_HOPS)
+		panic("generated code goes round without executing anything: pc %#llx, mode %#x",
+		      (unsigned long long)j->cfg.gs->pc, j->cfg.gs->mode);
+}
+
+enum tier jit_tier_of(const struct translation *t) { return (enum tier)t->tier; }
+
 const struct jit_stats *jit_stats(const struct jit *j) { return &j->stats; }
 
 #ifdef __clang__
@@ -111,6 +145,7 @@ jit_run(struct jit *j, struct translation *t)
 	ASSERT(!t->dead);
 	struct guest_state *gs = j->cfg.gs;
 	ASSERT(!gs->fpu_last);
+	j->hops = 0;
 	jit_link_settle(j);
 	/* What the monitor's own code left in MXCSR is not the guest's. */
 	_mm_setcsr(MXCSR_CLEAR);
@@ -278,7 +313,7 @@ void jit_install_finished(struct jit *j)
 static void rearm(struct jit *j)
 {
 	if (j->asked)
-		*j->asked = (int32_t)j->cfg.hot_threshold;
+		*j->asked = (int32_t)(j->cfg.hot_threshold > REARM_MIN ? j->cfg.hot_threshold : REARM_MIN);
 	j->asked = NULL;
 }
 

@@ -24,12 +24,14 @@ enum tier { TIER_INTERP = 0, TIER_1 = 1, TIER_2 = 2 };
 
 struct jit_config {
 	bool tier1, tier2;
-	bool icount;               /* emit exact budget checks */
-	bool count_insns;          /* --stats: emit per-tier instruction counters */
-	uint64_t code_bytes;       /* of code memory, 0: the default; full: everything is dropped */
-	uint32_t hot_threshold;    /* executions of a jump back before tier 2 is asked for its target; 0: default */
-	bool sync_tier2;           /* compile tier 2 on the vCPU thread, at first execution (--tiers=2) */
-	bool keep_ir;              /* keep IR for dumps: jit_dump_host interleaves it */
+	bool icount;         /* emit exact budget checks */
+	bool count_insns;    /* --stats: emit per-tier instruction counters */
+	uint64_t code_bytes; /* of code memory, 0: the default; full: everything is dropped */
+	uint32_t
+	    hot_threshold; /* executions before tier 2 is asked for: of a jump back, or see hot_blocks; 0: default */
+	bool hot_blocks;   /* tier 1: every block counts its executions, not only jumps back (--hot) */
+	bool sync_tier2;   /* jit_request_tier2() compiles, on the vCPU thread */
+	bool keep_ir;      /* keep IR for dumps: jit_dump_host interleaves it */
 	helper_fn *const *helpers; /* [NUM_HELPERS] */
 	struct guest_state *gs;
 	/*
@@ -84,6 +86,8 @@ bool jit_request_tier2(struct jit *j, struct jit_region *r);
 /* Install what the background thread finished. Call at every dispatch that left for POLL or HOT. */
 void jit_install_finished(struct jit *j);
 
+enum tier jit_tier_of(const struct translation *t);
+
 /*
  * Run from translation t (gs->pc, gs->pc_page, gs->mode and gs->l2tlb are right).  Returns when generated code leaves;
  * gs->pc is then the next guest instruction.
@@ -107,6 +111,12 @@ bool jit_invalidate(struct jit *j, struct code_page *cp, uint32_t off, uint32_t 
 void jit_invalidate_page(struct jit *j, struct code_page *cp);
 bool jit_page_has_code(const struct code_page *cp, uint32_t off, uint32_t bytes);
 void jit_flush(struct jit *j);
+
+/*
+ * Empty what leads code from one block to another (jump cache, side cache, return ring), so that code which goes round in
+ * there leaves.  Any thread, while code runs: an entry that is half read still leads where it led.
+ */
+void jit_break(struct jit *j);
 
 const struct jit_stats *jit_stats(const struct jit *j);
 

@@ -155,8 +155,17 @@ static inline uint32_t jump_cache_index(uint64_t pc)
 #define JUMP_KEY(pc, mode) ((uint64_t)(uint32_t)(pc) | (uint64_t)JUMP_MODE(mode) << 32)
 #define JUMP_KEY_NONE      UINT64_MAX
 
-/* Where side exits of tier 2 go: (pc, mode) -> tier 1 entry, direct-mapped by pc bits 11:2. */
+/*
+ * Where side exits of tier 2 go: (pc, mode, machine page) -> tier 1 body, direct-mapped by pc bits 11:2.  Everything that an
+ * entry would check is compared here, so that a hit executes the instruction and a miss leaves: see README, "Progress".
+ */
 #define SIDE_CACHE_ENTRIES (PAGE_BYTES / 4)
+struct side_cache_entry {
+	uint64_t key;   /* JUMP_KEY */
+	const void *at; /* host address of the instruction; NULL: unmapped code, where the pc says all */
+	void *body;     /* of a tier 1 translation */
+	uint64_t mode;  /* with MODE_ABS */
+};
 
 /* Return ring; gs->ret_ring_top is the byte offset of the next free entry. */
 #define RET_RING_ENTRIES 32u
@@ -200,7 +209,7 @@ struct jit {
 	struct jit_stubs stubs;
 	struct jit_jump_cache *jump_cache; /* in mem's data half, as is the ring */
 	struct ret_ring_entry *ret_ring;
-	struct jump_cache_entry *side_cache; /* likewise */
+	struct side_cache_entry *side_cache; /* likewise */
 	struct code_page *pages;
 	struct tier1 *tier1; /* emitter's scratch memory */
 	struct tier2 *tier2; /* NULL without cfg.tier2 */
@@ -209,6 +218,10 @@ struct jit {
 	uint32_t n_hot_counts;
 	int32_t *asked; /* counter of the jump that left with EXIT_HOT last, or NULL */
 	bool patched;   /* a jump was changed since jit_link_settle() */
+
+	/* jit_count_hop() */
+	uint64_t hop_insns; /* executed at the last one */
+	uint32_t hops;      /* one after the other with nothing executed between */
 	struct jit_stats stats;
 };
 
@@ -255,6 +268,10 @@ void jit_link_settle(struct jit *j);
 void jit_link_move_incoming(struct jit *j, struct translation *from, struct translation *to);
 /* Nothing reaches t and t reaches nothing afterwards. */
 void jit_link_isolate(struct jit *j, struct translation *t);
+
+/* ---- jit/jit.c ---- */
+/* Called by the stubs of debug builds that execute nothing: panics where they go round.  Source: README, "Progress". */
+void jit_count_hop(struct jit *j);
 
 /* ---- jit/stubs.c ---- */
 /* False if code memory is too small. */

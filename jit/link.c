@@ -130,8 +130,8 @@ void jit_link_isolate(struct jit *j, struct translation *t)
 	for (unsigned i = 0; i < t->n_links; i++)
 		jit_link_disconnect(j, &t->links[i]);
 	replace_jump_cache(j, t, NULL);
-	if (j->side_cache[t->off >> 2].entry == t->entry)
-		j->side_cache[t->off >> 2] = (struct jump_cache_entry){JUMP_KEY_NONE, NULL};
+	if (j->side_cache[t->off >> 2].body == t->body)
+		j->side_cache[t->off >> 2] = (struct side_cache_entry){.key = JUMP_KEY_NONE};
 }
 
 void jit_link(struct jit *j, struct translation *to)
@@ -146,7 +146,14 @@ void jit_cache_side(struct jit *j, uint64_t pc, struct translation *t)
 {
 	if (t->dead || t->tier != TIER_1 || (pc & PAGE_MASK) != t->off || pc > UINT32_MAX)
 		return;
-	j->side_cache[t->off >> 2] = (struct jump_cache_entry){JUMP_KEY(pc, t->mode), t->entry};
+	if (is_abs(t) && pc != t->abs_page + t->off)
+		return;
+	j->side_cache[t->off >> 2] = (struct side_cache_entry){
+	    .key = JUMP_KEY(pc, t->mode),
+	    .at = is_abs(t) ? NULL : (const char *)t->cp->page_key + t->off,
+	    .body = t->body,
+	    .mode = t->mode,
+	};
 }
 
 void jit_cache_jump(struct jit *j, uint64_t pc, struct translation *to)

@@ -48,6 +48,8 @@ static void *emit_resume(struct x86 *x, const struct jit *j, struct jit_stubs *s
 {
 	void *at = x86_here(x);
 	emit_store_pins(x, false);
+	x86_mov_imm(x, RAX, (uint64_t)(uintptr_t)&j->hops); /* an exception is progress too */
+	x86_store_imm(x, false, x86_at(RAX, 0), 0);
 	x86_alu_imm(x, true, ALU_SUB, RSP, 8);
 	x86_mov(x, true, RDI, R13);
 	x86_mov_imm(x, RAX, (uint64_t)(uintptr_t)j->cfg.resume);
@@ -117,31 +119,84 @@ static void emit_indirect(struct x86 *x, const struct jit *j, struct jit_stubs *
 	x86_jmp(x, s->exit_with[EXIT_INDIRECT]);
 }
 
+/*
+ * Debug builds: ways of generated code that execute nothing must not go round (README, "Progress").  Keeps eax and rdx.
+ * Only where executed instructions are counted.
+ */
+static void emit_count_hop(struct x86 *x, const struct jit *j)
+{
+#ifdef DISCO_ASSERT
+	if (!j->cfg.count_insns)
+		return;
+	emit_store_pins(x, true);
+	x86_push(x, RAX);
+	x86_push(x, RDX);
+	x86_alu_imm(x, true, ALU_SUB, RSP, 8);
+	x86_mov_imm(x, RDI, (uint64_t)(uintptr_t)j);
+	x86_mov_imm(x, RAX, (uint64_t)(uintptr_t)jit_count_hop);
+	x86_call_reg(x, RAX);
+	x86_alu_imm(x, true, ALU_ADD, RSP, 8);
+	x86_pop(x, RDX);
+	x86_pop(x, RAX);
+	emit_load_pins(x, true);
+#else
+	(void)x;
+	(void)j;
+#endif
+}
+
+/*
+ * To the tier 1 body of the instruction that tier 2 left before, which executes it: not to an entry, whose check might
+ * fail, and lead by way of the jump cache to the region again.  Polls, as each stub does that executes nothing.
+ */
 static void emit_side(struct x86 *x, const struct jit *j, struct jit_stubs *s)
 {
-	_Static_assert(SIDE_CACHE_ENTRIES == PAGE_BYTES / 4 && sizeof(struct jump_cache_entry) == 16, "scaled below");
+	_Static_assert(SIDE_CACHE_ENTRIES == PAGE_BYTES / 4 && sizeof(struct side_cache_entry) == 32, "scaled below");
+	uint8_t *fail[2];
 	s->side = x86_here(x);
+	emit_count_hop(x, j);
+	x86_alu_mem_imm(x, false, ALU_CMP, GS(poll), 0);
+	x86_jcc(x, CC_NE, s->exit_with[EXIT_SIDE]);
 	x86_load(x, false, RAX, GS(pc));
 	emit_jump_mode(x);
 	x86_mov(x, false, RCX, RAX);
 	x86_alu_imm(x, false, ALU_AND, RCX, (int32_t)PAGE_MASK);
+	x86_shift_imm(x, false, SH_SHL, RCX, 3);
 	x86_lea(x, true, R10, x86_rip(j->side_cache));
-	x86_lea(x, true, RCX, x86_at_index(R10, RCX, 2, 0));
+	x86_alu(x, true, ALU_ADD, RCX, R10);
 	x86_alu_store(x, false, ALU_CMP, x86_at(RCX, 0), RAX);
 	x86_jcc(x, CC_NE, s->exit_with[EXIT_SIDE]);
 	x86_alu_store(x, false, ALU_CMP, x86_at(RCX, 4), R11);
 	x86_jcc(x, CC_NE, s->exit_with[EXIT_SIDE]);
-	x86_jmp_mem(x, x86_at(RCX, offsetof(struct jump_cache_entry, entry)));
+	x86_load(x, true, R10, x86_at(RCX, offsetof(struct side_cache_entry, at)));
+	x86_test(x, true, R10, R10);
+	uint8_t *unmapped = x86_jcc_short(x, CC_E);
+	emit_page_check(x, R10, RDX, R11, fail);
+	x86_store(x, true, GS(pc_page), R11);
+	x86_bind_short(x, unmapped);
+	x86_load(x, false, RDX, x86_at(RCX, offsetof(struct side_cache_entry, mode)));
+	x86_store(x, false, GS(mode), RDX);
+	x86_jmp_mem(x, x86_at(RCX, offsetof(struct side_cache_entry, body)));
+	x86_bind(x, fail[0]);
+	x86_bind(x, fail[1]);
+	x86_jmp(x, s->exit_with[EXIT_SIDE]);
 }
 
-/* The page is mapped elsewhere now: another translation may be known for this pc, but not the one that just failed. */
+/*
+ * The page is mapped elsewhere now: another translation may be known for this pc, but not the one that just failed.  So
+ * of two that fail one after the other the second one leaves.
+ */
 static void emit_entry_failed(struct x86 *x, const struct jit *j, struct jit_stubs *s)
 {
 	s->entry_failed = x86_here(x);
+	emit_count_hop(x, j);
+	x86_alu_mem_imm(x, false, ALU_CMP, GS(poll), 0);
+	uint8_t *poll = x86_jcc_forward(x, CC_NE);
 	emit_jump_cache_slot(x, j);
 	x86_alu_store(x, true, ALU_CMP, x86_at(RCX, offsetof(struct jump_cache_entry, entry)), RDX);
 	uint8_t *same = x86_jcc_forward(x, CC_E);
 	x86_jmp(x, s->indirect_eax);
+	x86_bind(x, poll);
 	x86_bind(x, same);
 	x86_store(x, true, GS(pc), RAX);
 	x86_jmp(x, s->exit_with[EXIT_INDIRECT]);

@@ -105,11 +105,23 @@ static void emit_ins(struct tier1 *s, const struct ir_ins *ins)
 	t1_end_ins(s);
 }
 
+/* The block itself, as a target. */
+static struct ir_target here(const struct ir_block *b)
+{
+	if (b->mode & MODE_ABS)
+		return (struct ir_target){TGT_ABS, (int64_t)ir_insn_pc(b, 0, 0)};
+	return (struct ir_target){TGT_PAGE, (int64_t)ir_block_off(b)};
+}
+
 static void emit_head(struct tier1 *s)
 {
 	const struct jit_config *cfg = &s->j->cfg;
 	struct x86 *x = &s->x;
 	int32_t n = (int32_t)s->b->n_guest;
+	if (cfg->tier2 && cfg->hot_blocks) {
+		x86_alu_mem_imm(x, false, ALU_SUB, x86_rip(s->t->hot), 1);
+		t1_late_new(s, LATE_HOT, x86_jcc_forward(x, CC_E))->target = here(s->b);
+	}
 	if (cfg->icount) {
 		x86_alu_mem_imm(x, true, ALU_SUB, GS(icount_left), n);
 		t1_late_new(s, LATE_BUDGET, x86_jcc_forward(x, CC_L));

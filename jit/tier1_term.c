@@ -54,7 +54,7 @@ static bool closes_loop(const struct tier1 *s, struct ir_target t)
 	int64_t page = s->b->mode & MODE_ABS ? (int64_t)s->b->abs_page : 0;
 	const struct jit_config *cfg = &s->j->cfg;
 
-	return cfg->tier2 && !cfg->sync_tier2 && polls(s, t) && t.kind != TGT_REGION && t.v >= page &&
+	return cfg->tier2 && !cfg->hot_blocks && polls(s, t) && t.kind != TGT_REGION && t.v >= page &&
 	       t.v < page + (int64_t)PAGE_BYTES;
 }
 

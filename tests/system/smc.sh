@@ -25,5 +25,6 @@ for order in el eb; do
 	done
 	check $order 12 100000 --jit-mem 1M # code memory is full, again and again
 	check $order 2 2500 --append scale=40
+	check $order 12 2500 --append scale=40 --hot 4,sync
 done
 finish

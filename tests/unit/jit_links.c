@@ -327,6 +327,45 @@ Test(jit_links, side_exits)
 	close_fixture(&f);
 }
 
+/*
+ * Two pages with the same code at one address, one of them mapped: a region of the mapped one leaves by a side exit, and the
+ * cache still has the other one.  Its way must not be through an entry whose check fails and leads back to the region.
+ */
+Test(jit_links, side_exit_of_another_page)
+{
+	struct fixture f;
+	struct translation region = {0}, *gone, *here;
+	uint64_t pc = ROOM_PC_PAGE + 0x100;
+
+	open_fixture(&f, (struct jit_config){.count_insns = true});
+	gone = add(&f, 0, MODE_USER, 0x100, 1, room_jump(room_off(0x200)));
+	here = add(&f, 1, MODE_USER, 0x100, 1, room_jump(room_off(0x300)));
+	region = *here;
+	region.body = region.entry = f.r.jit->stubs.side;
+	room_map_exec(&f.r, ROOM_PC_PAGE, 1);
+	f.gs->mode = MODE_USER;
+	f.gs->pc = pc;
+	jit_cache_side(f.r.jit, pc, gone);
+	jit_cache_jump(f.r.jit, pc, &region);
+	expect(&f, &region, EXIT_SIDE, pc, 0);
+	jit_cache_side(f.r.jit, pc, here);
+	expect(&f, &region, EXIT_LINK, ROOM_PC_PAGE + 0x300, 1);
+	/* the page is not executable any more */
+	room_map_exec(&f.r, ROOM_PC_PAGE, 0);
+	f.gs->pc = pc;
+	expect(&f, &region, EXIT_SIDE, pc, 0);
+	/* mapped at another address: what is said of this page is right there as well */
+	room_map_exec(&f.r, ROOM_PC_PAGE, 1);
+	f.gs->pc_page = 0;
+	f.gs->pc = pc;
+	expect(&f, &region, EXIT_LINK, ROOM_PC_PAGE + 0x300, 1);
+	cr_assert_eq(f.gs->pc_page, ROOM_PC_PAGE);
+	f.gs->poll = 1; /* wanted elsewhere */
+	f.gs->pc = pc;
+	expect(&f, &region, EXIT_SIDE, pc, 0);
+	close_fixture(&f);
+}
+
 /* A hot loop is replaced by its tier 2 translation, and links that led to it lead there. */
 Test(jit_links, tier2_takes_over)
 {

@@ -142,6 +142,19 @@ Test(options, run_all)
 	cr_assert(!o.tier1 && o.tier2);
 }
 
+Test(options, run_hot)
+{
+	struct options_error err;
+	struct run_options o;
+
+	cr_assert_eq(run("run --kernel @", &o, &err), 0, "%s", err.text);
+	cr_assert(o.hot.executions == 0 && !o.hot.sync);
+	cr_assert_eq(run("run --kernel @ --hot 1", &o, &err), 0, "%s", err.text);
+	cr_assert(o.hot.executions == 1 && !o.hot.sync);
+	cr_assert_eq(run("run --kernel @ --hot 1000000000,sync", &o, &err), 0, "%s", err.text);
+	cr_assert(o.hot.executions == 1000000000 && o.hot.sync);
+}
+
 Test(options, run_refused)
 {
 	/* Each with the words that the one line must have. */
@@ -182,6 +195,13 @@ Test(options, run_refused)
 	    {"run --kernel @ --dump g --dump-filter mode=", "mode="},
 	    {"run --kernel @ --dump g --dump-filter ,", "--dump-filter"},
 	    {"run --kernel @ --jit-mem 0", "--jit-mem 0"},
+	    {"run --kernel @ --hot 0", "--hot 0: must be from 1"},
+	    {"run --kernel @ --hot 1000000001", "must be from 1 to 1000000000"},
+	    {"run --kernel @ --hot 99999999999999999999", "must be from 1"},
+	    {"run --kernel @ --hot 5,syn", "--hot 5,syn: must be N or N,sync"},
+	    {"run --kernel @ --hot -1", "must be N"},
+	    {"run --kernel @ --hot ,sync", "must be N"},
+	    {"run --kernel @ --hot 5 --tiers 1", "--hot: needs both tiers"},
 	    {"run --kernel @ --jit-mem 2G", "--jit-mem 2G"},
 	    {"run --kernel @ --jit-mem 513M", "must be from 1M to 512M"},
 	    {"run --kernel @ --icount=5", "--icount=5: takes no value"},

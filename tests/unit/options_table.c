@@ -45,6 +45,7 @@ static const struct {
     {"--env", "A=b"},
     {"--tiers", "interp"},
     {"--jit-mem", "32M"},
+    {"--hot", "5,sync"},
     {"--stats", "f.json"},
     {"--dump", "gh"},
     {"--dump-filter", "pc=1-2"},

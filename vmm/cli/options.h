@@ -22,6 +22,8 @@ struct bench_options;
 #define MEM_MAX_BYTES     (256ull << 20)
 #define MEM_DEFAULT_BYTES (256ull << 20)
 
+#define HOT_MAX 1000000000 /* --hot */
+
 /*
  * Letters of --dump and --stage: g guest disassembly, i IR as lifted, o IR after the passes, x where the block goes and why it
  * ended, h host disassembly; with tier 2 also l and L, LLVM IR before and after optimisation.  These are what `disco dump`
@@ -67,6 +69,12 @@ struct run_terminal {
 	const char *path; /* of a Unix socket, or NULL: a pseudo-terminal */
 };
 
+/* --hot; 0 executions: the default policy */
+struct run_hot {
+	uint32_t executions;
+	bool sync;
+};
+
 struct run_options {
 	const char *kernel;
 	const char *initrd; /* or NULL */
@@ -82,6 +90,7 @@ struct run_options {
 	const char *symbols;    /* listing for dumps, or NULL */
 	struct dump_filter dump_filter;
 	uint64_t jit_bytes;
+	struct run_hot hot;
 	bool no_reboot;
 
 	unsigned n_disks, n_nets, n_shares, n_terminals;

@@ -51,6 +51,8 @@ static int run_check(const struct run_options *out, struct options_error *err)
 		return options_bad(err, "--dump %s: h is host code, and --tiers interp makes none", out->dump);
 	if (out->dump && !out->tier2 && strpbrk(out->dump, "lL"))
 		return options_bad(err, "--dump %s: l and L need tier 2, which --tiers left out", out->dump);
+	if (out->hot.executions && !(out->tier1 && out->tier2))
+		return options_bad(err, "--hot: needs both tiers, and --tiers left one out");
 	if (out->symbols && !out->dump)
 		return options_bad(err, "--symbols: needs --dump");
 	if ((out->dump_filter.tier == TIER_1 && !out->tier1) || (out->dump_filter.tier == TIER_2 && !out->tier2))

@@ -106,6 +106,23 @@ int option_jit_mem(void *field, const struct option_value *v)
 	return 0;
 }
 
+int option_hot(void *field, const struct option_value *v)
+{
+	char *end;
+	unsigned long n;
+	bool sync;
+
+	errno = 0;
+	n = strtoul(v->text, &end, 10);
+	sync = strcmp(end, ",sync") == 0;
+	if (!isdigit((unsigned char)v->text[0]) || (*end && !sync))
+		return option_bad(v, "must be N or N,sync");
+	if (errno || n < 1 || n > HOT_MAX)
+		return option_bad(v, "must be from 1 to %d executions", HOT_MAX);
+	*(struct run_hot *)field = (struct run_hot){(uint32_t)n, sync};
+	return 0;
+}
+
 int option_cpu(void *field, const struct option_value *v)
 {
 	const struct cpu_model *m = cpu_model_find(v->text);

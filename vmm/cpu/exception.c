@@ -42,7 +42,7 @@ static void enter(struct vcpu *v, uint32_t code, uint32_t offset)
 {
 	struct guest_state *gs = &v->gs;
 	uint32_t status = cp0(v, CP0_Status), cause = cp0(v, CP0_Cause);
-	uint32_t pc = (uint32_t)gs->pc;
+	uint32_t pc = (uint32_t)gs->pc, at = pc;
 
 	if (!(status & ST_EXL)) {
 		cause &= ~CA_BD;
@@ -55,6 +55,7 @@ static void enter(struct vcpu *v, uint32_t code, uint32_t offset)
 	cause = (cause & ~(CA_EXC | CA_CE)) | (code & 0x1f) << CA_EXC_SHIFT | (code >> 8 & 3) << CA_CE_SHIFT;
 	gs->cp0[CP0_Cause] = cause;
 	gs->pc = vector_base(v) + offset;
+	watchdog_exception(v, at, (uint32_t)gs->pc, code);
 	gs->cp0[CP0_Status] = status | ST_EXL;
 	gs->leave = EXIT_EXCEPTION;
 	v->stats.exceptions[code & 0x1f]++;

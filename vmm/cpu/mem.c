@@ -234,13 +234,11 @@ static bool device_wants_step(struct vcpu *v)
 }
 
 /* An 8-byte device access is two of 4, in the order of the guest's addresses. */
-static uint64_t device_read(struct vcpu *v, struct gpa pa, uint32_t meta, bool *claimed)
+static uint64_t board_load(struct board *b, struct gpa pa, uint32_t meta, bool *claimed)
 {
-	struct board *b = v->vm->board;
 	uint64_t first, second;
 	bool c2;
 
-	v->stats.mmio_reads++;
 	if (META_SIZE(meta) < 8)
 		return board_read(b, pa, META_SIZE(meta), claimed);
 	first = board_read(b, pa, 4, claimed);
@@ -249,12 +247,10 @@ static uint64_t device_read(struct vcpu *v, struct gpa pa, uint32_t meta, bool *
 	return meta & MEM_BE ? first << 32 | second : second << 32 | first;
 }
 
-static void device_write(struct vcpu *v, struct gpa pa, uint64_t x, uint32_t meta, bool *claimed)
+static void board_store(struct board *b, struct gpa pa, uint64_t x, uint32_t meta, bool *claimed)
 {
-	struct board *b = v->vm->board;
 	bool c2;
 
-	v->stats.mmio_writes++;
 	if (META_SIZE(meta) < 8) {
 		board_write(b, pa, x, META_SIZE(meta), claimed);
 		return;
@@ -262,6 +258,26 @@ static void device_write(struct vcpu *v, struct gpa pa, uint64_t x, uint32_t met
 	board_write(b, pa, meta & MEM_BE ? x >> 32 : x & 0xffffffffu, 4, claimed);
 	board_write(b, gpa(pa.v + 4), meta & MEM_BE ? x & 0xffffffffu : x >> 32, 4, &c2);
 	*claimed |= c2;
+}
+
+/* The board may wait for a slow descriptor of the host's: that is not translated code which goes round. */
+static uint64_t device_read(struct vcpu *v, struct gpa pa, uint32_t meta, bool *claimed)
+{
+	enum watchdog_where was = watchdog_enter(&v->watchdog, WATCHDOG_DEVICE);
+	uint64_t x = board_load(v->vm->board, pa, meta, claimed);
+
+	v->stats.mmio_reads++;
+	watchdog_enter(&v->watchdog, was);
+	return x;
+}
+
+static void device_write(struct vcpu *v, struct gpa pa, uint64_t x, uint32_t meta, bool *claimed)
+{
+	enum watchdog_where was = watchdog_enter(&v->watchdog, WATCHDOG_DEVICE);
+
+	board_store(v->vm->board, pa, x, meta, claimed);
+	v->stats.mmio_writes++;
+	watchdog_enter(&v->watchdog, was);
 }
 
 HELPER_FN(mem_load)

@@ -55,7 +55,7 @@ static bool request(struct vcpu *v, bool straight)
 	return true;
 }
 
-bool region_request(struct vcpu *v) { return request(v, false); }
+bool region_request(struct vcpu *v) { return request(v, v->vm->cfg.hot_blocks); }
 
 void region_sample(struct vcpu *v)
 {

@@ -68,17 +68,41 @@ static void connect(struct vcpu *v, enum exit_reason last, struct translation *t
 		jit_cache_side(v->jit, v->gs.pc, t);
 }
 
+/*
+ * Progress.  A region may leave before its first instruction: by the poll at its head, by a side exit.  If it did, what
+ * stands there now is tier 1 (or the interpreter), which executes at least one instruction or raises its exception.  So of
+ * two turns that enter code one gets on, however often somebody sets the poll flag.
+ */
+static bool left_where_entered(const struct vcpu *v, enum exit_reason last)
+{
+	return last == EXIT_SIDE || (last == EXIT_POLL && v->entered_tier == TIER_2 && v->entered_pc == v->gs.pc &&
+				     v->entered_mode == v->gs.mode);
+}
+
+static enum exit_reason run_code(struct vcpu *v, struct translation *t)
+{
+	enum exit_reason why;
+
+	v->entered_pc = v->gs.pc;
+	v->entered_mode = v->gs.mode;
+	v->entered_tier = (uint32_t)jit_tier_of(t);
+	watchdog_enter(&v->watchdog, WATCHDOG_CODE);
+	why = jit_run(v->jit, t);
+	watchdog_left_code(v, (int)v->entered_tier, (int)why);
+	return why;
+}
+
 static enum exit_reason run_translated(struct vcpu *v, enum exit_reason last)
 {
 	struct ir_block *lifted;
-	struct translation *t = translate(v, &lifted, last == EXIT_SIDE);
+	struct translation *t = translate(v, &lifted, left_where_entered(v, last));
 
 	if (!t && lifted && v->vm->cfg.icount && v->gs.icount_left < lifted->n_guest)
 		return EXIT_BUDGET;
 	if (!t)
 		return lifted ? interpret(v, lifted) : EXIT_EXCEPTION;
 	connect(v, last, t);
-	return jit_run(v->jit, t);
+	return run_code(v, t);
 }
 
 static void console_input(struct vm *vm)
@@ -168,14 +192,37 @@ void run_loop_resume(struct guest_state *gs)
 	vcpu_update_mode(v);
 }
 
+/* Debug builds: turns that execute nothing, deliver nothing and do not wait must be few (see left_where_entered()). */
+static void check_progress(struct vcpu *v)
+{
+#ifdef DISCO_ASSERT
+	enum { MAX_TURNS = 16 };
+	uint64_t n = v->gs.insns[TIER_INTERP] + v->gs.insns[TIER_1] + v->gs.insns[TIER_2] - v->insns_refunded;
+
+	for (unsigned i = 0; i < ARRAY_LEN(v->stats.exceptions); i++)
+		n += v->stats.exceptions[i];
+	v->no_progress = n == v->progress && !v->idle ? v->no_progress + 1 : 0;
+	v->progress = n;
+	if (v->no_progress > MAX_TURNS)
+		panic("the dispatch loop goes round without executing anything: pc %#llx, mode %#x",
+		      (unsigned long long)v->gs.pc, v->gs.mode);
+#else
+	(void)v;
+#endif
+}
+
 enum vm_end vm_run(struct vm *vm)
 {
 	struct vcpu *v = vm->vcpu;
 	enum exit_reason last = EXIT_PC_SET;
 	int end;
 
+	v->thread = pthread_self();
+
 	while ((end = __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE)) == VM_RUNS) {
 		last = turn(v, last);
+		watchdog_turn(&v->watchdog);
+		check_progress(v);
 		v->gs.site = 0;
 		v->gs.leave = EXIT_NONE;
 		v->step &= last == EXIT_SIDE;

@@ -15,6 +15,13 @@
 
 #define COUNT_HZ 100000000u /* half of a 200 MHz clock, as the Malta's usual core board */
 
+/* Debug builds check that each turn of the dispatch loop gets on. */
+#ifdef DISCO_ASSERT
+#define COUNT_ALWAYS true
+#else
+#define COUNT_ALWAYS false
+#endif
+
 static int vcpu_open(struct vcpu *v)
 {
 	const struct vm_config *cfg = &v->vm->cfg;
@@ -23,11 +30,12 @@ static int vcpu_open(struct vcpu *v)
 	    .tier2 = cfg->tier2,
 	    .icount = cfg->icount,
 	    .resume = cfg->icount ? NULL : run_loop_resume, /* a deadline is looked at by the dispatch loop */
-	    .count_insns = cfg->count_insns,
+	    .count_insns = cfg->count_insns || COUNT_ALWAYS,
 	    .keep_ir = cfg->keep_ir,
 	    .code_bytes = cfg->code_bytes,
 	    .hot_threshold = cfg->hot_threshold,
-	    .sync_tier2 = cfg->tier2 && !cfg->tier1,
+	    .hot_blocks = cfg->hot_blocks,
+	    .sync_tier2 = cfg->tier2 && (!cfg->tier1 || cfg->sync_tier2),
 	    .helpers = vmm_helpers,
 	    .gs = &v->gs,
 	};

@@ -2,11 +2,14 @@
 #ifndef VMM_VCPU_H
 #define VMM_VCPU_H
 
+#include <pthread.h>
+
 #include "frontend/frontend.h"
 #include "jit/jit.h"
 #include "numa/numa.h"
 #include "tlb/guest_tlb.h"
 #include "tlb/l2tlb.h"
+#include "vmm/cpu/watchdog.h"
 
 struct vm;
 
@@ -52,6 +55,15 @@ struct vcpu {
 	struct interp_cache *interp;         /* lifted blocks, --tiers=interp (interp_cache.c) */
 
 	struct region_sample sample[REGION_SAMPLES];
+
+	/* Where translated code was entered last, and by which tier: run_loop.c, "progress". */
+	uint64_t entered_pc;
+	uint32_t entered_mode;
+	uint32_t entered_tier;
+	uint32_t no_progress;     /* debug builds: turns in which nothing happened, one after the other */
+	uint64_t progress;        /* debug builds: instructions and exceptions at the last turn */
+	pthread_t thread;         /* the one that is in vm_run() */
+	struct watchdog watchdog; /* is it getting on? */
 
 	struct vcpu_stats stats;
 };

@@ -39,6 +39,8 @@ static const char *const exc_names[32] = {
     [EXC_TLBRI] = "TLBRI", [EXC_TLBXI] = "TLBXI", [EXC_WATCH] = "WATCH", [EXC_MCHECK] = "MCheck",
 };
 
+const char *stats_exit_name(int exit) { return exit_names[exit]; }
+
 static unsigned collect(struct vm *vm, struct row *rows)
 {
 	static const struct jit_stats no_jit;

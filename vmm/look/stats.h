@@ -10,4 +10,7 @@
 void stats_print(struct vm *vm, FILE *out);
 void stats_print_json(struct vm *vm, FILE *out);
 
+/* A word for enum exit_reason. */
+const char *stats_exit_name(int exit);
+
 #endif

@@ -45,6 +45,13 @@ struct clock {
 	pthread_t watcher;
 	int input_fd, timer_fd, ctl_fd, wake_fd;
 	atomic_bool stop, watch_input, input_ready, sample, idle;
+
+	/* clock_watch(): guarded by watch_lock */
+	pthread_mutex_t watch_lock;
+	unsigned watch_ms;
+	void (*watch)(void *arg);
+	void *watch_arg;
+	uint64_t watched_ns;
 };
 
 static void eventfd_signal(int fd)
@@ -69,6 +76,38 @@ void clock_kick(struct clock *c)
 	eventfd_signal(c->wake_fd);
 }
 
+/* How long the watcher may wait for an event, in ms; -1: without end. */
+static int watch_timeout(struct clock *c)
+{
+	bool idle = atomic_load(&c->idle);
+
+	if (atomic_load(&c->sample))
+		return idle ? SAMPLE_IDLE_MS : SAMPLE_MS;
+	return c->watch ? (int)c->watch_ms : -1;
+}
+
+static void watch(struct clock *c)
+{
+	uint64_t now = host_now_ns();
+
+	pthread_mutex_lock(&c->watch_lock);
+	if (c->watch && !atomic_load(&c->idle) && now - c->watched_ns >= c->watch_ms * 1000000ull) {
+		c->watched_ns = now;
+		c->watch(c->watch_arg);
+	}
+	pthread_mutex_unlock(&c->watch_lock);
+}
+
+void clock_watch(struct clock *c, unsigned ms, void (*fn)(void *), void *arg)
+{
+	pthread_mutex_lock(&c->watch_lock);
+	c->watch_ms = ms;
+	c->watch = fn;
+	c->watch_arg = arg;
+	pthread_mutex_unlock(&c->watch_lock);
+	eventfd_signal(c->ctl_fd); /* the watcher may wait without end */
+}
+
 static void *watcher_main(void *arg)
 {
 	struct clock *c = arg;
@@ -78,11 +117,11 @@ static void *watcher_main(void *arg)
 		struct pollfd p[3] = {
 		    {c->ctl_fd, POLLIN, 0}, {c->timer_fd, POLLIN, 0}, {in ? c->input_fd : -1, POLLIN, 0}};
 
-		bool sample = atomic_load(&c->sample);
-		int n = poll(p, 3, !sample ? -1 : atomic_load(&c->idle) ? SAMPLE_IDLE_MS : SAMPLE_MS);
+		int n = poll(p, 3, watch_timeout(c));
 
-		if (n == 0 && !atomic_load(&c->idle))
+		if (n == 0 && atomic_load(&c->sample) && !atomic_load(&c->idle))
 			__atomic_store_n(&c->gs->poll, 1, __ATOMIC_RELEASE);
+		watch(c);
 		if (n <= 0)
 			continue;
 		if (p[0].revents)
@@ -122,6 +161,7 @@ int clock_new(struct clock **out, struct guest_state *gs, bool icount, int input
 			    .ctl_fd = -1,
 			    .wake_fd = -1};
 	c->host_base_ns = host_now_ns();
+	pthread_mutex_init(&c->watch_lock, NULL);
 	atomic_store(&c->watch_input, input_fd >= 0);
 	err = clock_open_fds(c);
 	if (!err)
@@ -144,6 +184,7 @@ void clock_free(struct clock *c)
 	atomic_store(&c->stop, true);
 	eventfd_signal(c->ctl_fd);
 	pthread_join(c->watcher, NULL);
+	pthread_mutex_destroy(&c->watch_lock);
 	close(c->timer_fd);
 	close(c->ctl_fd);
 	close(c->wake_fd);

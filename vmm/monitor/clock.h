@@ -53,6 +53,8 @@ void clock_input_done(struct clock *c, bool again);
  * Not under --icount, where it would change nothing but take time.
  */
 void clock_sample(struct clock *c);
+/* Have fn(arg) called on the watcher's thread about every ms milliseconds while the guest is not idle. Before it runs. */
+void clock_watch(struct clock *c, unsigned ms, void (*fn)(void *arg), void *arg);
 /* Make the vCPU leave translated code and look around. Any thread; async-signal-safe. */
 void clock_kick(struct clock *c);
 

@@ -65,6 +65,8 @@ static int open_board(struct vm *vm)
 	return board_new(&vm->board, &bc);
 }
 
+static void watchdog_of(void *vcpu) { watchdog_tick(vcpu); }
+
 int vm_new(struct vm **out, const struct vm_config *cfg)
 {
 	struct machine_memory_config mc = {.bytes = cfg->ram_bytes, .nodes = 1};
@@ -91,6 +93,8 @@ int vm_new(struct vm **out, const struct vm_config *cfg)
 	}
 	if (cfg->tier1 && cfg->tier2)
 		clock_sample(vm->clock);
+	if (vm->vcpu->jit)
+		clock_watch(vm->clock, WATCHDOG_TICK_MS, watchdog_of, vm->vcpu);
 	vcpu_reset(vm->vcpu);
 	*out = vm;
 	return 0;

@@ -33,6 +33,8 @@ struct vm_config {
 	bool tier1, tier2;
 	uint64_t code_bytes;    /* limit of translated code */
 	uint32_t hot_threshold; /* 0: default */
+	bool hot_blocks;        /* every block counts its executions, not jumps back only (--hot) */
+	bool sync_tier2;        /* tier 2 is compiled when it is asked for, and waited for; always so without tier 1 */
 	int input_fd;           /* console input to wait for, -1: none */
 	void (*console_tx)(void *opaque, const uint8_t *data, size_t n);
 	size_t (*console_rx)(void *opaque, uint8_t *data, size_t n, int *end); /* *end: 1 end of input, 2 quit */
