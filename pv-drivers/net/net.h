@@ -21,7 +21,8 @@ enum net_kind { NET_NONE, NET_USER, NET_SOCKET };
 #define NET_MAX_FORWARDS 16
 struct net_forward {
 	bool udp;
-	uint32_t host_addr, guest_addr; /* IPv4, host order; guest 0: the guest's DHCP address */
+	uint32_t host_addr;  /* IPv4, host order; 0: all of the host's */
+	uint32_t guest_addr; /* 0: the guest's DHCP address */
 	uint16_t host_port, guest_port;
 };
 
@@ -30,6 +31,8 @@ struct net_config {
 	const char *path; /* NET_SOCKET: a directory, made by the first machine (mode 0700) and removed by the last */
 	unsigned n_forwards;
 	struct net_forward forward[NET_MAX_FORWARDS];
+	bool restricted;    /* NET_USER: nothing but hostfwd and DHCP */
+	bool host_loopback; /* NET_USER: 10.0.2.2 leads to the host's loopback */
 	bool has_mac;
 	uint8_t mac[6];
 	const char *hostname; /* for DHCP, or NULL */
@@ -44,7 +47,7 @@ struct net_error {
 
 /*
  * Parse the value of --net: a kind and keys, as net_keys.def has them; in a PATH ",," is one comma.  A hostfwd without the
- * first ADDR listens on all of the host's addresses, as QEMU's does.
+ * first ADDR listens on 127.0.0.1, with 0.0.0.0 on all of the host's addresses, which it does without one on QEMU.
  * Strings of *out are allocated (net_config_free).  0 or -EINVAL with err filled.
  */
 MUST_CHECK int net_config_parse(const char *text, struct net_config *out, struct options_error *err);
@@ -64,6 +67,7 @@ struct net_counters {
 	uint64_t tx_bad;      /* from the guest, with a header that contradicts the frame */
 	uint64_t rx_bad;      /* the same from another machine */
 	uint64_t guest_error; /* libslirp did not like what the guest sent */
+	uint64_t tx_refused;  /* to where restrict= and host-loopback= do not let it */
 };
 /* What was counted until now; exact once the machine has stopped. */
 struct net_counters net_count(const struct net *n);

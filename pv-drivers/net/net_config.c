@@ -14,6 +14,7 @@ OPTION_TYPE(net_socket, enum net_kind);
 OPTION_TYPE(net_mac, uint8_t[6]);
 OPTION_TYPE(net_forward, struct net_forward[NET_MAX_FORWARDS]);
 OPTION_TYPE(net_hostname, const char *);
+OPTION_TYPE(net_switch, bool);
 
 static bool parse_port(const char *text, size_t len, uint16_t *port)
 {
@@ -93,6 +94,9 @@ static int option_net_forward(void *field, const struct option_value *v)
 	if (!dash || !parse_end(rest, (size_t)(dash - rest), &f.host_addr, &f.host_port) ||
 	    !parse_end(dash + 1, strlen(dash + 1), &f.guest_addr, &f.guest_port))
 		return option_bad(v, "is not tcp|udp:[ADDRESS]:PORT-[ADDRESS]:PORT (IPv4, ports 1 to 65535)");
+	/* Not everybody on the network is to reach a guest whose root has no password. */
+	if (*rest == ':')
+		f.host_addr = INADDR_LOOPBACK;
 	((struct net_forward *)field)[out->n_forwards++] = f;
 	return 0;
 }
@@ -129,6 +133,18 @@ static int option_net_hostname(void *field, const struct option_value *v)
 	return keep(field, v);
 }
 
+static int option_net_switch(void *field, const struct option_value *v)
+{
+	int which, r;
+
+	if (((struct net_config *)v->all)->kind != NET_USER)
+		return option_bad(v, "goes with user only");
+	r = option_choice(&which, v);
+	if (!r)
+		*(bool *)field = which == 0; /* of on|off */
+	return r;
+}
+
 #define ROW(...) OPTION_ROW(struct net_config, __VA_ARGS__),
 static const struct option_row kinds[] = {
 #define NET_KIND ROW
@@ -162,6 +178,8 @@ int net_config_parse(const char *text, struct net_config *out, struct options_er
 	if (!e)
 		e = option_parse_keys(keys, "--net", rest, out, false, err);
 	free(copy);
+	if (!e && out->restricted && out->host_loopback)
+		e = options_bad(err, "--net: host-loopback=on does not go with restrict=on");
 	if (e)
 		net_config_free(out);
 	return e;

@@ -2,7 +2,7 @@
 /*
  * NAT: libslirp, in a thread of its own, because it is not thread-safe and has to wait for the host's sockets.
  *
- *     card -> tx ring -> slirp_input()          checksums completed here, off the vCPU thread
+ *     card -> tx ring -> net_policy -> slirp_input()      checksums completed here, off the vCPU thread
  *     slirp_pollfds_poll() -> send_packet() -> GRO -> rx ring -> card
  *
  * TCP of IPv4 goes into libslirp in pieces as large as the guest makes them (up to 64 KiB): ip_input() and tcp_input() of
@@ -21,14 +21,9 @@
 
 #include "base/host_clock.h"
 #include "pv-drivers/net/net_fragments.h"
+#include "pv-drivers/net/net_policy.h"
 
-/* The network, as QEMU's users know it: gateway and host .2, DNS .3, the guest .15. */
 enum {
-	NET_ADDR = 0x0a000200,
-	NET_MASK = 0xffffff00,
-	HOST_ADDR = NET_ADDR + 2,
-	DNS_ADDR = NET_ADDR + 3,
-	GUEST_ADDR = NET_ADDR + 15,
 	MTU = 1500,
 	/* libslirp wants to be called so often. */
 	MAX_WAIT_MS = 1000,
@@ -49,6 +44,8 @@ struct user {
 	Slirp *slirp;
 	struct net_gro gro;
 	struct net_fragments fragments;
+	struct net_policy policy;
+	bool told;     /* the user: that the guest asks for the host's loopback */
 	int64_t ra_ms; /* when SLIRP_TIMER_RA is due; 0: not armed */
 	void *ra_opaque;
 	struct pollfd *fds;
@@ -100,9 +97,11 @@ static void user_room(struct net *n) { kick((struct user *)n); }
 static ssize_t on_packet(const void *buf, size_t len, void *opaque)
 {
 	struct user *u = opaque;
+	uint32_t bytes = len > NET_MAX_FRAME_BYTES ? NET_MAX_FRAME_BYTES : (uint32_t)len;
 
+	net_policy_in(&u->policy, buf, bytes, (int64_t)host_now_ms());
 	if (net_listening(&u->net))
-		net_gro_add(&u->gro, &u->net, buf, len > NET_MAX_FRAME_BYTES ? NET_MAX_FRAME_BYTES : (uint32_t)len);
+		net_gro_add(&u->gro, &u->net, buf, bytes);
 	return (ssize_t)len;
 }
 
@@ -167,9 +166,26 @@ static int get_revents(int i, void *opaque)
 
 /* ---- the thread ---- */
 
-static bool put_segment(void *opaque, const uint8_t *frame, uint32_t bytes)
+/* The one door to libslirp. */
+static bool enter(void *opaque, const uint8_t *frame, uint32_t bytes)
 {
-	slirp_input(((struct user *)opaque)->slirp, frame, (int)bytes);
+	struct user *u = opaque;
+	uint8_t reply[NET_POLICY_REFUSAL_BYTES];
+	enum net_verdict verdict = net_policy_out(&u->policy, frame, bytes, (int64_t)host_now_ms());
+
+	if (verdict == NET_PASS) {
+		slirp_input(u->slirp, frame, (int)bytes);
+		return true;
+	}
+	u->net.count.tx_refused++;
+	if (verdict == NET_REFUSE_LOOPBACK && !u->told) {
+		u->told = true;
+		net_complain(&u->net, "the guest asks for the loopback of this host, which --net user,host-loopback=on "
+				      "lets it reach");
+	}
+	bytes = verdict == NET_DROP ? 0 : net_policy_refusal(frame, bytes, reply);
+	if (bytes && net_listening(&u->net))
+		net_gro_add(&u->gro, &u->net, reply, bytes);
 	return true;
 }
 
@@ -179,13 +195,13 @@ static void input(struct user *u, struct net_frame *f)
 	uint8_t *frame;
 
 	if (f->hdr.gso_type && (f->hdr.gso_type & ~NET_GSO_ECN) != NET_GSO_TCPV4) {
-		net_segment(&f->hdr, f->data, f->bytes, u->segment, put_segment, u);
+		net_segment(&f->hdr, f->data, f->bytes, u->segment, enter, u);
 		return;
 	}
 	net_csum_complete(&f->hdr, f->data, f->bytes);
 	frame = net_fragments_add(&u->fragments, f->data, &bytes, (int64_t)host_now_ms());
 	if (frame)
-		slirp_input(u->slirp, frame, (int)bytes);
+		enter(u, frame, bytes);
 }
 
 /* Frames from the card. True: there are more. */
@@ -291,11 +307,11 @@ static int make_slirp(struct user *u, const struct net_config *cfg)
 	SlirpConfig c = {
 	    .version = SLIRP_CONFIG_VERSION_MAX,
 	    .in_enabled = true,
-	    .vnetwork = ipv4(NET_ADDR),
-	    .vnetmask = ipv4(NET_MASK),
-	    .vhost = ipv4(HOST_ADDR),
-	    .vdhcp_start = ipv4(GUEST_ADDR),
-	    .vnameserver = ipv4(DNS_ADDR),
+	    .vnetwork = ipv4(NET_USER_ADDR),
+	    .vnetmask = ipv4(NET_USER_MASK),
+	    .vhost = ipv4(NET_USER_HOST),
+	    .vdhcp_start = ipv4(NET_USER_GUEST),
+	    .vnameserver = ipv4(NET_USER_DNS),
 	    .vprefix_len = 64,
 	    .vhostname = cfg->hostname,
 	    .if_mtu = MTU,
@@ -314,16 +330,15 @@ static int make_slirp(struct user *u, const struct net_config *cfg)
 
 static int forward(struct user *u, const struct net_forward *f, struct net_error *err)
 {
-	char host[INET_ADDRSTRLEN] = "", guest[INET_ADDRSTRLEN] = "";
-	struct in_addr h = ipv4(f->host_addr), g = ipv4(f->guest_addr ? f->guest_addr : (uint32_t)GUEST_ADDR);
+	char host[INET_ADDRSTRLEN], guest[INET_ADDRSTRLEN] = "";
+	struct in_addr h = ipv4(f->host_addr), g = ipv4(f->guest_addr ? f->guest_addr : (uint32_t)NET_USER_GUEST);
 	int e;
 
 	errno = 0;
 	if (slirp_add_hostfwd(u->slirp, f->udp, h, f->host_port, g, f->guest_port) == 0)
 		return 0;
 	e = errno ? errno : EINVAL;
-	if (f->host_addr)
-		inet_ntop(AF_INET, &h, host, sizeof(host));
+	inet_ntop(AF_INET, &h, host, sizeof(host));
 	if (f->guest_addr)
 		inet_ntop(AF_INET, &g, guest, sizeof(guest));
 	snprintf(err->text, sizeof(err->text), "hostfwd=%s:%s:%u-%s:%u: port %u of the host: %s",
@@ -383,6 +398,7 @@ int net_user_open(struct net **out, const struct net_config *cfg, struct net_err
 	e = u->event < 0 ? -errno : !u->fds ? -ENOMEM : net_ring_init(&u->tx, NET_TX_RING_BYTES);
 	if (!e) {
 		u->fds[0] = (struct pollfd){.fd = u->event, .events = POLLIN};
+		net_policy_init(&u->policy, cfg);
 		e = make_slirp(u, cfg);
 	}
 	for (unsigned i = 0; !e && i < cfg->n_forwards; i++)

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The host's end of the network tests: servers on 127.0.0.1 that a guest reaches as 10.0.2.2, and a client.
+"""The host's end of the network tests: servers on 127.0.0.1, which a guest may reach as 10.0.2.2, and a client.
 
 net_host.py serve MIB       three ports, printed in one line: a source (HTTP, MIB mebibytes), a sink that answers with the
                             SHA-256 of what it got until the end of file, and an echo (one line, then the end)
 net_host.py sum MIB         the SHA-256 of what the source sends
+net_host.py connect ADDRESS PORT    "open", or "refused"
 net_host.py fetch PORT N    N connections to 127.0.0.1:PORT one after another, each HTTP; SHA-256 of the last body
 """
 import hashlib
@@ -62,7 +63,15 @@ def echo(c):
 
 
 def main():
-    what, n = sys.argv[1], int(sys.argv[2])
+    what = sys.argv[1]
+    if what == "connect":
+        try:
+            socket.create_connection((sys.argv[2], int(sys.argv[3])), timeout=20).close()
+            print("open")
+        except ConnectionRefusedError:
+            print("refused")
+        return
+    n = int(sys.argv[2])
     if what == "serve":
         print(listen(source(n)), listen(sink), listen(echo), flush=True)
         sys.stdin.read()

@@ -194,8 +194,12 @@ network() {
 		[ -n "$port" ] && break
 		sleep 0.1
 	done
-	try --disk "$work/tiny.img,mode=cow" -- wget -q -O - "http://10.0.2.2:$port/page"
+	try --disk "$work/tiny.img,mode=cow" --net user,host-loopback=on -- wget -q -O - "http://10.0.2.2:$port/page"
 	is "network" 0 "from the host$n" ''
+	# Without being asked, a command does not reach the servers of the host's user.
+	try --disk "$work/tiny.img,mode=cow" -- wget -q -O - "http://10.0.2.2:$port/page"
+	is "the host's loopback" 1 '' '*'
+	grep -q 'disco run: .*host-loopback=on' "$work/err" || fail "the host's loopback: standard error is '$(cat "$work/err")'"
 	kill "$server"
 	try --disk "$work/tiny.img,mode=cow" --net none -- sh -c 'ls /sys/class/net'
 	is "no network" 0 "lo$n" ''

@@ -56,7 +56,7 @@ Test(net_config, forwards)
 
 	cr_assert_eq(c.n_forwards, 2);
 	cr_assert_not(c.forward[0].udp);
-	cr_assert_eq(c.forward[0].host_addr, 0);
+	cr_assert_eq(c.forward[0].host_addr, 0x7f000001, "the loopback, unless one is given");
 	cr_assert_eq(c.forward[0].host_port, 5555);
 	cr_assert_eq(c.forward[0].guest_addr, 0);
 	cr_assert_eq(c.forward[0].guest_port, 22);
@@ -66,6 +66,34 @@ Test(net_config, forwards)
 	cr_assert_eq(c.forward[1].guest_port, 5353);
 	cr_assert_str_eq(c.hostname, "box-1");
 	net_config_free(&c);
+	c = good("user,hostfwd=tcp:0.0.0.0:5555-:22,hostfwd=udp:192.0.2.7:5555-:22");
+	cr_assert_eq(c.forward[0].host_addr, 0, "all of them");
+	cr_assert_eq(c.forward[1].host_addr, 0xc0000207);
+	net_config_free(&c);
+}
+
+Test(net_config, reach)
+{
+	struct net_config c = good("user");
+
+	cr_assert(!c.restricted && !c.host_loopback);
+	net_config_free(&c);
+	c = good("user,restrict=on,hostfwd=tcp::1-:2");
+	cr_assert(c.restricted && !c.host_loopback);
+	net_config_free(&c);
+	c = good("user,host-loopback=on");
+	cr_assert(!c.restricted && c.host_loopback);
+	net_config_free(&c);
+	c = good("user,restrict=on,restrict=off,host-loopback=on,host-loopback=off,host-loopback=on");
+	cr_assert(!c.restricted && c.host_loopback, "the last one counts");
+	net_config_free(&c);
+	bad("user,restrict=", "restrict=: must be on or off");
+	bad("user,restrict=yes", "restrict=yes");
+	bad("user,restrict", "restrict");
+	bad("user,host-loopback=1", "host-loopback=1");
+	bad("user,host-loopback=on,restrict=on", "does not go with");
+	bad("none,restrict=on", "user only");
+	bad("socket=/x,host-loopback=off", "user only");
 }
 
 Test(net_config, refuses)
@@ -84,7 +112,7 @@ Test(net_config, refuses)
 	bad("user,", "'': is empty");
 	bad("socket=", "path");
 	bad("socket", "'socket'");
-	bad("user,colour=red", "'colour=red': must be mac=, hostfwd= or hostname=");
+	bad("user,colour=red", "'colour=red': must be mac=, hostfwd=, restrict=, host-loopback= or hostname=");
 	bad("user,,mac=02:00:00:00:00:01", "'user,mac=");
 	bad("none,hostfwd=tcp::1-:2", "user only");
 	bad("socket=/x,hostfwd=tcp::1-:2", "user only");
