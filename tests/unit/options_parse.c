@@ -155,68 +155,69 @@ Test(options, run_hot)
 	cr_assert(o.hot.executions == 1000000000 && o.hot.sync);
 }
 
+/* Each with the words that the one line must have. */
+static const struct {
+	const char *line, *says;
+} refused[] = {
+    {"run", "--kernel"},
+    {"run --kernel", "--kernel: needs a value"},
+    {"run --kernel /nonexistent/k", "--kernel /nonexistent/k: No such file"},
+    {"run --kernel /", "--kernel /: is a directory"},
+    {"run --kernel @ --initrd /nonexistent/i", "--initrd /nonexistent/i: No such file"},
+    {"run --kernel @ --mem 0", "--mem 0"},
+    {"run --kernel @ --mem 100000K", "multiple of 64K"},
+    {"run --kernel @ --mem 257M", "at most 256M"},
+    {"run --kernel @ --mem 99999999999G", "--mem"},
+    {"run --kernel @ --mem lots", "--mem lots: not a size"},
+    {"run --kernel @ --cpu R9999", "--cpu R9999"},
+    {"run --kernel @ --tiers 3", "--tiers 3"},
+    {"run --kernel @ --tiers 21", "--tiers 21"},
+    {"run --kernel @ --stats=", "--stats="},
+    {"run --kernel @ --dump z", "'z'"},
+    {"run --kernel @ --symbols @", "needs --dump"},
+    {"run --kernel @ --dump g --symbols /nonexistent/s", "--symbols /nonexistent/s: No such file"},
+    {"run --kernel @ --dump g --dump-filter tier=3", "tier=3"},
+    {"run --kernel @ --dump g --dump-filter tier=", "tier="},
+    {"run --kernel @ --dump g --tiers 1 --dump-filter tier=2", "tier=2: --tiers left it out"},
+    {"run --kernel @ --dump g --tiers 2 --dump-filter tier=1", "tier=1: --tiers left it out"},
+    {"run --kernel @ --dump g --dump-filter sym=", "sym="},
+    {"run --kernel @ --dump g --dump-filter pc=1,pc=2", "pc= is there already"},
+    {"run --kernel @ --tiers 1 --dump L", "need tier 2"},
+    {"run --kernel @ --dump=", "--dump"},
+    {"run --kernel @ --tiers interp --dump h", "--dump h"},
+    {"run --kernel @ --dump-filter pc=0", "needs --dump"},
+    {"run --kernel @ --dump g --dump-filter pc=", "pc="},
+    {"run --kernel @ --dump g --dump-filter pc=2-1", "ends before"},
+    {"run --kernel @ --dump g --dump-filter pc=1-", "pc=1-"},
+    {"run --kernel @ --dump g --dump-filter pc=123456789", "pc=123456789"},
+    {"run --kernel @ --dump g --dump-filter mode=", "mode="},
+    {"run --kernel @ --dump g --dump-filter ,", "--dump-filter"},
+    {"run --kernel @ --jit-mem 0", "--jit-mem 0"},
+    {"run --kernel @ --hot 0", "--hot 0: must be from 1"},
+    {"run --kernel @ --hot 1000000001", "must be from 1 to 1000000000"},
+    {"run --kernel @ --hot 99999999999999999999", "must be from 1"},
+    {"run --kernel @ --hot 5,syn", "--hot 5,syn: must be N or N,sync"},
+    {"run --kernel @ --hot -1", "must be N"},
+    {"run --kernel @ --hot ,sync", "must be N"},
+    {"run --kernel @ --hot 5 --tiers 1", "--hot: needs both tiers"},
+    {"run --kernel @ --jit-mem 2G", "--jit-mem 2G"},
+    {"run --kernel @ --jit-mem 513M", "must be from 1M to 512M"},
+    {"run --kernel @ --icount=5", "--icount=5: takes no value"},
+    {"run --kernel @ --no-such", "--no-such: no such option"},
+    {"run --kernel @ -k", "-k: no such option"},
+    {"run --kernel @ extra", "'extra'"},
+};
+
 Test(options, run_refused)
 {
-	/* Each with the words that the one line must have. */
-	static const struct {
-		const char *line, *says;
-	} t[] = {
-	    {"run", "--kernel"},
-	    {"run --kernel", "--kernel: needs a value"},
-	    {"run --kernel /nonexistent/k", "--kernel /nonexistent/k: No such file"},
-	    {"run --kernel /", "--kernel /: is a directory"},
-	    {"run --kernel @ --initrd /nonexistent/i", "--initrd /nonexistent/i: No such file"},
-	    {"run --kernel @ --mem 0", "--mem 0"},
-	    {"run --kernel @ --mem 100000K", "multiple of 64K"},
-	    {"run --kernel @ --mem 257M", "at most 256M"},
-	    {"run --kernel @ --mem 99999999999G", "--mem"},
-	    {"run --kernel @ --mem lots", "--mem lots: not a size"},
-	    {"run --kernel @ --cpu R9999", "--cpu R9999"},
-	    {"run --kernel @ --tiers 3", "--tiers 3"},
-	    {"run --kernel @ --tiers 21", "--tiers 21"},
-	    {"run --kernel @ --stats=", "--stats="},
-	    {"run --kernel @ --dump z", "'z'"},
-	    {"run --kernel @ --symbols @", "needs --dump"},
-	    {"run --kernel @ --dump g --symbols /nonexistent/s", "--symbols /nonexistent/s: No such file"},
-	    {"run --kernel @ --dump g --dump-filter tier=3", "tier=3"},
-	    {"run --kernel @ --dump g --dump-filter tier=", "tier="},
-	    {"run --kernel @ --dump g --tiers 1 --dump-filter tier=2", "tier=2: --tiers left it out"},
-	    {"run --kernel @ --dump g --tiers 2 --dump-filter tier=1", "tier=1: --tiers left it out"},
-	    {"run --kernel @ --dump g --dump-filter sym=", "sym="},
-	    {"run --kernel @ --dump g --dump-filter pc=1,pc=2", "pc= is there already"},
-	    {"run --kernel @ --tiers 1 --dump L", "need tier 2"},
-	    {"run --kernel @ --dump=", "--dump"},
-	    {"run --kernel @ --tiers interp --dump h", "--dump h"},
-	    {"run --kernel @ --dump-filter pc=0", "needs --dump"},
-	    {"run --kernel @ --dump g --dump-filter pc=", "pc="},
-	    {"run --kernel @ --dump g --dump-filter pc=2-1", "ends before"},
-	    {"run --kernel @ --dump g --dump-filter pc=1-", "pc=1-"},
-	    {"run --kernel @ --dump g --dump-filter pc=123456789", "pc=123456789"},
-	    {"run --kernel @ --dump g --dump-filter mode=", "mode="},
-	    {"run --kernel @ --dump g --dump-filter ,", "--dump-filter"},
-	    {"run --kernel @ --jit-mem 0", "--jit-mem 0"},
-	    {"run --kernel @ --hot 0", "--hot 0: must be from 1"},
-	    {"run --kernel @ --hot 1000000001", "must be from 1 to 1000000000"},
-	    {"run --kernel @ --hot 99999999999999999999", "must be from 1"},
-	    {"run --kernel @ --hot 5,syn", "--hot 5,syn: must be N or N,sync"},
-	    {"run --kernel @ --hot -1", "must be N"},
-	    {"run --kernel @ --hot ,sync", "must be N"},
-	    {"run --kernel @ --hot 5 --tiers 1", "--hot: needs both tiers"},
-	    {"run --kernel @ --jit-mem 2G", "--jit-mem 2G"},
-	    {"run --kernel @ --jit-mem 513M", "must be from 1M to 512M"},
-	    {"run --kernel @ --icount=5", "--icount=5: takes no value"},
-	    {"run --kernel @ --no-such", "--no-such: no such option"},
-	    {"run --kernel @ -k", "-k: no such option"},
-	    {"run --kernel @ extra", "'extra'"},
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
 		struct options_error err = {{0}};
 		struct run_options o;
 
-		cr_expect_eq(run(t[i].line, &o, &err), -EINVAL, "%s", t[i].line);
-		cr_expect(strstr(err.text, t[i].says), "%s: '%s' lacks '%s'", t[i].line, err.text, t[i].says);
-		cr_expect_null(strchr(err.text, '\n'), "%s: more than one line", t[i].line);
+		cr_expect_eq(run(refused[i].line, &o, &err), -EINVAL, "%s", refused[i].line);
+		cr_expect(strstr(err.text, refused[i].says), "%s: '%s' lacks '%s'", refused[i].line, err.text,
+			  refused[i].says);
+		cr_expect_null(strchr(err.text, '\n'), "%s: more than one line", refused[i].line);
 	}
 }
 

@@ -46,6 +46,7 @@ static const struct {
     {"--tiers", "interp"},
     {"--jit-mem", "32M"},
     {"--hot", "5,sync"},
+    {"--elf", "/proc/self/exe"},
     {"--stats", "f.json"},
     {"--dump", "gh"},
     {"--dump-filter", "pc=1-2"},
