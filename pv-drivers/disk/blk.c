@@ -14,7 +14,8 @@
  * A request is judged, and its header copied, on the vCPU thread.  A read that the host has in memory is done there
  * too (disk_readv_nowait()): it costs less than the two thread switches of handing it over (8000 reads of 4 KiB by dd with
  * O_DIRECT, on a busy host with 2 CPUs: 0.49 s, and 2.17 s by the pool).  Everything else goes to the
- * pool and is pushed by poll().  Requests are done in any order; a flush covers those that the driver has seen
+ * pool and is pushed by poll().  One that fails on the host and is to wait (disk_verdict()) stays with the device, which pauses
+ * the machine and does it again every second, until none waits.  Requests are done in any order; a flush covers those that the driver has seen
  * completed, as 5.2.6.2 asks.
  */
 enum {
@@ -76,8 +77,10 @@ struct request {
 	struct virtq_chain *chain;
 	struct request *next_free;
 	uint32_t type;
-	bool sync; /* the driver sees a write-through cache: flush after it */
+	bool sync;  /* the driver sees a write-through cache: flush after it */
+	bool waits; /* has failed, and is done again: counted in blk.waiting */
 	uint8_t status;
+	int err; /* of the host */
 	uint64_t off;
 	struct iovec *iov; /* the data, without header and status */
 	unsigned n_iov, n_segments;
@@ -92,7 +95,9 @@ struct blk {
 	struct config config;
 	uint8_t config_mask[CONFIG_BYTES];
 	char id[ID_BYTES];
-	bool look_again; /* poll() is to: there was no memory, or no request free, for more */
+	bool look_again;               /* poll() is to: there was no memory, or no request free, for more */
+	unsigned waiting;              /* requests that have failed and will be done again: the machine is paused */
+	struct blk_job *failed, **end; /* those of them that nobody is doing now, in order */
 	struct request *free;
 	struct request request[QUEUE_SIZE]; /* a queue has no more in flight */
 };
@@ -136,7 +141,7 @@ static void do_request(void *opaque, struct blk_job *job)
 	}
 	if (!err && r->sync)
 		err = disk_flush(b->disk);
-	r->status = err ? S_IOERR : S_OK;
+	r->err = err;
 }
 
 static void wake(void *opaque) { virtio_wake(&((struct blk *)opaque)->dev); }
@@ -243,6 +248,39 @@ static void finish(struct blk *b, struct request *r)
 	b->free = r;
 }
 
+/* ---- what the host did ---- */
+
+static void wait_for_host(struct blk *b, struct request *r)
+{
+	r->job.next = NULL;
+	*b->end = &r->job;
+	b->end = &r->job.next;
+	b->waiting += !r->waits;
+	r->waits = true;
+	disk_wait(b->disk);
+	virtio_pause(&b->dev, true);
+}
+
+/* It was done, or it failed. True: it is finished. */
+static bool conclude(struct blk *b, struct request *r)
+{
+	enum disk_verdict verdict = r->err ? disk_verdict(b->disk, r->type != T_IN, r->err) : DISK_PASS;
+
+	if (verdict == DISK_WAIT && b->dev.host.pause) {
+		wait_for_host(b, r);
+		return false;
+	}
+	r->status = verdict == DISK_PASS ? S_OK : S_IOERR;
+	b->waiting -= r->waits;
+	r->waits = false;
+	finish(b, r);
+	if (b->dev.paused && !b->waiting) {
+		virtio_pause(&b->dev, false);
+		disk_go(b->disk);
+	}
+	return true;
+}
+
 /* True: it is to be done; else r->status is the answer. */
 static bool judge(struct blk *b, struct request *r)
 {
@@ -302,8 +340,7 @@ static bool begin(struct blk *b, struct request *r)
 	}
 	if (!b->pool)
 		do_request(b, &r->job);
-	finish(b, r);
-	return true;
+	return conclude(b, r);
 }
 
 static bool take_one(struct blk *b, struct virtq_chain *c, bool *finished)
@@ -319,6 +356,8 @@ static bool take_one(struct blk *b, struct virtq_chain *c, bool *finished)
 	r->chain = c;
 	r->iov = r->few;
 	r->n_iov = r->n_segments = 0;
+	r->waits = false;
+	r->err = 0;
 	*finished |= begin(b, r);
 	return true;
 }
@@ -344,17 +383,42 @@ static void poll(struct virtio_device *d)
 {
 	struct blk *b = (struct blk *)d;
 	struct blk_job *next, *job = b->pool ? blk_pool_collect(b->pool) : NULL;
-	bool look = b->look_again;
+	bool look = b->look_again, finished = false;
 
-	if (job) {
-		for (; job; job = next) {
-			next = job->next;
-			finish(b, (struct request *)job);
-		}
-		virtq_signal(&d->queue[0]);
+	for (; job; job = next) {
+		next = job->next;
+		finished |= conclude(b, (struct request *)job);
 	}
+	if (finished)
+		virtq_signal(&d->queue[0]);
 	if (look)
 		process(b, &d->queue[0]);
+}
+
+static void forget_failed(struct blk *b)
+{
+	b->failed = NULL;
+	b->end = &b->failed;
+}
+
+static void retry(struct virtio_device *d)
+{
+	struct blk *b = (struct blk *)d;
+	struct blk_job *next, *job = b->failed;
+	bool finished = false;
+
+	forget_failed(b);
+	for (; job; job = next) {
+		next = job->next;
+		if (b->pool) {
+			blk_pool_add(b->pool, job);
+		} else {
+			do_request(b, job);
+			finished |= conclude(b, (struct request *)job);
+		}
+	}
+	if (finished)
+		virtq_signal(&d->queue[0]);
 }
 
 /* ---- life ---- */
@@ -378,10 +442,9 @@ static void activate(struct virtio_device *d)
 		b->pool = NULL; /* no threads: the vCPU waits for the host's disk, but the guest works */
 }
 
-static void reset(struct virtio_device *d)
+static void drop_all(struct blk_job *job)
 {
-	struct blk *b = (struct blk *)d;
-	struct blk_job *next, *job = b->pool ? blk_pool_cancel(b->pool) : NULL;
+	struct blk_job *next;
 
 	for (; job; job = next) {
 		struct request *r = (struct request *)job;
@@ -391,6 +454,17 @@ static void reset(struct virtio_device *d)
 		if (r->iov != r->few)
 			free(r->iov);
 	}
+}
+
+static void reset(struct virtio_device *d)
+{
+	struct blk *b = (struct blk *)d;
+
+	drop_all(b->pool ? blk_pool_cancel(b->pool) : NULL);
+	drop_all(b->failed);
+	forget_failed(b);
+	b->waiting = 0;
+	virtio_pause(d, false);
 	make_free_list(b);
 	b->look_again = false;
 	b->config.writeback = 1;
@@ -428,7 +502,7 @@ static void fill_config(struct blk *b, bool writable)
 int virtio_blk_new(struct virtio_device **out, struct disk *disk, const char *name, const char *serial)
 {
 	static const struct virtio_ops ops = {
-	    .activate = activate, .notify = notify, .poll = poll, .reset = reset, .free = blk_free};
+	    .activate = activate, .notify = notify, .poll = poll, .retry = retry, .reset = reset, .free = blk_free};
 	uint64_t features = F_SIZE_MAX | F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_TOPOLOGY | F_CONFIG_WCE;
 	struct blk *b = calloc(1, sizeof(*b));
 
@@ -449,6 +523,7 @@ int virtio_blk_new(struct virtio_device **out, struct disk *disk, const char *na
 	b->dev.config_writable = b->config_mask;
 	memcpy(b->id, serial, strnlen(serial, sizeof(b->id))); /* not terminated when it is as long as that (5.2.6) */
 	make_free_list(b);
+	forget_failed(b);
 	*out = &b->dev;
 	return 0;
 }

@@ -15,55 +15,63 @@
 
 #include "pv-drivers/disk/disk_log.h"
 
-enum trouble { TROUBLE_READ, TROUBLE_WRITE, TROUBLE_SYNC, NUM_TROUBLES };
-
 struct disk {
 	struct disk_base base;
 	struct cow *cow; /* NULL unless DISK_COW */
 	enum disk_mode mode;
-	char *path;
-	void (*complain)(void *opaque, const char *line);
-	void *opaque;
-	atomic_bool complained[NUM_TROUBLES];
-	atomic_bool sync_failed; /* sticky: the host has forgotten what it could not write */
+	char *path, *overlay; /* overlay: or NULL */
+	struct disk_errors errors;
+	atomic_bool sync_failed; /* of an image: disk_fault.final */
 };
 
 /* ---- messages ---- */
 
-const char *disk_strerror(int err)
-{
-	const char *s = strerrordesc_np(err);
+enum { NAME_BYTES = 300 };
 
-	return s ? s : "unknown error";
+/* What the user knows this file by. */
+static const char *name_of(const struct disk *d, enum disk_file file, char *buf)
+{
+	const char *dir;
+
+	if (file == DISK_IMAGE)
+		return d->path;
+	if (d->overlay)
+		return d->overlay;
+	dir = cow_temporary_dir(d->cow);
+	snprintf(buf, NAME_BYTES, "the temporary file in %.128s of %.128s", dir ? dir : "memory", d->path);
+	return buf;
 }
 
-int disk_say(struct disk_error *err, int code, const char *path, const char *fmt, ...)
+/* Returns what the caller is to return: err, or that it is final. */
+static int trouble(struct disk *d, bool write, const struct disk_fault *f, int err)
 {
-	va_list ap;
-	int n = snprintf(err->text, sizeof(err->text), "%.300s: ", path);
+	char buf[NAME_BYTES];
 
-	va_start(ap, fmt);
-	if (n > 0 && n < (int)sizeof(err->text))
-		vsnprintf(err->text + n, sizeof(err->text) - (size_t)n, fmt, ap);
-	va_end(ap);
-	/* One line, whatever is in a file's name. */
-	for (char *p = err->text; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
-	return code;
+	return err ? disk_errors_see(&d->errors, write, f, err, name_of(d, f->file, buf)) : 0;
 }
 
-/* Tell the user of a host error, once per kind.  Returns the error. */
-static int trouble(struct disk *d, enum trouble kind, int err)
+enum disk_verdict disk_verdict(const struct disk *d, bool write, int err)
 {
-	static const char *const what[NUM_TROUBLES] = {"read", "written", "synced"};
-	struct disk_error line;
+	return disk_errors_verdict(&d->errors, write, err);
+}
 
-	if (!err || err == -EAGAIN || !d->complain || atomic_exchange(&d->complained[kind], true))
-		return err;
-	disk_say(&line, 0, d->path, "cannot be %s: %s; the guest gets an I/O error", what[kind], disk_strerror(-err));
-	d->complain(d->opaque, line.text);
-	return err;
+void disk_wait(struct disk *d)
+{
+	struct disk_fault f;
+	char buf[NAME_BYTES];
+	int err;
+
+	disk_errors_last(&d->errors, &f, &err);
+	disk_errors_wait(&d->errors, &f, err, name_of(d, f.file, buf));
+}
+
+void disk_go(struct disk *d)
+{
+	char buf[NAME_BYTES];
+	const char *const names[NUM_DISK_FILES] = {
+	    [DISK_IMAGE] = d->path, [DISK_LAYER] = d->cow ? name_of(d, DISK_LAYER, buf) : d->path};
+
+	disk_errors_go(&d->errors, names);
 }
 
 /* ---- open ---- */
@@ -191,6 +199,7 @@ static void disk_free(struct disk *d)
 	if (d->base.fd >= 0)
 		close(d->base.fd); /* and with it the locks */
 	free(d->path);
+	free(d->overlay);
 	free(d);
 }
 
@@ -203,15 +212,19 @@ int disk_open_on(struct disk **out, const struct disk_config *cfg, const struct 
 	if (cfg->overlay && cfg->mode != DISK_COW)
 		return disk_say(err, -EINVAL, cfg->path, "an overlay needs mode=cow");
 	d = calloc(1, sizeof(*d));
-	if (!d || !(d->path = strdup(cfg->path))) {
+	if (!d || !(d->path = strdup(cfg->path)) || (cfg->overlay && !(d->overlay = strdup(cfg->overlay)))) {
+		if (d)
+			free(d->path);
 		free(d);
 		return disk_say(err, -ENOMEM, cfg->path, "%s", disk_strerror(ENOMEM));
 	}
 	d->base.host = host;
 	d->base.fd = -1;
 	d->mode = cfg->mode;
-	d->complain = cfg->complain;
-	d->opaque = cfg->opaque;
+	d->errors.complain = cfg->complain;
+	d->errors.opaque = cfg->opaque;
+	d->errors.werror = cfg->werror;
+	d->errors.rerror = cfg->rerror;
 	if (cfg->mode != DISK_RO)
 		ignore_sigxfsz();
 	e = open_image(d, cfg, &st, err);
@@ -230,10 +243,31 @@ int disk_open(struct disk **out, const struct disk_config *cfg, struct disk_erro
 	return disk_open_on(out, cfg, &disk_host_default, err);
 }
 
+/* f: where it failed, if it did. */
+static int flush(struct disk *d, struct disk_fault *f)
+{
+	int err;
+
+	*f = (struct disk_fault){.file = DISK_IMAGE, .doing = DISK_SYNCING};
+	if (d->cow)
+		return cow_flush(d->cow, f);
+	f->final = true;
+	if (atomic_load(&d->sync_failed))
+		return -ENOTRECOVERABLE;
+	err = d->base.ops->flush(&d->base);
+	if (err)
+		atomic_store(&d->sync_failed, true);
+	return err;
+}
+
 int disk_close(struct disk *d)
 {
-	int err = d->mode == DISK_RO ? 0 : disk_flush(d);
+	struct disk_fault f;
+	char buf[NAME_BYTES];
+	int err = d->mode == DISK_RO ? 0 : flush(d, &f);
 
+	if (err)
+		disk_errors_lost(&d->errors, &f, err, name_of(d, f.file, buf));
 	disk_free(d);
 	return err;
 }
@@ -261,6 +295,7 @@ static uint64_t iov_bytes(const struct iovec *iov, unsigned n)
 
 static int read_some(struct disk *d, uint64_t off, const struct iovec *iov, unsigned n, bool nowait)
 {
+	struct disk_fault f = {.file = DISK_IMAGE, .doing = DISK_READING};
 	uint64_t bytes = iov_bytes(iov, n);
 	int err;
 
@@ -269,10 +304,10 @@ static int read_some(struct disk *d, uint64_t off, const struct iovec *iov, unsi
 	if (!bytes)
 		return 0;
 	if (d->cow)
-		err = cow_read(d->cow, off, iov, n, bytes, nowait);
+		err = cow_read(d->cow, off, iov, n, bytes, nowait, &f);
 	else
 		err = d->base.ops->read(&d->base, off, bytes, iov, n, 0, nowait);
-	return trouble(d, TROUBLE_READ, err);
+	return trouble(d, false, &f, err);
 }
 
 int disk_readv(struct disk *d, uint64_t off, const struct iovec *iov, unsigned n)
@@ -297,45 +332,43 @@ static int may_change(const struct disk *d, uint64_t off, uint64_t bytes)
 
 int disk_writev(struct disk *d, uint64_t off, const struct iovec *iov, unsigned n)
 {
+	struct disk_fault f = {.file = DISK_IMAGE, .doing = DISK_WRITING};
 	uint64_t bytes = iov_bytes(iov, n);
 	int err = may_change(d, off, bytes);
 
 	if (err <= 0)
 		return err;
-	err = d->cow ? cow_write(d->cow, off, iov, n, bytes) : d->base.ops->write(&d->base, off, iov, n, bytes);
-	return trouble(d, TROUBLE_WRITE, err);
+	err = d->cow ? cow_write(d->cow, off, iov, n, bytes, &f) : d->base.ops->write(&d->base, off, iov, n, bytes);
+	return trouble(d, true, &f, err);
 }
 
 int disk_flush(struct disk *d)
 {
-	int err = 0;
+	struct disk_fault f;
 
 	if (d->mode == DISK_RO)
 		return 0;
-	if (atomic_load(&d->sync_failed))
-		return -EIO;
-	err = d->cow ? cow_flush(d->cow) : d->base.ops->flush(&d->base);
-	if (err && !d->cow)
-		atomic_store(&d->sync_failed, true);
-	return trouble(d, TROUBLE_SYNC, err);
+	return trouble(d, true, &f, flush(d, &f));
 }
 
 int disk_discard(struct disk *d, uint64_t off, uint64_t bytes)
 {
+	struct disk_fault f = {.file = DISK_IMAGE, .doing = DISK_WRITING};
 	int err = may_change(d, off, bytes);
 
 	if (err <= 0)
 		return err;
-	err = d->cow ? cow_zero(d->cow, off, bytes) : d->base.ops->discard(&d->base, off, bytes);
-	return trouble(d, TROUBLE_WRITE, err);
+	err = d->cow ? cow_zero(d->cow, off, bytes, &f) : d->base.ops->discard(&d->base, off, bytes);
+	return trouble(d, true, &f, err);
 }
 
 int disk_write_zeroes(struct disk *d, uint64_t off, uint64_t bytes, bool unmap)
 {
+	struct disk_fault f = {.file = DISK_IMAGE, .doing = DISK_WRITING};
 	int err = may_change(d, off, bytes);
 
 	if (err <= 0)
 		return err;
-	err = d->cow ? cow_zero(d->cow, off, bytes) : d->base.ops->zero(&d->base, off, bytes, unmap);
-	return trouble(d, TROUBLE_WRITE, err);
+	err = d->cow ? cow_zero(d->cow, off, bytes, &f) : d->base.ops->zero(&d->base, off, bytes, unmap);
+	return trouble(d, true, &f, err);
 }

@@ -28,14 +28,22 @@ enum disk_mode {
  */
 enum disk_format { DISK_FORMAT_AUTO, DISK_FORMAT_RAW, DISK_FORMAT_QCOW2 };
 
+/*
+ * What becomes of a request that fails on the host; QEMU's words.  STOP: the machine waits and the request is done again, until
+ * it works; ENOSPC: STOP for a full disk or quota, REPORT for the rest; IGNORE: the guest is told that it was done.
+ */
+enum disk_policy { DISK_REPORT, DISK_STOP, DISK_IGNORE, DISK_ENOSPC };
+enum disk_verdict { DISK_FAIL, DISK_WAIT, DISK_PASS };
+
 struct disk_config {
 	const char *path;
 	enum disk_mode mode;
 	enum disk_format format;
-	const char *overlay; /* DISK_COW: keep the layer in this file, or NULL: gone with the disk */
+	const char *overlay;             /* DISK_COW: keep the layer in this file, or NULL: gone with the disk */
+	enum disk_policy werror, rerror; /* for what changes the disk, and for reads (not DISK_ENOSPC) */
 	/*
-	 * A host error (a full disk, an unreadable image), once per kind: one line for the user without its end. Any thread.
-	 * NULL: nobody is told.
+	 * A host error (a full disk, an unreadable image), once per file and kind, and that the machine waits, or goes on: one
+	 * line for the user without its end. Any thread.  NULL: nobody is told.
 	 */
 	void (*complain)(void *opaque, const char *line);
 	void *opaque;
@@ -55,7 +63,8 @@ bool disk_read_only(const struct disk *d);
 
 /*
  * off and the iovecs' total are multiples of DISK_SECTOR_BYTES and inside the disk (the caller has checked: -EINVAL).
- * 0 or -errno (-ENOSPC, -EIO, -EROFS, ...).  Any thread, several at a time.  May block.
+ * 0 or -errno (-ENOSPC, -EIO, -EROFS, ...); -ENOTRECOVERABLE: a sync has failed, no flush will succeed any more.
+ * Any thread, several at a time.  May block.  What failed may be done again as it was.
  */
 MUST_CHECK int disk_readv(struct disk *d, uint64_t off, const struct iovec *iov, unsigned n);
 /* As disk_readv() if that takes no wait for the host's disk, else -EAGAIN; what the iovecs then hold is undefined. */
@@ -67,5 +76,12 @@ MUST_CHECK int disk_flush(struct disk *d);
 MUST_CHECK int disk_discard(struct disk *d, uint64_t off, uint64_t bytes);
 /* Reads give zeroes; unmap: and the space may go back to the host. */
 MUST_CHECK int disk_write_zeroes(struct disk *d, uint64_t off, uint64_t bytes, bool unmap);
+
+/* What to do about a request that failed with err. write: it was no read. Any thread. */
+enum disk_verdict disk_verdict(const struct disk *d, bool write, int err);
+/* The machine waits for a request that failed (DISK_WAIT): the user is told what for, once until disk_go().  vCPU thread. */
+void disk_wait(struct disk *d);
+/* All that it waited for has been done. vCPU thread. */
+void disk_go(struct disk *d);
 
 #endif

@@ -37,8 +37,9 @@ struct cow {
 	struct range_tree tree;
 	uint8_t *memory; /* as many addresses as the disk has, or NULL */
 	size_t memory_bytes;
-	int fd;        /* the overlay's, or a temporary file's; -1: not yet */
-	uint64_t data; /* offset of sector 0 in fd */
+	int fd;                    /* the overlay's, or a temporary file's; -1: not yet */
+	const char *temporary_dir; /* where that is, or could not be made */
+	uint64_t data;             /* offset of sector 0 in fd */
 
 	/* An overlay only. */
 	struct cow_log *log;
@@ -54,6 +55,14 @@ static struct range piece_at(struct cow *c, uint64_t at, uint64_t end)
 	r = range_tree_piece(&c->tree, at, end);
 	pthread_mutex_unlock(&c->lock);
 	return r;
+}
+
+/* Where it failed, for who tells the user; err is returned. */
+static int fault(struct disk_fault *f, enum disk_file file, enum disk_doing doing, int err)
+{
+	if (err)
+		*f = (struct disk_fault){.file = file, .doing = doing};
+	return err;
 }
 
 /* ---- what a flush is to log ---- */
@@ -103,7 +112,8 @@ static int set_range(struct cow *c, uint64_t start, uint64_t end, unsigned kind)
 
 /* ---- reading ---- */
 
-int cow_read(struct cow *c, uint64_t off, const struct iovec *iov, unsigned n, uint64_t bytes, bool nowait)
+int cow_read(struct cow *c, uint64_t off, const struct iovec *iov, unsigned n, uint64_t bytes, bool nowait,
+	     struct disk_fault *f)
 {
 	uint64_t at = off / DISK_SECTOR_BYTES, end = (off + bytes) / DISK_SECTOR_BYTES, done = 0;
 	int err = 0;
@@ -117,9 +127,11 @@ int cow_read(struct cow *c, uint64_t off, const struct iovec *iov, unsigned n, u
 		else if (r.kind == COW_MEMORY)
 			disk_iov_put(iov, n, done, c->memory + from, len);
 		else if (r.kind == COW_FILE)
-			err = disk_pread(c->host, c->fd, c->data + from, len, iov, n, done, nowait);
+			err = fault(f, DISK_LAYER, DISK_READING,
+				    disk_pread(c->host, c->fd, c->data + from, len, iov, n, done, nowait));
 		else
-			err = c->base->ops->read(c->base, from, len, iov, n, done, nowait);
+			err = fault(f, DISK_IMAGE, DISK_READING,
+				    c->base->ops->read(c->base, from, len, iov, n, done, nowait));
 		done += len;
 		at = r.end;
 	}
@@ -128,8 +140,8 @@ int cow_read(struct cow *c, uint64_t off, const struct iovec *iov, unsigned n, u
 
 /* ---- writing ---- */
 
-/* A file without a name, on a disk rather than in memory (/tmp is often a tmpfs). */
-static int open_temporary(void)
+/* A file without a name, on a disk rather than in memory (/tmp is often a tmpfs). *dir: where, or where it failed last. */
+static int open_temporary(const char **dir)
 {
 	const char *dirs[] = {getenv("TMPDIR"), "/var/tmp", "/tmp"};
 	char name[4096];
@@ -138,6 +150,7 @@ static int open_temporary(void)
 	for (unsigned i = 0; i < ARRAY_LEN(dirs) && fd < 0; i++) {
 		if (!dirs[i] || !*dirs[i])
 			continue;
+		*dir = dirs[i];
 		fd = open(dirs[i], O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 		if (fd < 0 && snprintf(name, sizeof(name), "%s/disco-XXXXXX", dirs[i]) < (int)sizeof(name)) {
 			fd = mkostemp(name, O_CLOEXEC);
@@ -156,7 +169,7 @@ static int need_file(struct cow *c)
 
 	pthread_mutex_lock(&c->lock);
 	if (c->fd < 0) {
-		fd = open_temporary();
+		fd = open_temporary(&c->temporary_dir);
 		if (fd < 0)
 			err = fd;
 		else
@@ -166,12 +179,24 @@ static int need_file(struct cow *c)
 	return err;
 }
 
-static int to_file(struct cow *c, uint64_t off, uint64_t bytes, const struct iovec *iov, unsigned n, uint64_t iov_off)
+const char *cow_temporary_dir(struct cow *c)
+{
+	const char *dir;
+
+	pthread_mutex_lock(&c->lock);
+	dir = c->temporary_dir;
+	pthread_mutex_unlock(&c->lock);
+	return dir;
+}
+
+static int to_file(struct cow *c, uint64_t off, uint64_t bytes, const struct iovec *iov, unsigned n, uint64_t iov_off,
+		   struct disk_fault *f)
 {
 	int err = need_file(c);
 
 	err = err ? err : disk_pwrite(c->host, c->fd, c->data + off, bytes, iov, n, iov_off);
-	return err ? err : set_range(c, off / DISK_SECTOR_BYTES, (off + bytes) / DISK_SECTOR_BYTES, COW_FILE);
+	err = err ? err : set_range(c, off / DISK_SECTOR_BYTES, (off + bytes) / DISK_SECTOR_BYTES, COW_FILE);
+	return fault(f, DISK_LAYER, DISK_WRITING, err);
 }
 
 /* Whole pages that are not in the layer may go to memory while there is room.  *r is cut to what is of one page kind. */
@@ -197,15 +222,16 @@ static bool fits_memory(struct cow *c, struct range *r)
 	return used + (r->end - r->start) * DISK_SECTOR_BYTES <= c->host->cow_memory_bytes;
 }
 
-static int write_piece(struct cow *c, struct range *r, const struct iovec *iov, unsigned n, uint64_t done)
+static int write_piece(struct cow *c, struct range *r, const struct iovec *iov, unsigned n, uint64_t done,
+		       struct disk_fault *f)
 {
 	bool memory = r->kind == COW_MEMORY || (r->kind != COW_FILE && fits_memory(c, r));
 	uint64_t off = r->start * DISK_SECTOR_BYTES, len = (r->end - r->start) * DISK_SECTOR_BYTES;
 
 	if (!memory)
-		return to_file(c, off, len, iov, n, done);
+		return to_file(c, off, len, iov, n, done, f);
 	disk_iov_get(iov, n, done, c->memory + off, len);
-	return set_range(c, r->start, r->end, COW_MEMORY);
+	return fault(f, DISK_LAYER, DISK_WRITING, set_range(c, r->start, r->end, COW_MEMORY));
 }
 
 static void drop_memory(struct cow *c, uint64_t off, uint64_t bytes)
@@ -218,11 +244,11 @@ static void drop_memory(struct cow *c, uint64_t off, uint64_t bytes)
 
 /* One coarse block: read it, lay the new data (iov NULL: zeroes) over it, write it whole.  c->io is held for writing. */
 static int write_coarse_block(struct cow *c, uint64_t block, uint64_t from, uint64_t to, const struct iovec *iov,
-			      unsigned n, uint64_t done, uint8_t *buf)
+			      unsigned n, uint64_t done, uint8_t *buf, struct disk_fault *f)
 {
 	uint64_t len = c->base->bytes - block < COARSE_BYTES ? c->base->bytes - block : COARSE_BYTES;
 	struct iovec whole = {buf, len};
-	int err = cow_read(c, block, &whole, 1, len, false);
+	int err = cow_read(c, block, &whole, 1, len, false, f);
 
 	if (err)
 		return err;
@@ -230,24 +256,25 @@ static int write_coarse_block(struct cow *c, uint64_t block, uint64_t from, uint
 		disk_iov_get(iov, n, done, buf + (from - block), to - from);
 	else
 		memset(buf + (from - block), 0, to - from);
-	err = to_file(c, block, len, &whole, 1, 0);
+	err = to_file(c, block, len, &whole, 1, 0, f);
 	if (!err)
 		drop_memory(c, block, len);
 	return err;
 }
 
-static int write_coarse(struct cow *c, uint64_t off, uint64_t bytes, const struct iovec *iov, unsigned n)
+static int write_coarse(struct cow *c, uint64_t off, uint64_t bytes, const struct iovec *iov, unsigned n,
+			struct disk_fault *f)
 {
 	uint8_t *buf = malloc(COARSE_BYTES);
 	uint64_t at = off, end = off + bytes;
-	int err = buf ? 0 : -ENOMEM;
+	int err = fault(f, DISK_LAYER, DISK_WRITING, buf ? 0 : -ENOMEM);
 
 	pthread_rwlock_wrlock(&c->io);
 	while (at < end && !err) {
 		uint64_t block = at / COARSE_BYTES * COARSE_BYTES;
 		uint64_t to = block + COARSE_BYTES < end ? block + COARSE_BYTES : end;
 
-		err = write_coarse_block(c, block, at, to, iov, n, at - off, buf);
+		err = write_coarse_block(c, block, at, to, iov, n, at - off, buf, f);
 		at = to;
 	}
 	pthread_rwlock_unlock(&c->io);
@@ -266,17 +293,17 @@ static bool crowded(struct cow *c)
 }
 
 /* A guest that never flushes must not fill the host's memory with what is to be logged. */
-static int flush_if_long(struct cow *c)
+static int flush_if_long(struct cow *c, struct disk_fault *f)
 {
 	bool yes;
 
 	pthread_mutex_lock(&c->lock);
 	yes = c->n_pending >= MAX_PENDING;
 	pthread_mutex_unlock(&c->lock);
-	return yes ? cow_flush(c) : 0;
+	return yes ? cow_flush(c, f) : 0;
 }
 
-int cow_write(struct cow *c, uint64_t off, const struct iovec *iov, unsigned n, uint64_t bytes)
+int cow_write(struct cow *c, uint64_t off, const struct iovec *iov, unsigned n, uint64_t bytes, struct disk_fault *f)
 {
 	uint64_t start = off / DISK_SECTOR_BYTES, end = (off + bytes) / DISK_SECTOR_BYTES, at = start;
 	int err = 0;
@@ -286,19 +313,19 @@ int cow_write(struct cow *c, uint64_t off, const struct iovec *iov, unsigned n, 
 
 		/* Over what the layer has already, no range is added. */
 		if (r.end < end || r.kind < COW_FILE) {
-			err = write_coarse(c, off, bytes, iov, n);
-			return err ? err : flush_if_long(c);
+			err = write_coarse(c, off, bytes, iov, n, f);
+			return err ? err : flush_if_long(c, f);
 		}
 	}
 	pthread_rwlock_rdlock(&c->io);
 	while (at < end && !err) {
 		struct range r = piece_at(c, at, end);
 
-		err = write_piece(c, &r, iov, n, (at - start) * DISK_SECTOR_BYTES);
+		err = write_piece(c, &r, iov, n, (at - start) * DISK_SECTOR_BYTES, f);
 		at = r.end;
 	}
 	pthread_rwlock_unlock(&c->io);
-	return err ? err : flush_if_long(c);
+	return err ? err : flush_if_long(c, f);
 }
 
 /* ---- ranges without data ---- */
@@ -346,7 +373,7 @@ static int zero_pieces(struct cow *c, uint64_t off, uint64_t end_off)
 	return err;
 }
 
-int cow_zero(struct cow *c, uint64_t off, uint64_t bytes)
+int cow_zero(struct cow *c, uint64_t off, uint64_t bytes, struct disk_fault *f)
 {
 	uint64_t end = off + bytes, from = off, to = end;
 	int err = 0;
@@ -357,23 +384,21 @@ int cow_zero(struct cow *c, uint64_t off, uint64_t bytes)
 		if (from > to) /* inside of one block */
 			from = to = end;
 		if (from > off)
-			err = write_coarse(c, off, from - off, NULL, 0);
+			err = write_coarse(c, off, from - off, NULL, 0, f);
 		if (!err && end > to)
-			err = write_coarse(c, to, end - to, NULL, 0);
+			err = write_coarse(c, to, end - to, NULL, 0, f);
 	}
 	if (!err && from < to)
-		err = zero_pieces(c, from, to);
-	return err ? err : flush_if_long(c);
+		err = fault(f, DISK_LAYER, DISK_WRITING, zero_pieces(c, from, to));
+	return err ? err : flush_if_long(c, f);
 }
 
 /* ---- flush ---- */
 
 static int log_pending(struct cow *c, struct range *batch, uint64_t n)
 {
-	int err = c->host->fdatasync(c->fd) ? -errno : 0;
+	int err = cow_log_sync(c->log);
 
-	if (err)
-		c->log->failed = true; /* the host has forgotten which data it could not write: a retry would lie */
 	if (err || !n)
 		return err;
 	err = cow_log_append(c->log, batch, n);
@@ -384,7 +409,7 @@ static int log_pending(struct cow *c, struct range *batch, uint64_t n)
 	 * between.
 	 */
 	pthread_rwlock_wrlock(&c->io);
-	err = c->host->fdatasync(c->fd) ? -errno : 0;
+	err = cow_log_sync(c->log);
 	pthread_mutex_lock(&c->lock);
 	if (!err)
 		err = cow_log_rewrite(c->log, &c->tree);
@@ -414,7 +439,7 @@ static void put_back(struct cow *c, struct range *batch, uint64_t n)
 	pthread_mutex_unlock(&c->lock);
 }
 
-int cow_flush(struct cow *c)
+int cow_flush(struct cow *c, struct disk_fault *f)
 {
 	struct range *batch;
 	uint64_t n;
@@ -429,11 +454,13 @@ int cow_flush(struct cow *c)
 	c->pending = NULL;
 	c->n_pending = c->max_pending = 0;
 	pthread_mutex_unlock(&c->lock);
-	err = c->log->failed ? -EIO : log_pending(c, batch, n);
+	err = log_pending(c, batch, n);
 	if (err && n)
 		put_back(c, batch, n);
 	else
 		free(batch);
+	fault(f, DISK_LAYER, DISK_SYNCING, err);
+	f->final = c->log->failed;
 	pthread_mutex_unlock(&c->flushing);
 	return err;
 }

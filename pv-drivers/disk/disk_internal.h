@@ -5,7 +5,8 @@
 /*
  * The parts of a disk, from the guest down:
  *
- *   disk.c        checks, modes, messages
+ *   disk.c        checks, modes
+ *   disk_errors.c what becomes of an error of the host, messages
  *   disk_cow.c    the machine's own layer: a range tree over memory, a temporary file or an overlay file
  *   disk_log.c    the overlay file's header and its log of ranges
  *   disk_raw.c    an image as it is       } the base
@@ -16,7 +17,7 @@
  */
 #include <sys/types.h>
 
-#include "pv-drivers/disk/disk.h"
+#include "pv-drivers/disk/disk_errors.h"
 
 /*
  * The host's calls that touch image data, so that a test can fail the n-th of them, and bounds, so that it can reach them.
@@ -49,6 +50,8 @@ MUST_CHECK int disk_pwrite(const struct disk_host *host, int fd, uint64_t off, u
 			   unsigned n, uint64_t iov_off);
 MUST_CHECK int disk_pread_buf(const struct disk_host *host, int fd, uint64_t off, void *buf, uint64_t bytes);
 MUST_CHECK int disk_pwrite_buf(const struct disk_host *host, int fd, uint64_t off, const void *buf, uint64_t bytes);
+/* fdatasync(2). Any error is final: struct disk_fault. */
+MUST_CHECK int disk_sync(const struct disk_host *host, int fd);
 /* Zeroes into an open file: the space is given back (punch), or kept, or zeroes are written if the host can do neither. */
 MUST_CHECK int disk_pzero(const struct disk_host *host, int fd, uint64_t off, uint64_t bytes, bool punch);
 /* Bytes of iov from iov_off on, to or from a buffer; NULL `from`: zeroes. */
@@ -100,11 +103,16 @@ MUST_CHECK int cow_new(struct cow **out, struct disk_base *base, struct cow_log 
 void cow_set_tree(struct cow *c, struct range_tree *tree);
 /* Does not flush. Frees the log too. */
 void cow_free(struct cow *c);
-MUST_CHECK int cow_read(struct cow *c, uint64_t off, const struct iovec *iov, unsigned n, uint64_t bytes, bool nowait);
-MUST_CHECK int cow_write(struct cow *c, uint64_t off, const struct iovec *iov, unsigned n, uint64_t bytes);
+/* *f, of these four: where it failed, if it did. */
+MUST_CHECK int cow_read(struct cow *c, uint64_t off, const struct iovec *iov, unsigned n, uint64_t bytes, bool nowait,
+			struct disk_fault *f);
+MUST_CHECK int cow_write(struct cow *c, uint64_t off, const struct iovec *iov, unsigned n, uint64_t bytes,
+			 struct disk_fault *f);
 /* Discard and write-zeroes alike: a range without data. */
-MUST_CHECK int cow_zero(struct cow *c, uint64_t off, uint64_t bytes);
-MUST_CHECK int cow_flush(struct cow *c);
+MUST_CHECK int cow_zero(struct cow *c, uint64_t off, uint64_t bytes, struct disk_fault *f);
+MUST_CHECK int cow_flush(struct cow *c, struct disk_fault *f);
+/* The directory of the temporary file of a layer without an overlay; NULL: none was needed yet. */
+const char *cow_temporary_dir(struct cow *c);
 /* For tests: ranges in the tree, bytes in memory. */
 uint64_t cow_ranges(struct cow *c);
 uint64_t cow_memory(struct cow *c);

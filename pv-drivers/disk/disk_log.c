@@ -55,7 +55,14 @@ static uint64_t area_offset(const struct cow_log *log, uint64_t generation)
 	return COW_LOG_DATA + round_up(log->id.disk_bytes) + generation % 2 * area_bytes(log->capacity);
 }
 
-static int sync_log(struct cow_log *log) { return log->host->fdatasync(log->fd) ? -errno : 0; }
+int cow_log_sync(struct cow_log *log)
+{
+	int err = log->failed ? -ENOTRECOVERABLE : disk_sync(log->host, log->fd);
+
+	/* The host has forgotten what it could not write, data of the disk's among it: a later sync would lie. */
+	log->failed |= err != 0;
+	return err;
+}
 
 static void punch(struct cow_log *log, uint64_t off, uint64_t bytes)
 {
@@ -88,12 +95,18 @@ int cow_identify(struct cow_identity *id, const struct disk_base *base, const st
 
 /* ---- writing ---- */
 
-static int write_header(struct cow_log *log, uint64_t generation, uint64_t first_records)
+/*
+ * *written: the slot has the new header, on the disk or on its way there.  If not, whatever is there is not valid, and the
+ * other slot counts still.
+ */
+static int write_header(struct cow_log *log, uint64_t generation, uint64_t first_records, bool *written)
 {
 	union {
 		struct header h;
 		uint8_t bytes[SLOT_BYTES];
 	} slot = {.bytes = {0}};
+	uint64_t at = generation % 2 * SLOT_BYTES;
+	struct header now;
 	int err;
 
 	memcpy(slot.h.magic, magic, sizeof(magic));
@@ -104,8 +117,10 @@ static int write_header(struct cow_log *log, uint64_t generation, uint64_t first
 	slot.h.capacity = log->capacity;
 	slot.h.first_records = first_records;
 	slot.h.sum = header_sum(&slot.h);
-	err = disk_pwrite_buf(log->host, log->fd, generation % 2 * SLOT_BYTES, &slot, sizeof(slot));
-	return err ? err : sync_log(log);
+	err = disk_pwrite_buf(log->host, log->fd, at, &slot, sizeof(slot));
+	*written =
+	    !err || disk_pread_buf(log->host, log->fd, at, &now, sizeof(now)) || !memcmp(&now, &slot.h, sizeof(now));
+	return err ? err : cow_log_sync(log);
 }
 
 /* Buffered records on their way into an area. */
@@ -148,7 +163,7 @@ int cow_log_append(struct cow_log *log, const struct range *r, uint64_t n)
 	int err = 0;
 
 	if (log->failed)
-		return -EIO;
+		return -ENOTRECOVERABLE;
 	if (log->tail_unknown || n > log->capacity - log->records)
 		return -EFBIG;
 	w.buf = malloc(IO_RECORDS * sizeof(struct record));
@@ -157,7 +172,7 @@ int cow_log_append(struct cow_log *log, const struct range *r, uint64_t n)
 	for (uint64_t i = 0; i < n && !err; i++)
 		err = writer_add(&w, &r[i]);
 	err = err ? err : writer_flush(&w);
-	err = err ? err : sync_log(log);
+	err = err ? err : cow_log_sync(log);
 	free(w.buf);
 	if (err)
 		log->tail_unknown = true;
@@ -170,10 +185,11 @@ int cow_log_rewrite(struct cow_log *log, const struct range_tree *tree)
 {
 	struct writer w = {.log = log, .generation = log->generation + 1};
 	struct range r = {0};
+	bool written;
 	int err = 0;
 
 	if (log->failed)
-		return -EIO;
+		return -ENOTRECOVERABLE;
 	if (tree->count > log->capacity)
 		return -ENOSPC;
 	w.buf = malloc(IO_RECORDS * sizeof(struct record));
@@ -183,13 +199,13 @@ int cow_log_rewrite(struct cow_log *log, const struct range_tree *tree)
 	while (!err && range_tree_find(tree, r.end, &r))
 		err = writer_add(&w, &r);
 	err = err ? err : writer_flush(&w);
-	err = err ? err : sync_log(log);
+	err = err ? err : cow_log_sync(log);
 	free(w.buf);
 	if (err)
 		return err;
-	err = write_header(log, w.generation, w.next);
+	err = write_header(log, w.generation, w.next, &written);
 	if (err) {
-		log->failed = true;
+		log->failed |= written; /* which generation counts is not known */
 		return err;
 	}
 	punch(log, area_offset(log, log->generation), area_bytes(log->capacity));
@@ -336,11 +352,15 @@ static int sync_directory(const char *path)
 
 static int create(struct cow_log *log, const char *path, struct disk_error *err)
 {
+	static const uint8_t zeroes[SLOT_BYTES];
+	bool written;
 	int e;
 
 	log->generation = 1;
 	log->capacity = 2 * (log->host->cow_ranges + 2 * (log->id.disk_bytes / COARSE_BYTES + 1)) + IO_RECORDS;
-	e = log->capacity > UINT32_MAX ? -EFBIG : write_header(log, log->generation, 0);
+	e = log->capacity > UINT32_MAX ? -EFBIG : write_header(log, log->generation, 0, &written);
+	/* The other slot gets its room now: a disk that is full later cannot keep the log from being rewritten for so little. */
+	e = e ? e : disk_pwrite_buf(log->host, log->fd, 0, zeroes, sizeof(zeroes));
 	if (!e && fsync(log->fd))
 		e = -errno;
 	e = e ? e : sync_directory(path);

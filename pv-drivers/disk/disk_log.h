@@ -45,7 +45,8 @@ struct cow_log {
 	uint64_t capacity; /* records in an area */
 	uint64_t records;  /* in the log */
 	bool tail_unknown; /* a batch failed half-way: its rest must not be taken for records; rewrite */
-	bool failed;       /* which generation counts on the disk is not known: no flush succeeds any more */
+	/* A sync failed, or which generation counts on the disk is not known: no flush succeeds any more (disk_fault.final). */
+	bool failed;
 };
 
 /*
@@ -55,8 +56,11 @@ struct cow_log {
 MUST_CHECK int cow_log_open(struct cow_log **out, const char *path, const struct cow_identity *id, int image_fd,
 			    const struct disk_host *host, struct range_tree *tree, struct disk_error *err);
 void cow_log_free(struct cow_log *log);
+/* Sync the file, data and log. */
+MUST_CHECK int cow_log_sync(struct cow_log *log);
 /*
- * Write these records as one batch and sync, when the data they name is synced.  -ENOSPC, -EIO, ...: the log is as it was.
+ * Write these records as one batch and sync, when the data they name is synced.  -ENOSPC, -EIO, ...: the log is as it was, to be tried again
+ * unless log->failed.
  * -EFBIG: the area is full: cow_log_rewrite().
  */
 MUST_CHECK int cow_log_append(struct cow_log *log, const struct range *r, uint64_t n);

@@ -176,6 +176,15 @@ static int allocate(const struct disk_host *host, int fd, int mode, uint64_t off
 	return 0;
 }
 
+int disk_sync(const struct disk_host *host, int fd)
+{
+	while (host->fdatasync(fd)) {
+		if (errno != EINTR) /* interrupted is not failed */
+			return -errno;
+	}
+	return 0;
+}
+
 /* The host's file system, or its block device, cannot do this at all (as opposed to: has failed to). */
 static bool unsupported(int err) { return err == -EOPNOTSUPP || err == -ENOSYS || err == -EINVAL || err == -ENODEV; }
 
@@ -213,7 +222,7 @@ static int raw_write(struct disk_base *b, uint64_t off, const struct iovec *iov,
 	return disk_pwrite(b->host, b->fd, off, bytes, iov, n, 0);
 }
 
-static int raw_flush(struct disk_base *b) { return b->host->fdatasync(b->fd) ? -errno : 0; }
+static int raw_flush(struct disk_base *b) { return disk_sync(b->host, b->fd); }
 
 /* A discard is a hint (virtio 1.2, 5.2.6): a host that cannot is no error. */
 static int raw_discard(struct disk_base *b, uint64_t off, uint64_t bytes)

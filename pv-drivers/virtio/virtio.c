@@ -165,7 +165,7 @@ void virtio_notify(struct virtio_device *d, unsigned queue)
 	d->ops->notify(d, queue);
 }
 
-/* ---- other threads ---- */
+/* ---- other threads, and waiting for them ---- */
 
 void virtio_wake(struct virtio_device *d)
 {
@@ -188,6 +188,22 @@ bool virtio_poll(struct virtio_device *d)
 		if (again >> i & 1 && d->queue[i].enabled && virtio_running(d))
 			d->ops->notify(d, i);
 	return true;
+}
+
+void virtio_pause(struct virtio_device *d, bool on)
+{
+	if (d->paused == on || !d->host.pause)
+		return;
+	d->paused = on;
+	d->host.pause(d->host.opaque, on);
+}
+
+void virtio_retry(struct virtio_device *d)
+{
+	if (!d->paused)
+		return;
+	begin_turn(d);
+	d->ops->retry(d);
 }
 
 bool virtio_uses(const struct virtio_device *d, const uint8_t *host, uint64_t bytes)

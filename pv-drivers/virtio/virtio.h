@@ -60,6 +60,11 @@ struct virtio_host {
 	void (*set_irq)(void *opaque, bool level);
 	/* Have virtio_poll() called soon on the vCPU thread.  Any thread. */
 	void (*wake)(void *opaque);
+	/*
+	 * The guest is not to run on, and its time not to pass, until the device says so again: a request that no guest is ready
+	 * to see fail waits for the host.  vCPU thread, also from notify().  NULL: cannot be.
+	 */
+	void (*pause)(void *opaque, bool on);
 	/* One line for the user, without its end.  vCPU thread.  NULL: nobody is told. */
 	void (*report)(void *opaque, const char *line);
 	bool synchronous; /* --icount */
@@ -73,6 +78,8 @@ struct virtio_ops {
 	void (*notify)(struct virtio_device *d, unsigned queue);
 	/* After virtio_wake(). May be NULL. */
 	void (*poll)(struct virtio_device *d);
+	/* About once a second of the host's while the device has the machine paused.  NULL if it never has. */
+	void (*retry)(struct virtio_device *d);
 	/* Forget all requests; the driver starts anew.  Queues have not yet been cleared. */
 	void (*reset)(struct virtio_device *d);
 	/* The driver has written [off, off + bytes) of config (already there, only bytes of config_writable). May be NULL. */
@@ -102,7 +109,7 @@ struct virtio_device {
 	uint8_t status, isr, config_generation;
 	uint64_t features; /* accepted; final once FEATURES_OK */
 	struct virtq queue[VIRTIO_MAX_QUEUES];
-	bool said_broken;
+	bool said_broken, paused;
 	int woken; /* virtio_wake() was called (atomic) */
 	/*
 	 * Requests that virtq_pop() still gives in this turn (of notify(), poll()), and the queues that came too short (bits): they
@@ -133,6 +140,10 @@ static inline bool virtio_running(const struct virtio_device *d)
 void virtio_wake(struct virtio_device *d);
 /* Calls poll() if the device was woken.  vCPU thread, by the bus.  True if it was. */
 bool virtio_poll(struct virtio_device *d);
+/* Have the machine wait, or go on: host.pause(); twice is once.  vCPU thread. */
+void virtio_pause(struct virtio_device *d, bool on);
+/* Calls retry() if the device has the machine paused.  vCPU thread, by the bus. */
+void virtio_retry(struct virtio_device *d);
 /* The device changed config[]: new generation, configuration interrupt.  vCPU thread. */
 void virtio_config_changed(struct virtio_device *d);
 /* The device is lost until it is reset: NEEDS_RESET, a configuration interrupt, one line for the user. */

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Disks as a guest sees them: several at once, each mode, what is left in the image and in an overlay, discard, zeroes and
-# serial numbers, a full host disk, and what is said when an image cannot be had.
+# serial numbers, and what is said when an image cannot be had.
 set -u
 . "$(dirname "$0")/lib.sh"
 need mke2fs e2fsck sha256sum python3
@@ -154,39 +154,6 @@ END
 	refused "twice in one machine" 'another disk of this process' --disk "$work/rw.img,mode=rw" --disk "$work/rw.img,mode=rw"
 }
 
-# An overlay on a host file system of 1 MiB.
-full() {
-	local where=$work/tmpfs status
-	mkdir "$where"
-	mount -t tmpfs -o size=1M none "$where" 2>/dev/null || {
-		echo "full: no mount here; tests/unit/pv_disk_*.c have a full disk"
-		return
-	}
-	trap 'umount "$work/tmpfs" 2>/dev/null; rm -rf "$work"' EXIT
-	ext4 "$work/base.img" 32M
-	guest_script "$work/script" <<'END'
-dd if=/dev/urandom of=/tmp/f bs=64k count=4 2>/dev/null
-dd if=/tmp/f of=/dev/vdb bs=64k conv=fsync 2>/dev/null || exit 1
-dd if=/dev/urandom of=/dev/vdb bs=64k seek=16 count=64 conv=fsync 2>/dev/null && exit 2
-echo 3 >/proc/sys/vm/drop_caches
-dd if=/dev/vdb bs=64k count=4 2>/dev/null | cmp - /tmp/f || exit 3
-echo "kept $(sha256sum </tmp/f)"
-END
-	on_guest "$work/script" --disk "$work/base.img,mode=cow,overlay=$where/o" >"$work/out" 2>"$work/err"
-	ends_well full "$work/out"
-	grep -qE '^disco run: .*base\.img: cannot be (written|synced): No space left on device' "$work/err" ||
-		fail "full: standard error is '$(cat "$work/err")'"
-	[ "$(grep -c 'cannot be written' "$work/err")" -le 1 ] || fail "full: said more than once"
-	guest_script "$work/script" <<'END'
-echo "kept $(dd if=/dev/vdb bs=64k count=4 2>/dev/null | sha256sum)"
-END
-	grep '^kept' "$work/out" >"$work/kept"
-	mount -o remount,size=8M "$where"
-	on_guest "$work/script" --disk "$work/base.img,mode=cow,overlay=$where/o" >"$work/out" 2>"$work/err"
-	says "full, afterwards" "$work/out" "$(cat "$work/kept")"
-	umount "$where"
-}
-
 refusals() {
 	truncate -s 1000 "$work/odd.img"
 	: >"$work/empty.img"
@@ -205,5 +172,4 @@ overlay
 discard
 refusals
 locks
-full
 finish

@@ -97,10 +97,21 @@ Test(options_devices, disks)
 	cr_assert(o.disk[2].mode == DISK_COW && o.disk[2].format == DISK_FORMAT_QCOW2);
 	cr_assert_str_eq(o.disk[2].overlay, "o,v");
 	cr_assert(o.disk[3].mode == DISK_RO && o.disk[3].format == DISK_FORMAT_RAW);
+	for (unsigned i = 0; i < 4; i++) /* as QEMU */
+		cr_assert(o.disk[i].werror == DISK_ENOSPC && o.disk[i].rerror == DISK_REPORT);
 	/* the kernel beside the first */
 	cr_assert_str_eq(o.kernel, "a.vmlinuz");
 	cr_assert_str_eq(o.initrd, "a.initrd");
 	cr_assert_not_null(strstr(o.append, "root=/dev/vda rw"));
+	options_free_run(&o);
+	cr_assert_eq(run("run --disk a.img,werror=report,rerror=stop --disk b.img,werror=stop,rerror=ignore --disk "
+			 "c.img,werror=ignore,rerror=report --disk x,,y.img,werror=enospc",
+			 &o, &err),
+		     0, "%s", err.text);
+	cr_assert(o.disk[0].werror == DISK_REPORT && o.disk[0].rerror == DISK_STOP);
+	cr_assert(o.disk[1].werror == DISK_STOP && o.disk[1].rerror == DISK_IGNORE);
+	cr_assert(o.disk[2].werror == DISK_IGNORE && o.disk[2].rerror == DISK_REPORT);
+	cr_assert(o.disk[3].werror == DISK_ENOSPC);
 	options_free_run(&o);
 	/* an unpacked one first, no initrd, and a disk that cannot be written */
 	cr_assert_eq(run("run --disk b.img,mode=ro", &o, &err), 0, "%s", err.text);
@@ -228,6 +239,17 @@ Test(options_devices, commands)
 	files_remove(&f);
 }
 
+static void expect_refused(const char *line, const char *says)
+{
+	struct options_error err = {{0}};
+	struct run_options o;
+
+	cr_expect_eq(run(line, &o, &err), -EINVAL, "%s", line);
+	cr_expect(strstr(err.text, says), "%s: '%s' lacks '%s'", line, err.text, says);
+	cr_expect_null(strchr(err.text, '\n'), "%s: more than one line", line);
+	options_free_run(&o);
+}
+
 Test(options_devices, refused)
 {
 	static const struct {
@@ -279,15 +301,26 @@ Test(options_devices, refused)
 	struct files f;
 
 	files_make(&f);
-	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-		struct options_error err = {{0}};
-		struct run_options o;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		expect_refused(t[i].line, t[i].says);
+	files_remove(&f);
+}
 
-		cr_expect_eq(run(t[i].line, &o, &err), -EINVAL, "%s", t[i].line);
-		cr_expect(strstr(err.text, t[i].says), "%s: '%s' lacks '%s'", t[i].line, err.text, t[i].says);
-		cr_expect_null(strchr(err.text, '\n'), "%s: more than one line", t[i].line);
-		options_free_run(&o);
-	}
+Test(options_devices, refused_policies)
+{
+	static const struct {
+		const char *line, *says;
+	} t[] = {
+	    {"run --disk a.img,werror=retry", "werror=retry: must be report, stop, ignore or enospc"},
+	    {"run --disk a.img,werror=", "werror=: must be"},
+	    {"run --disk a.img,rerror=enospc", "rerror=enospc: must be report, stop or ignore"},
+	};
+
+	struct files f;
+
+	files_make(&f);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		expect_refused(t[i].line, t[i].says);
 	files_remove(&f);
 }
 

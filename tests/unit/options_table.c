@@ -64,6 +64,8 @@ static const struct {
     {"--timeout", "9"},
     {"mode", NULL}, /* the last word of the row's argument */
     {"format", NULL},
+    {"werror", "stop"},
+    {"rerror", "ignore"},
     {"tier", NULL},
     {"overlay", "o"},
     {"serial", "S1"},

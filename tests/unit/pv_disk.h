@@ -21,16 +21,19 @@ struct bench {
 	struct disk_error err;
 	struct disk_host host; /* what disks are opened on */
 	unsigned complaints;
-	char complaint[512];
+	char complaint[512], complaints_all[4096]; /* the last; all, a line each */
+	enum disk_policy werror, rerror;
 };
 
-static inline void bench_init(struct bench *b)
+static inline void bench_init_in(struct bench *b, const char *parent)
 {
 	memset(b, 0, sizeof(*b));
-	snprintf(b->dir, sizeof(b->dir), "/tmp/disco-disk-XXXXXX");
+	snprintf(b->dir, sizeof(b->dir), "%s/disco-disk-XXXXXX", parent);
 	cr_assert(mkdtemp(b->dir));
 	b->host = disk_host_default;
 }
+
+static inline void bench_init(struct bench *b) { bench_init_in(b, "/tmp"); }
 
 static inline void bench_free(struct bench *b)
 {
@@ -78,13 +81,22 @@ static inline void bench_complain(void *opaque, const char *line)
 
 	b->complaints++;
 	snprintf(b->complaint, sizeof(b->complaint), "%s", line);
+	if (strlen(b->complaints_all) + strlen(line) + 2 < sizeof(b->complaints_all)) {
+		strcat(b->complaints_all, line);
+		strcat(b->complaints_all, "\n");
+	}
 }
 
 static inline int bench_open(struct bench *b, struct disk **d, const char *name, enum disk_mode mode,
 			     const char *overlay)
 {
 	char path[PATH_MAX], over[PATH_MAX];
-	struct disk_config cfg = {.path = path, .mode = mode, .complain = bench_complain, .opaque = b};
+	struct disk_config cfg = {.path = path,
+				  .mode = mode,
+				  .werror = b->werror,
+				  .rerror = b->rerror,
+				  .complain = bench_complain,
+				  .opaque = b};
 
 	snprintf(path, sizeof(path), "%s/%s", b->dir, name);
 	snprintf(over, sizeof(over), "%s/%s", b->dir, overlay ? overlay : "");

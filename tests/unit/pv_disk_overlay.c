@@ -325,7 +325,8 @@ Test(pv_disk_overlay, full_for_a_while)
 	cr_assert_eq(fill(d, 8192, 4096, 2), -ENOSPC);
 	cr_assert_eq(disk_flush(d), -ENOSPC);
 	cr_assert_eq(b.complaints, 2); /* a write, a sync */
-	cr_assert(strstr(b.complaint, "No space left on device") && strstr(b.complaint, "a.img"));
+	cr_assert(strstr(b.complaint, "No space left on device") && strstr(b.complaint, "/o: ") &&
+		  !strstr(b.complaint, "a.img"));
 	countdown = -1;
 	cr_assert(holds(d, 0, 4096, 1) && holds(d, 8192, 4096, -1));
 	cr_assert_eq(fill(d, 8192, 4096, 3), 0);
@@ -349,9 +350,12 @@ Test(pv_disk_overlay, a_failed_sync_is_final)
 		countdown = 0;
 		fail_forever = false;
 		fail_error = EIO;
-		cr_assert_eq(disk_flush(d), -EIO);
-		cr_assert_eq(disk_flush(d), -EIO);
-		cr_assert_eq(disk_close(d), -EIO);
+		cr_assert_eq(disk_flush(d), -ENOTRECOVERABLE);
+		cr_assert(strstr(b.complaint, "cannot be synced: Input/output error"));
+		cr_assert_eq(disk_flush(d), -ENOTRECOVERABLE);
+		cr_assert_eq(b.complaints, 2 * i + 1);
+		cr_assert_eq(disk_close(d), -ENOTRECOVERABLE);
+		cr_assert(strstr(b.complaint, "may be lost"));
 	}
 }
 

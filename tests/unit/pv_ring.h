@@ -26,8 +26,8 @@ struct ring_rig {
 	uint8_t *mem;
 	uint64_t mem_bytes, next; /* of ring_alloc() */
 	uint64_t written_bytes;   /* of host.written() */
-	unsigned irqs;
-	bool irq;
+	unsigned irqs, pauses;    /* how often */
+	bool irq, paused;
 	sem_t woken;
 	struct {
 		uint16_t desc, avail, used; /* free-running */
@@ -62,6 +62,16 @@ static inline void ring_set_irq(void *opaque, bool level)
 }
 
 static inline void ring_wake(void *opaque) { sem_post(&((struct ring_rig *)opaque)->woken); }
+
+static inline void ring_pause(void *opaque, bool on)
+{
+	struct ring_rig *r = opaque;
+
+	if (r->paused == on)
+		abort();
+	r->pauses += on;
+	r->paused = on;
+}
 
 static inline uint64_t ring_queue_base(unsigned q) { return 4096 + (uint64_t)q * RING_QUEUE_BYTES; }
 
@@ -99,6 +109,7 @@ static inline void ring_init(struct ring_rig *r, struct virtio_device *d, uint64
 				       .written = ring_written,
 				       .set_irq = ring_set_irq,
 				       .wake = ring_wake,
+				       .pause = ring_pause,
 				       .synchronous = synchronous,
 				       .opaque = r};
 }

@@ -48,7 +48,12 @@ static void on_config(struct virtio_device *d, unsigned off, unsigned bytes)
 }
 static void on_free(struct virtio_device *d) { (void)d; }
 
-static const struct virtio_ops ops = {on_activate, on_notify, on_poll, on_reset, on_config, on_free};
+static const struct virtio_ops ops = {.activate = on_activate,
+				      .notify = on_notify,
+				      .poll = on_poll,
+				      .reset = on_reset,
+				      .config_written = on_config,
+				      .free = on_free};
 static const uint8_t writable[9] = {0, 0, 0xff, 0x0f};
 
 static struct rig *rig_new(void)

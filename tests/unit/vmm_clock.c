@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 
+#include "base/host_clock.h"
 #include "ir/guest_state.h"
 #include "vmm/monitor/clock.h"
 
@@ -151,6 +152,35 @@ Test(vmm_clock, skips_stop_at_an_alarm)
 }
 
 /* What a guest that polls may skip is not the date's; what an idle one skips is. */
+/* A clock that is stopped stands, its alarms wait, and what it stood it is behind from then on. */
+Test(vmm_clock, stopped, .timeout = 20)
+{
+	struct fixture f;
+	struct ringer a = {&f, 'a', 0};
+	uint64_t at, host;
+
+	open_clock(&f, false, -1);
+	alarm_at(&f, clock_now_ns(f.c) + 30000000, &a);
+	clock_stop(f.c);
+	at = clock_now_ns(f.c);
+	host = host_now_ns();
+	f.gs.poll = 0;
+	while (host_now_ns() < host + 100000000) { /* the alarm's timer may end a wait: the alarm is not due */
+		clock_wait(f.c, host + 100000000);
+		f.gs.poll = 0;
+		cr_assert_not(clock_run_due(f.c));
+	}
+	cr_assert_eq(clock_now_ns(f.c), at);
+	clock_go(f.c);
+	cr_assert_geq(clock_now_ns(f.c), at);
+	cr_assert_lt(clock_now_ns(f.c) - at, 30000000, "or this host is slow");
+	while (!clock_run_due(f.c))
+		clock_idle(f.c);
+	cr_assert_eq(f.log[0], 'a');
+	cr_assert_geq(clock_now_ns(f.c), at + 25000000);
+	clock_free(f.c);
+}
+
 Test(vmm_clock, the_date)
 {
 	const uint64_t y2k = 946684800ull * 1000000000u, hour = 3600ull * 1000000000u;

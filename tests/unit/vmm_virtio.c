@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "pv-drivers/virtio/devices.h"
@@ -27,10 +28,11 @@ enum {
 /* A device whose doings are the test's. */
 struct probe {
 	struct virtio_device dev; /* must be first */
-	unsigned notified, polled, resets;
+	unsigned notified, polled, resets, retried;
 	bool *freed;
 	void (*on_notify)(struct probe *p);
 	void (*on_poll)(struct probe *p);
+	void (*on_retry)(struct probe *p);
 };
 
 static void probe_notify(struct virtio_device *d, unsigned queue)
@@ -52,6 +54,15 @@ static void probe_poll(struct virtio_device *d)
 		p->on_poll(p);
 }
 
+static void probe_retry(struct virtio_device *d)
+{
+	struct probe *p = (struct probe *)d;
+
+	p->retried++;
+	if (p->on_retry)
+		p->on_retry(p);
+}
+
 static void probe_reset(struct virtio_device *d) { ((struct probe *)d)->resets++; }
 
 static void probe_free(struct virtio_device *d)
@@ -64,7 +75,7 @@ static void probe_free(struct virtio_device *d)
 }
 
 static const struct virtio_ops probe_ops = {
-    .notify = probe_notify, .poll = probe_poll, .reset = probe_reset, .free = probe_free};
+    .notify = probe_notify, .poll = probe_poll, .retry = probe_retry, .reset = probe_reset, .free = probe_free};
 
 static struct probe *probe_new(bool *freed)
 {
@@ -504,4 +515,145 @@ Test(vmm_virtio, a_thread_wakes_an_idle_guest, .timeout = 60)
 		cr_assert_eq(p->polled, 1);
 		vm_free(vm);
 	}
+}
+
+/* ---- a machine that a device has paused ---- */
+
+static void pause_it(struct probe *p) { virtio_pause(&p->dev, true); }
+static void go_on(struct probe *p) { virtio_pause(&p->dev, false); }
+
+/* v0: Count before the device is notified; v1: after that and what follows. */
+static void put_pause(struct vm *vm)
+{
+	PUT(vm, CODE_VA, A_LUI(T3, 0xb000), A_ORI(T3, T3, VIRTIO_PCI_NOTIFY), A_MFC0(V0, 9), A_SW(ZERO, 0, T3),
+	    A_ADDIU(T1, ZERO, 5000), A_ADDIU(T1, T1, -1), A_BEQ(T1, ZERO, 3), A_NOP, /* loop */
+	    A_BEQ(ZERO, ZERO, -4), A_ADDIU(S0, S0, 1), A_MFC0(V1, 9), A_RESET);
+}
+
+static double now_s(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The guest does not run, its time stands, and the device is asked about once a second, until it lets it go. */
+Test(vmm_virtio, a_paused_machine_does_nothing_and_no_time_passes, .timeout = 120)
+{
+	for (enum tiers t = TIERS_INTERP; t < NUM_TIERS; t++) {
+		uint64_t hash[2];
+
+		for (int icount = 0; icount < 3; icount++) { /* 0: not; 1: without a pause; 2: with one */
+			struct probe *p;
+			struct vm *vm = machine_with(&p, &(struct vm_config){.icount = icount}, t);
+			double begin = now_s(), took;
+
+			p->on_notify = icount == 1 ? NULL : pause_it;
+			p->on_retry = go_on;
+			put_pause(vm);
+			cr_assert_eq(vm_run(vm), VM_RESET);
+			took = now_s() - begin;
+			cr_assert_eq(p->notified, 1);
+			cr_assert_eq(p->retried, icount != 1, "tiers %d", t);
+			cr_assert_eq(vm->vcpu->gs.reg[S0], 4999);
+			if (icount != 1)
+				cr_assert(took > 0.9 && took < 30, "%f s", took);
+			if (icount)
+				hash[icount - 1] = vm_state_hash(vm);
+			else /* 100 MHz: a second is 100 million */
+				cr_assert_lt((uint32_t)(vm->vcpu->gs.reg[V1] - vm->vcpu->gs.reg[V0]), 80000000);
+			vm_free(vm);
+		}
+		cr_assert_eq(hash[0], hash[1], "tiers %d: a pause is seen", t);
+	}
+}
+
+struct ender {
+	struct vm *vm;
+	struct probe *p;
+	int fd;
+	bool stop;
+};
+
+static void *end_later(void *arg)
+{
+	usleep(100000);
+	vm_end(((struct ender *)arg)->vm, VM_QUIT);
+	return NULL;
+}
+
+static void *type_later(void *arg)
+{
+	usleep(100000);
+	cr_assert_eq(write(((struct ender *)arg)->fd, "x", 1), 1);
+	return NULL;
+}
+
+static void *wake_often(void *arg)
+{
+	struct ender *e = arg;
+
+	while (!__atomic_load_n(&e->stop, __ATOMIC_ACQUIRE)) {
+		virtio_wake(&e->p->dev);
+		usleep(200);
+	}
+	return NULL;
+}
+
+static size_t quit_key(void *opaque, uint8_t *data, size_t n, int *end)
+{
+	*end = 2;
+	return 0;
+}
+
+/* It ends as any machine does, at once: from another thread (signals), by the monitor's keys. */
+Test(vmm_virtio, a_paused_machine_ends_at_once, .timeout = 60)
+{
+	static void *(*const enders[])(void *) = {end_later, type_later};
+
+	for (unsigned i = 0; i < 2; i++) {
+		int fd[2];
+		struct probe *p;
+		struct ender e;
+		pthread_t thread;
+		double begin = now_s();
+		struct vm *vm;
+
+		cr_assert_eq(pipe(fd), 0);
+		vm = machine_with(&p, &(struct vm_config){.input_fd = fd[0], .console_rx = quit_key}, TIERS_1);
+		e = (struct ender){.vm = vm, .p = p, .fd = fd[1]};
+		p->on_notify = pause_it;
+		put_pause(vm);
+		cr_assert_eq(pthread_create(&thread, NULL, enders[i], &e), 0);
+		cr_assert_eq(vm_run(vm), VM_QUIT);
+		cr_assert_lt(now_s() - begin, 0.9, "before the device is asked again");
+		cr_assert_eq(vm->pauses, 1);
+		pthread_join(thread, NULL);
+		vm_free(vm);
+		close(fd[0]);
+		close(fd[1]);
+	}
+}
+
+/* A cable that has something all the time does not keep the disk from being asked. */
+Test(vmm_virtio, wakeups_do_not_delay_the_retry, .timeout = 60)
+{
+	struct probe *p;
+	struct vm *vm = machine_with(&p, &(struct vm_config){0}, TIERS_1);
+	struct ender e = {.vm = vm, .p = p};
+	pthread_t thread;
+	double begin = now_s();
+
+	p->on_notify = pause_it;
+	p->on_retry = go_on;
+	put_pause(vm);
+	cr_assert_eq(pthread_create(&thread, NULL, wake_often, &e), 0);
+	cr_assert_eq(vm_run(vm), VM_RESET);
+	cr_assert_eq(p->retried, 1);
+	cr_assert_gt(p->polled, 10);
+	cr_assert_lt(now_s() - begin, 20);
+	__atomic_store_n(&e.stop, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	vm_free(vm);
 }

@@ -49,6 +49,7 @@ struct run_disk {
 	const char *path, *overlay, *serial; /* overlay, serial: or NULL */
 	int mode;                            /* enum disk_mode */
 	int format;                          /* enum disk_format */
+	int werror, rerror;                  /* enum disk_policy */
 };
 
 struct run_share {

@@ -58,7 +58,7 @@ int option_disk(void *field, const struct option_value *v)
 
 	if (out->n_disks == RUN_MAX_DISKS)
 		return option_bad(v, "at most %d disks", RUN_MAX_DISKS);
-	*d = (struct run_disk){.mode = -1};
+	*d = (struct run_disk){.mode = -1, .werror = DISK_ENOSPC};
 	d->text = rest = strdup(v->text);
 	if (!rest)
 		return no_memory(v->err);

@@ -8,6 +8,7 @@
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/translate.h"
 #include "vmm/cpu/vcpu.h"
+#include "base/host_clock.h"
 #include "vmm/devices/virtio_bus.h"
 #include "vmm/monitor/vm.h"
 
@@ -140,6 +141,24 @@ static void service(struct vcpu *v)
 		vm->cfg.idle(vm->cfg.opaque);
 }
 
+/* The machine is paused: everything goes on but the guest, and what it waits for is tried again every RETRY_MS. */
+static void wait_paused(struct vcpu *v)
+{
+	enum { RETRY_MS = 1000 };
+	struct vm *vm = v->vm;
+	uint64_t retry_ns = host_now_ns() + RETRY_MS * 1000000ull;
+
+	while (vm->pauses && __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE) == VM_RUNS) {
+		clock_wait(vm->clock, retry_ns);
+		if (host_now_ns() >= retry_ns) {
+			virtio_bus_retry(vm);
+			retry_ns = host_now_ns() + RETRY_MS * 1000000ull;
+		}
+		service(v);
+	}
+	__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
+}
+
 /* WAIT ends when an interrupt is pending and not masked by IM, even with IE = 0 (PRA volume II, WAIT). */
 static bool still_idle(struct vcpu *v)
 {
@@ -158,6 +177,10 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 	}
 	if (__atomic_load_n(&v->gs.poll, __ATOMIC_ACQUIRE) || (vm->cfg.icount && v->gs.icount_left <= 0))
 		service(v);
+	if (vm->pauses) {
+		wait_paused(v);
+		return EXIT_POLL;
+	}
 	if (still_idle(v)) {
 		clock_idle(vm->clock);
 		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);

@@ -366,7 +366,7 @@ static void on_signal(void *opaque, int sig)
 	wakeup_kick(a->wakeup);
 }
 
-/* The first is the command's; a second one, or one before there is a command, ends the run. */
+/* The first is the command's; a second one, or one before there is a command or while the machine is paused, ends the run. */
 static void take_signals(struct agent *a)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(a->signals); i++) {
@@ -375,7 +375,7 @@ static void take_signals(struct agent *a)
 
 		if (!sig)
 			continue;
-		if (a->started && !a->interrupted && !a->ended) {
+		if (a->started && !a->interrupted && !a->ended && !a->vm->pauses) {
 			put32(n, (uint32_t)sig);
 			send_message(a, 'K', n, sizeof(n));
 		} else if (a->result == AGENT_NOTHING) {

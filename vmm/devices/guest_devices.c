@@ -42,8 +42,13 @@ static void complain(void *opaque, const char *line) { fprintf(stderr, "disco ru
 static int open_disk(struct guest_devices *m, unsigned i)
 {
 	const struct run_disk *d = &m->opt->disk[i];
-	struct disk_config cfg = {
-	    .path = d->path, .mode = d->mode, .format = d->format, .overlay = d->overlay, .complain = complain};
+	struct disk_config cfg = {.path = d->path,
+				  .mode = d->mode,
+				  .format = d->format,
+				  .overlay = d->overlay,
+				  .werror = d->werror,
+				  .rerror = d->rerror,
+				  .complain = complain};
 	struct disk_error err = {{0}};
 	int r;
 

@@ -169,6 +169,16 @@ static void host_wake(void *opaque)
 	clock_kick(f->vm->clock);
 }
 
+static void host_pause(void *opaque, bool on)
+{
+	struct virtio_function *f = opaque;
+
+	if (on)
+		vm_pause(f->vm);
+	else
+		vm_go(f->vm);
+}
+
 static void host_report(void *opaque, const char *line)
 {
 	const struct vm *vm = ((struct virtio_function *)opaque)->vm;
@@ -319,6 +329,7 @@ static int function_open(struct virtio_function *f, unsigned place)
 	    .release = host_release,
 	    .set_irq = host_set_irq,
 	    .wake = host_wake,
+	    .pause = host_pause,
 	    .report = host_report,
 	    .synchronous = f->vm->cfg.icount,
 	    .opaque = f,
@@ -356,6 +367,12 @@ void virtio_bus_poll(struct vm *vm)
 {
 	for (unsigned i = 0; vm->virtio && i < vm->virtio->n; i++)
 		virtio_poll(vm->virtio->f[i]->dev);
+}
+
+void virtio_bus_retry(struct vm *vm)
+{
+	for (unsigned i = 0; vm->virtio && i < vm->virtio->n; i++)
+		virtio_retry(vm->virtio->f[i]->dev);
 }
 
 void virtio_bus_free(struct virtio_bus *b)

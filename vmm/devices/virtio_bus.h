@@ -23,6 +23,8 @@ struct virtio_bus;
 MUST_CHECK int vm_add_virtio(struct vm *vm, struct virtio_device *d);
 /* Calls poll() of those that asked for it. The dispatch loop, outside translated code. */
 void virtio_bus_poll(struct vm *vm);
+/* Have the devices that paused the machine try again what it waits for. */
+void virtio_bus_retry(struct vm *vm);
 /* Before the clock and the board are freed: threads of the devices use them.  NULL is fine. */
 void virtio_bus_free(struct virtio_bus *b);
 

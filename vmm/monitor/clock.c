@@ -32,6 +32,8 @@ struct clock {
 	bool icount;
 	uint64_t host_base_ns;
 	uint64_t skipped_ns;
+	bool stopped; /* clock_stop(): time stands at stopped_ns */
+	uint64_t stopped_ns;
 	uint64_t polled_ns;  /* of these, what a polling guest was allowed to skip */
 	uint64_t date_ns;    /* --icount: at power-on */
 	uint64_t insns;      /* --icount: executed before the slice in progress */
@@ -201,6 +203,8 @@ uint64_t clock_now_ns(struct clock *c)
 {
 	if (c->icount)
 		return clock_insns(c) * CLOCK_NS_PER_INSN + c->skipped_ns;
+	if (c->stopped)
+		return c->stopped_ns;
 	return host_now_ns() - c->host_base_ns + c->skipped_ns;
 }
 
@@ -370,6 +374,35 @@ void clock_idle(struct clock *c)
 	/* Drained every time: kicks that came while the guest was busy are still counted there. */
 	while (!__atomic_load_n(&c->gs->poll, __ATOMIC_ACQUIRE) && c->next_ns > clock_now_ns(c)) {
 		poll(&p, 1, -1);
+		eventfd_drain(c->wake_fd);
+	}
+	atomic_store(&c->idle, false);
+}
+
+void clock_stop(struct clock *c)
+{
+	c->stopped_ns = clock_now_ns(c);
+	c->stopped = true;
+}
+
+void clock_go(struct clock *c)
+{
+	c->stopped = false;
+	c->host_base_ns += clock_now_ns(c) - c->stopped_ns;
+	rearm(c);
+}
+
+void clock_wait(struct clock *c, uint64_t until_ns)
+{
+	struct pollfd p = {c->wake_fd, POLLIN, 0};
+
+	atomic_store(&c->idle, true);
+	while (!__atomic_load_n(&c->gs->poll, __ATOMIC_ACQUIRE)) {
+		uint64_t now = host_now_ns();
+
+		if (now >= until_ns)
+			break;
+		poll(&p, 1, (int)((until_ns - now) / 1000000) + 1);
 		eventfd_drain(c->wake_fd);
 	}
 	atomic_store(&c->idle, false);

@@ -44,6 +44,11 @@ void clock_begin_slice(struct clock *c);
  * next alarm at once instead.
  */
 void clock_idle(struct clock *c);
+/* Time stands still, until clock_go(): the machine is paused.  The date does not.  --icount: it stands anyway. */
+void clock_stop(struct clock *c);
+void clock_go(struct clock *c);
+/* While it stands: wait until input arrives, clock_kick(), or the host's clock (host_now_ns()) shows until_ns. */
+void clock_wait(struct clock *c, uint64_t until_ns);
 /* Input was seen since the last call of clock_input_done(). */
 bool clock_input_ready(struct clock *c);
 /* The input was read (again: wait for more), or is at its end (again = false: never look at it again). */

@@ -26,6 +26,19 @@ bool vm_ram(const struct vm *vm, struct gpa pa, struct gpa *out)
 	return a < vm->cfg.ram_bytes;
 }
 
+void vm_pause(struct vm *vm)
+{
+	if (!vm->pauses++)
+		clock_stop(vm->clock);
+	__atomic_store_n(&vm->vcpu->gs.poll, 1, __ATOMIC_RELAXED); /* leave translated code */
+}
+
+void vm_go(struct vm *vm)
+{
+	if (!--vm->pauses)
+		clock_go(vm->clock);
+}
+
 void vm_end(struct vm *vm, enum vm_end why)
 {
 	int running = VM_RUNS;

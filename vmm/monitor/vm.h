@@ -54,6 +54,7 @@ struct vm {
 	struct vcpu *vcpu;
 	struct virtio_bus *virtio; /* virtio_bus.c; NULL: no device */
 	struct vm_dump *dump;      /* --dump, or NULL */
+	unsigned pauses;           /* vm_pause() without its vm_go(); vCPU thread */
 	int end;                   /* enum vm_end; any thread may set it, then clock_kick() */
 
 	/* Console input that the guest's UART had no room for yet.  Read ahead, so that the monitor's keys are seen. */
@@ -65,6 +66,12 @@ struct vm {
 MUST_CHECK int vm_new(struct vm **out, const struct vm_config *cfg);
 void vm_free(struct vm *vm);
 void vm_end(struct vm *vm, enum vm_end why);
+/*
+ * The guest does not run and its time does not pass until there was a vm_go() for each vm_pause(); the monitor's keys, signals,
+ * and what devices have to do meanwhile work on, and the machine can end.  vCPU thread.
+ */
+void vm_pause(struct vm *vm);
+void vm_go(struct vm *vm);
 /* XXH3 over guest registers, CP0, TLB and memory: equal states, equal hash (tier-independent). */
 uint64_t vm_state_hash(struct vm *vm);
 
