@@ -10,21 +10,47 @@
 
 struct code_page *jit_code_page(struct jit *j, void **slot, const void *page_key)
 {
-	struct code_page *cp;
-	for (cp = *slot; cp; cp = cp->next_jit)
-		if (cp->jit == j)
-			return cp;
+	struct code_page *cp = *slot;
+	if (cp) {
+		ASSERT(cp->jit == j); /* whoever gave the machine page away said so: jit_forget_page() */
+		return cp;
+	}
 	cp = calloc(1, sizeof(*cp));
 	if (!cp)
 		panic("out of host memory for a code page");
 	cp->jit = j;
 	cp->slot = slot;
 	cp->page_key = page_key;
-	cp->next_jit = *slot;
 	cp->next = j->pages;
+	cp->prev = &j->pages;
+	if (cp->next)
+		cp->next->prev = &cp->next;
 	j->pages = cp;
 	*slot = cp;
 	return cp;
+}
+
+void jit_code_page_unref(struct code_page *cp)
+{
+	if (!cp->slot && !cp->n_pending)
+		free(cp);
+}
+
+/* Off its machine page and off the list of the jit's. */
+static void detach(struct code_page *cp)
+{
+	*cp->prev = cp->next;
+	if (cp->next)
+		cp->next->prev = cp->prev;
+	*cp->slot = NULL;
+	cp->slot = NULL;
+	jit_code_page_unref(cp);
+}
+
+void jit_forget_page(struct jit *j, struct code_page *cp)
+{
+	jit_invalidate_page(j, cp);
+	detach(cp);
 }
 
 struct translation *jit_find(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
@@ -232,13 +258,6 @@ void jit_forget_jumps(struct jit *j)
 
 void jit_pages_free(struct jit *j)
 {
-	while (j->pages) {
-		struct code_page *cp = j->pages;
-		j->pages = cp->next;
-		void **at = cp->slot;
-		while (*at != cp)
-			at = (void **)&((struct code_page *)*at)->next_jit;
-		*at = cp->next_jit;
-		free(cp);
-	}
+	while (j->pages)
+		detach(j->pages);
 }

@@ -84,17 +84,26 @@ int jit_new(struct jit **out, const struct jit_config *cfg)
 	return 0;
 }
 
+static void remove_request(struct jit *j, struct jit_request *q)
+{
+	struct jit_request **at = &j->requests;
+	while (*at != q)
+		at = &(*at)->next;
+	*at = q->next;
+	if (--q->cp->n_pending == 0)
+		q->cp->pending = 0;
+	jit_code_page_unref(q->cp);
+	free(q);
+}
+
 void jit_free(struct jit *j)
 {
 	if (!j)
 		return;
 	if (j->tier2)
 		tier2_free(j->tier2);
-	while (j->requests) {
-		struct jit_request *r = j->requests;
-		j->requests = r->next;
-		free(r);
-	}
+	while (j->requests)
+		remove_request(j, j->requests);
 	if (j->mem.rx)
 		jit_flush(j); /* frees what translations keep on the heap */
 	jit_pages_free(j);
@@ -277,22 +286,11 @@ static struct jit_request *add_request(struct jit *j, const struct jit_region *r
 	return q;
 }
 
-static void remove_request(struct jit *j, struct jit_request *q)
-{
-	struct jit_request **at = &j->requests;
-	while (*at != q)
-		at = &(*at)->next;
-	*at = q->next;
-	if (--q->cp->n_pending == 0)
-		q->cp->pending = 0;
-	free(q);
-}
-
 /* Takes w. False if code memory is full. */
 static bool finish(struct jit *j, struct tier2_work *w)
 {
 	struct jit_request *q = w->cookie;
-	bool stale = q->serial != q->cp->serial, placed = true;
+	bool stale = q->serial != q->cp->serial || !q->cp->slot, placed = true;
 	j->stats.ns_tier2 += w->ns;
 	if (!stale && w->refused == TIER2_REFUSED_NONE)
 		placed = place_region(j, w);

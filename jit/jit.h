@@ -52,6 +52,11 @@ void jit_free(struct jit *j);
 
 /* ---- code pages. page_key identifies the machine page (its host address); slot points at machine_page.code ---- */
 struct code_page *jit_code_page(struct jit *j, void **slot, const void *page_key);
+/*
+ * The machine page is given back, and may be another VM's next: drop its translations and its record, and clear the slot.
+ * As jit_invalidate(), it may be called from a helper of running code.
+ */
+void jit_forget_page(struct jit *j, struct code_page *cp);
 
 /* Newest translation (tier 2 before tier 1) or NULL. Cost: one hash probe. */
 struct translation *jit_find(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page);

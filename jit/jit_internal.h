@@ -121,15 +121,15 @@ struct translation {
 
 struct code_page {
 	struct jit *jit;
-	void **slot; /* machine_page.code: a list, through next_jit, of one code page for each jit */
-	struct code_page *next_jit;
+	void **slot; /* machine_page.code; NULL: the page was given away, and a request still names this record */
 	const void *page_key;   /* host address of the machine page */
 	struct code_page *next; /* all of this jit */
-	uint64_t granules;      /* bit n: code in [64n, 64n + 64) */
-	uint64_t pending;       /* likewise, of regions that tier 2 is compiling */
-	uint32_t n_pending;     /* requests under way */
-	uint32_t serial;        /* of the last write to what is pending: requests made before it are stale */
-	uint32_t n;             /* translations */
+	struct code_page **prev;
+	uint64_t granules;  /* bit n: code in [64n, 64n + 64) */
+	uint64_t pending;   /* likewise, of regions that tier 2 is compiling */
+	uint32_t n_pending; /* requests under way */
+	uint32_t serial;    /* of the last write to what is pending: requests made before it are stale */
+	uint32_t n;         /* translations */
 	struct translation *bucket[CODE_GRANULES]; /* by granule of `off` */
 };
 
@@ -251,6 +251,8 @@ MUST_CHECK bool jit_emit_around(struct jit *j, struct translation *t, struct jit
 uint64_t jit_granules(uint32_t off, uint32_t bytes);
 /* Empty the jump cache, the side cache and the return ring; forget gs->link. */
 void jit_forget_jumps(struct jit *j);
+/* Free a record that has no machine page and no request any more. */
+void jit_code_page_unref(struct code_page *cp);
 /* Free all code pages and take them off their slots. */
 void jit_pages_free(struct jit *j);
 

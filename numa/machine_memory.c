@@ -185,7 +185,6 @@ struct machine_page *machine_page_alloc(struct machine_memory *m, unsigned node)
 		k = node_take(nd);
 		page = &m->memmap[nd->first_mpn + k];
 		*page = (struct machine_page){
-		    .code = page->code,
 		    .host = nd->base + (size_t)k * PAGE_BYTES,
 		    .mpn = nd->first_mpn + k,
 		    .node = (uint16_t)at,
@@ -207,8 +206,10 @@ void machine_pages_free(struct machine_memory *m, uint32_t mpn, uint32_t count)
 	if (fallocate(nd->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, bytes) < 0)
 		memset(nd->base + at, 0, (size_t)bytes);
 	pthread_mutex_lock(&m->lock);
-	for (uint32_t i = mpn; i < mpn + count; i++)
-		m->memmap[i] = (struct machine_page){.code = m->memmap[i].code};
+	for (uint32_t i = mpn; i < mpn + count; i++) {
+		ASSERT(!m->memmap[i].code); /* the next owner knows nothing of it */
+		m->memmap[i] = (struct machine_page){0};
+	}
 	for (uint32_t i = k; i < k + count; i++)
 		nd->bitmap[i / WORD_BITS] &= ~(1ull << i % WORD_BITS);
 	nd->used -= count;

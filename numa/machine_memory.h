@@ -28,7 +28,7 @@ struct node {
 struct machine_memory {
 	unsigned n_nodes;
 	uint32_t pages;
-	struct machine_page *memmap; /* [pages]; a row of zeroes (but for `code`) is a free page */
+	struct machine_page *memmap; /* [pages]; a row of zeroes is a free page */
 	size_t memmap_bytes;
 	struct node node[NUMA_MAX_NODES];
 

@@ -43,7 +43,7 @@ struct machine_page {
 	/* The L2TLB whose entries are recorded above; only compared.  Two of them: see many_mappers. */
 	const struct l2tlb *mapper;
 	bool many_mappers; /* more than one L2TLB has mapped the page since it was allocated */
-	/* struct code_page of jit/, or NULL.  Of the machine page, whoever has it: it stays when the page is freed. */
+	/* struct code_page of jit/, or NULL. Whoever gives the page back takes it away first. */
 	void *code;
 };
 

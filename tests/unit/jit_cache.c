@@ -126,25 +126,44 @@ Test(jit_cache, straddling_block)
 	room_close(&r);
 }
 
-/* Two monitors' JITs may know one machine page. */
-Test(jit_cache, one_page_two_jits)
+/* A machine page is given away: its record goes, at once or when the compiler has done with it; the next one starts empty. */
+Test(jit_cache, page_given_away)
 {
 	struct arena a = {NULL};
-	struct room r, other;
-	struct code_page *mine, *theirs;
+	struct room r;
+	struct code_page *was;
+	struct jit_region region = {.n_blocks = 1};
 
-	room_open(&r, (struct jit_config){0});
-	room_open(&other, (struct jit_config){0});
-	mine = room_page(&r, 0);
-	theirs = jit_code_page(other.jit, &r.slot[0], mine->page_key);
-	cr_assert_neq(mine, theirs);
-	cr_assert_eq(room_page(&r, 0), mine);
-	cr_assert_eq(jit_code_page(other.jit, &r.slot[0], mine->page_key), theirs);
+	room_open(&r, (struct jit_config){.tier2 = true});
+	add(&r, &a, 1, 0x100, 1);
 	add(&r, &a, 0, 0x100, 1);
-	cr_assert_null(jit_find(other.jit, theirs, 0x100, MODE_USER, 0));
+	add(&r, &a, 2, 0x100, 1);
+	jit_cache_jump(r.jit, ROOM_PC_PAGE + 0x100, jit_find(r.jit, room_page(&r, 0), 0x100, MODE_USER, 0));
+	jit_forget_page(r.jit, room_page(&r, 0));
+	cr_assert_null(r.slot[0]);
+	cr_assert_eq(r.jit->jump_cache->e[jump_cache_index(ROOM_PC_PAGE + 0x100)].key, JUMP_KEY_NONE);
+	cr_assert(has(&r, 1, 0x100) && has(&r, 2, 0x100), "its neighbours in the list stay");
+	cr_assert_not(has(&r, 0, 0x100));
+	/* while tier 2 compiles: what it makes goes nowhere */
+	add(&r, &a, 0, 0x200, 1);
+	was = region.cp = room_page(&r, 0);
+	region.blocks = arena_new(&region.arena, struct ir_block *, 1);
+	region.blocks[0] = room_block(&region.arena, MODE_USER, 0, 0x200, 1, room_jump(room_off(0x200)));
+	cr_assert(jit_request_tier2(r.jit, &region));
+	jit_forget_page(r.jit, was);
+	cr_assert_null(r.slot[0]);
+	cr_assert_neq(room_page(&r, 0), was, "the request still names it");
+	while (r.jit->requests)
+		jit_install_finished(r.jit);
+	cr_assert_not(has(&r, 0, 0x200));
+	cr_assert_eq(jit_stats(r.jit)->regions, 0u);
+	/* and one that nobody waits for any more */
+	region = (struct jit_region){.n_blocks = 1, .cp = room_page(&r, 1)};
+	region.blocks = arena_new(&region.arena, struct ir_block *, 1);
+	region.blocks[0] = room_block(&region.arena, MODE_USER, 0, 0x100, 1, room_jump(room_off(0x100)));
+	cr_assert(jit_request_tier2(r.jit, &region));
+	jit_forget_page(r.jit, room_page(&r, 1));
 	arena_free(&a);
-	room_close(&other);
-	cr_assert_eq(r.slot[0], mine);
 	room_close(&r);
 }
 

@@ -154,6 +154,13 @@ bool vcpu_invalidate_code(struct vcpu *v, struct machine_page *page, uint32_t of
 	return hit;
 }
 
+void vcpu_forget_page(struct vcpu *v, struct machine_page *page)
+{
+	interp_cache_invalidate(v->interp, page, 0, PAGE_BYTES);
+	if (page->code)
+		jit_forget_page(v->jit, page->code);
+}
+
 bool vcpu_code_at(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes)
 {
 	return interp_cache_has(v->interp, page, off, bytes) ||

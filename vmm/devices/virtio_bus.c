@@ -126,7 +126,7 @@ static bool forget_page(struct virtio_function *f, struct machine_page *page)
 
 	if (page->refs != 1 || in_flight(f, page->host))
 		return false;
-	vcpu_invalidate_code(v, page, 0, PAGE_BYTES);
+	vcpu_forget_page(v, page);
 	l2tlb_drop_page(v->l2tlb, page);
 	return true;
 }
