@@ -4,7 +4,7 @@
 
 /*
  * /init of Disco's initramfs: finds the machine's devices and loads their drivers, mounts the root disk if there is one, and
- * hands over: to the disk's own init, to /etc/rc of the initramfs, or to a command that the host sends.
+ * hands over: to the disk's own init, to a shell, or to a command that the host sends.
  */
 #include "guest/agent/sys.h"
 
@@ -21,6 +21,7 @@ struct config {
 	const char
 	    *agent; /* disco.agent=: "run": the host sends a command; "ready": it wants to know when userland begins */
 	const char *terminals; /* disco.terminals=: how many of hvc0, ... get a shell */
+	const char *size;      /* disco.size=: of the console's terminal, COLUMNSxROWS */
 	bool rw;
 };
 /* Reads /proc/cmdline. */
@@ -79,6 +80,13 @@ long pty_control(const struct pty *p, int fds[3], bool stderr_too);
 void pty_signal(const struct pty *p, int session, int sig);
 /* Nothing more is typed: "end of file", if all before it was read. To be called again and again, for each reader finds it. */
 void pty_end_input(const struct pty *p);
+/*
+ * The console has the size of the user's terminal: at once what the kernel's command line says (or NULL), and by a process of
+ * its own what the host says on control (or -1), which it keeps.
+ */
+void console_size_follow(const char *size, int control);
+/* The kernel's first console by its own name: /dev/console itself controls no session. */
+const char *console_name(char path[80]);
 /* Of any terminal; whoever is in its foreground gets SIGWINCH if it is another. */
 void tty_resize(int fd, uint16_t columns, uint16_t rows);
 

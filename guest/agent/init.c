@@ -33,6 +33,7 @@ static void config_word(struct config *c, const char *word)
 	    {"disco.net=", offsetof(struct config, net)},
 	    {"disco.agent=", offsetof(struct config, agent)},
 	    {"disco.terminals=", offsetof(struct config, terminals)},
+	    {"disco.size=", offsetof(struct config, size)},
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(keys); i++) {
@@ -85,20 +86,6 @@ static void say_ready(void)
 	hundredths[0] = (char)('0' + ns / 100000000);
 	hundredths[1] = (char)('0' + ns / 10000000 % 10);
 	say("ready, up ", text_number(number, s), ".", hundredths, " s");
-}
-
-/* The kernel's first console by its own name: /dev/console itself controls no session. */
-static const char *console_name(char path[80])
-{
-	char name[64];
-	const char *last = name;
-
-	read_file("/sys/class/tty/console/active", name, sizeof(name));
-	for (const char *p = name; *p; p++)
-		if (*p == ' ')
-			last = p + 1;
-	text_join(&(struct text){.max = 80, .s = path}, (const char *const[]){"/dev/", last, NULL});
-	return path;
 }
 
 /*
@@ -167,7 +154,7 @@ static void power(unsigned how)
 	sys_exit(0);
 }
 
-/* disco.cmd= and disco.run= on a disk: what the shell of the initramfs does without one, see guest/root/etc/rc. */
+/* disco.cmd= and disco.run=. */
 static void run_reported(const struct config *c) __attribute__((noreturn));
 static void run_reported(const struct config *c)
 {
@@ -225,9 +212,9 @@ static void place_asks(void)
 		sys_symlink(asks[0].name, join(path, "/run/disco/", asks[i].name));
 }
 
-/* A disk without an init: a shell, made anew when it ends. Programs called poweroff and reboot signal process 1. */
-static void run_shells(void) __attribute__((noreturn));
-static void run_shells(void)
+/* A shell on the console, made anew when it ends. Programs called poweroff, reboot and halt signal process 1. */
+static void run_shells(const char *const *shell) __attribute__((noreturn));
+static void run_shells(const char *const *shell)
 {
 	const uint32_t asked = 1u << (SIGUSR1 - 1) | 1u << (SIGUSR2 - 1) | 1u << (SIGTERM - 1);
 	const uint32_t mask = asked | 1u << (SIGCHLD - 1);
@@ -236,10 +223,8 @@ static void run_shells(void)
 
 	sys_block_signals(mask);
 	fd = (int)sys_signalfd(mask);
-	place_asks();
-	say("no init on this disk: here is a shell; 'poweroff' switches the machine off");
 	say_ready();
-	child = spawn(user_shell(), console_name(console));
+	child = spawn(shell, console_name(console));
 	for (;;) {
 		struct sys_pollfd p = {.fd = fd, .events = POLLIN};
 		uint32_t info[32];
@@ -258,9 +243,45 @@ static void run_shells(void)
 			if (pid == child && status == 127 << 8)
 				sys_sleep_ms(1000);
 			if (pid == child)
-				child = spawn(user_shell(), console);
+				child = spawn(shell, console);
 		}
 	}
+}
+
+/* What stands behind "KEY   : " in a line of /proc/cpuinfo. */
+static const char *cpuinfo(char *text, const char *key)
+{
+	size_t n = strlen(key);
+
+	for (char *p = text; *p; p++) {
+		char *value = p;
+
+		if ((p != text && p[-1] != '\n') || strncmp(p, key, n) != 0)
+			continue;
+		while (*value && *value != ':')
+			value++;
+		value += *value ? 1 : 0;
+		value += *value == ' ';
+		for (p = value; *p && *p != '\n'; p++)
+			;
+		*p = 0;
+		return value;
+	}
+	return "MIPS";
+}
+
+/* Whoever has just booted this for the first time is at the console. */
+static void greet(void)
+{
+	char cpu[2048], system[32], release[64];
+
+	read_file("/proc/cpuinfo", cpu, sizeof(cpu));
+	read_file("/proc/sys/kernel/ostype", system, sizeof(system));
+	read_file("/proc/sys/kernel/osrelease", release, sizeof(release));
+	say_parts((const char *const[]){"\n  ", cpuinfo(cpu, "cpu model"), ", ", system, " ", release, "\n",
+					"  Type 'poweroff' to switch the machine off; Ctrl-A x leaves at once, Ctrl-A "
+					"h shows the monitor's keys.\n\n",
+					NULL});
 }
 
 /* The init of the disk, if it has one. */
@@ -285,30 +306,42 @@ static void install_busybox(void)
 	sys_wait(spawn(argv, NULL), NULL, 0);
 }
 
+/* What all systems have that are not a command's: the host knows that they begin, and the console's size. */
+static void hand_over(const struct config *c, int control)
+{
+	if (control >= 0)
+		command_ready(control);
+	console_size_follow(c->size, control);
+	if (control >= 0)
+		sys_close(control);
+}
+
 static void run_on_disk(const struct config *c, int control) __attribute__((noreturn));
 static void run_on_disk(const struct config *c, int control)
 {
-	if (!c->cmd && !c->run && control < 0)
+	bool command = control >= 0 && strcmp(c->agent, "run") == 0;
+
+	if (!command)
+		hand_over(c, control);
+	if (!c->cmd && !c->run && !command)
 		exec_init(c);
-	if (!c->cmd && !c->run && control >= 0 && strcmp(c->agent, "ready") == 0) {
-		command_ready(control);
-		sys_close(control);
-		exec_init(c);
-	}
 	mount_usual();
 	net_start(c->net);
 	terminals_start(c->terminals);
 	if (c->cmd || c->run)
 		run_reported(c);
-	if (control >= 0 && strcmp(c->agent, "run") == 0)
+	if (command)
 		command_serve(control);
-	run_shells();
+	place_asks();
+	say("no init on this disk: here is a shell; 'poweroff' switches the machine off");
+	run_shells(user_shell());
 }
 
-static void run_in_initramfs(const struct config *c, int control) __attribute__((noreturn));
-static void run_in_initramfs(const struct config *c, int control)
+/* trouble: why, if the user wanted something else; or NULL. */
+static void run_in_initramfs(const struct config *c, int control, const char *trouble) __attribute__((noreturn));
+static void run_in_initramfs(const struct config *c, int control, const char *trouble)
 {
-	const char *const rc[] = {"/bin/busybox", "sh", "/etc/rc", NULL};
+	static const char *const shell[] = {"/bin/sh", "-l", NULL};
 
 	mount_usual();
 	net_start(c->net);
@@ -317,13 +350,13 @@ static void run_in_initramfs(const struct config *c, int control)
 	terminals_start(c->terminals);
 	if (control >= 0 && strcmp(c->agent, "run") == 0)
 		command_serve(control);
-	if (control >= 0) {
-		command_ready(control);
-		sys_close(control);
-	}
-	sys_execve(rc[0], (char *const *)(uintptr_t)rc, environment);
-	say("/bin/busybox: cannot be run");
-	sys_exit(1);
+	hand_over(c, control);
+	if (c->cmd || c->run)
+		run_reported(c);
+	greet();
+	if (trouble)
+		say(trouble);
+	run_shells(shell);
 }
 
 int agent_main(int argc, char **argv);
@@ -350,11 +383,11 @@ int agent_main(int argc, char **argv)
 			command_fail(-1, "disco.agent: the machine has no port disco.control");
 	}
 	if (!c->root)
-		run_in_initramfs(c, (int)control);
+		run_in_initramfs(c, (int)control, NULL);
 	if (root_enter(m, c)) {
-		if (c->agent || c->cmd || c->run)
+		if ((c->agent && strcmp(c->agent, "run") == 0) || c->cmd || c->run)
 			command_fail((int)control, "cannot mount the root file system");
-		run_in_initramfs(c, (int)control);
+		run_in_initramfs(c, (int)control, "cannot mount the root file system; this is the initramfs");
 	}
 	shares_mount();
 	run_on_disk(c, (int)control);

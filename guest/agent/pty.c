@@ -26,6 +26,85 @@ enum { VEOF = 16 };
 static const uint8_t place[] = {0 /* VINTR */,   1 /* VQUIT */,  2 /* VERASE */, 3 /* VKILL */,
 				VEOF /* VEOF */, 8 /* VSTART */, 9 /* VSTOP */,  10 /* VSUSP */};
 
+const char *console_name(char path[80])
+{
+	char name[64];
+	const char *last = name;
+
+	read_file("/sys/class/tty/console/active", name, sizeof(name));
+	for (const char *p = name; *p; p++)
+		if (*p == ' ')
+			last = p + 1;
+	text_join(&(struct text){.max = 80, .s = path}, (const char *const[]){"/dev/", last, NULL});
+	return path;
+}
+
+/*
+ * The descriptor is to be kept until the next time: a terminal that nobody has open forgets its size.  It is opened each time,
+ * since a login there may have hung up those that were (vhangup(2)).
+ */
+static int console_resize(int old, uint16_t columns, uint16_t rows)
+{
+	char path[80];
+	int fd = (int)sys_open(console_name(path), O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
+
+	if (fd < 0)
+		return old;
+	tty_resize(fd, columns, rows);
+	if (old >= 0)
+		sys_close(old);
+	return fd;
+}
+
+/* All of n bytes, or what there is now: the host may close its end for a while. */
+static bool take(int fd, uint8_t *data, size_t n)
+{
+	struct sys_pollfd p = {.fd = fd, .events = POLLIN};
+
+	while (n) {
+		long r = sys_read(fd, data, n);
+
+		if (r > 0) {
+			data += r;
+			n -= (size_t)r;
+		} else if (r == -EAGAIN || r == -EINTR) {
+			sys_poll(&p, 1, -1);
+		} else if (r == 0) {
+			sys_sleep_ms(1000);
+		} else {
+			return false;
+		}
+	}
+	return true;
+}
+
+static void follow(int fd, int control) __attribute__((noreturn));
+static void follow(int fd, int control)
+{
+	uint8_t m[AGENT_HEADER_BYTES + 4];
+
+	sys_setsid();
+	while (take(control, m, sizeof(m)) && m[0] == AGENT_SIZE)
+		fd = console_resize(fd, (uint16_t)(m[8] | m[9] << 8), (uint16_t)(m[10] | m[11] << 8));
+	sys_exit(0);
+}
+
+void console_size_follow(const char *size, int control)
+{
+	uint32_t n[2] = {0, 0};
+	int fd = -1;
+
+	for (unsigned i = 0; size && i < 2; i++) {
+		for (; *size >= '0' && *size <= '9'; size++)
+			n[i] = (n[i] * 10 + (uint32_t)(*size - '0')) & 0xffff;
+		size += *size == 'x';
+	}
+	if (n[0] && n[1])
+		fd = console_resize(fd, (uint16_t)n[0], (uint16_t)n[1]);
+	if (control >= 0 && sys_fork() == 0)
+		follow(fd, control);
+}
+
 void tty_resize(int fd, uint16_t columns, uint16_t rows)
 {
 	struct winsize w = {.rows = rows, .columns = columns};

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# A command of the guest's on a terminal: which of its descriptors are one, size, keys and signals, job control, status, and that
+# A command of the guest's, and its console, on a terminal: which of its descriptors are one, size, keys and signals, job control, status, and that
 # the user's terminal is given back however it ends (console.py checks that after each).  With a pipe on one side: none.
 set -u
 . "$(dirname "$0")/lib.sh"
@@ -124,6 +124,25 @@ sys.exit(2)
 PY
 }
 
+# The serial console: keys reach the shell there, it has this terminal's size from the beginning, in each boot, and its changes.
+console() {
+	local junk='kill $(ps | sed -n "s/^ *\([0-9]*\) root  *\/init$/\1/p" | grep -vx 1); head -c 300 /dev/urandom >/dev/vport*p0'
+	on_pty "console" 0 raw: 'expect:# ' 'sleep:0.5' 'send:stty size; tty' 'expect:33 101\s+/dev/ttyS0' \
+		'expect:# ' 'sleep:0.5' 'send:sleep 1000' 'sleep:1' 'type:\x03' 'expect:# ' 'sleep:0.5' 'send:echo int $?' 'expect:int 130' \
+		'expect:# ' 'sleep:0.5' 'send:sleep 1001' 'sleep:1' 'type:\x1c' 'expect:# ' 'sleep:0.5' 'send:echo quit $?' 'expect:quit 131' \
+		'expect:# ' 'sleep:0.5' 'send:sleep 1002' 'sleep:1' 'type:\x1a' 'expect:Stopped' 'send:kill -9 %1' 'sleep:1' 'send:jobs' 'sleep:0.5' \
+		'resize:90x20' 'sleep:0.5' 'send:stty size' 'expect:20 90' 'sleep:0.5' 'send:exit' 'expect:built-in shell' 'expect:# ' 'sleep:0.5' 'send:stty size' \
+		'expect:20 90' 'expect:# ' 'sleep:0.5' 'send:reboot' 'expect:Linux version' 'resize:70x40' 'expect:built-in shell' 'expect:# ' 'sleep:1' \
+		'send:stty size' 'expect:40 70' 'expect:# ' 'sleep:0.5' 'send:poweroff' -- --append 'console=ttyS0'
+	grep -q 'built-in shell' "$work/log" || fail "console: no shell"
+	on_pty "console, --quiet-boot" 0 'expect:# ' 'refuse:Linux version' 'sleep:0.5' 'send:stty size' 'expect:33 101' \
+		"send:$junk" 'sleep:1' 'send:echo ali''ve' 'expect:^alive' 'resize:90x20' 'sleep:0.5' 'send:echo still' 'expect:^still' \
+		'send:poweroff' -- --quiet-boot
+	on_pty "console, no root" 0 'expect:# ' 'expect:' 'send:poweroff' -- --quiet-boot --append 'console=ttyS0 root=/dev/vdz'
+	grep -q '^disco-guest: cannot mount the root file system; this is the initramfs' "$work/log" ||
+		fail "console, no root: $(head -n 3 "$work/log")"
+}
+
 usage() {
 	local o
 	for o in -t -T --tty --no-tty; do
@@ -139,4 +158,5 @@ descriptors
 transparent
 signals
 ends
+console
 finish

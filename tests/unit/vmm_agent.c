@@ -313,9 +313,14 @@ Test(agent, ready, .timeout = 60)
 	cr_assert_eq(guest.ready, 1);
 	agent_poll(a);
 	is(a, AGENT_NOTHING, 0);
-	/* there is no command to talk about */
+	/* there is no command to talk about: nothing of it is heard, and the machine is the user's */
 	hello(VERSION);
-	is(a, AGENT_REFUSED, 0);
+	say('R', "", 0);
+	say_exit(1, 0, 0);
+	agent_poll(a);
+	cr_assert_eq(guest.ready, 1);
+	cr_assert_eq(guest.n_sent[PORT_CONTROL], 0);
+	is(a, AGENT_NOTHING, 0);
 	stop(a);
 }
 
@@ -494,4 +499,47 @@ Test(agent, terminal_hostile, .timeout = 60)
 		stop(a);
 		close(master);
 	}
+}
+
+/* The console's size: told when userland begins, then at each change; in each boot anew. */
+Test(agent, console_size, .timeout = 60)
+{
+	int master = on_terminal(101, 33);
+	struct winsize w = {.ws_col = 90, .ws_row = 20};
+	struct tty_size size;
+	struct agent *a;
+
+	options = (struct run_options){.initrd = "initrd"};
+	cr_assert(agent_console_size(&options, &size) && size.columns == 101 && size.rows == 33);
+	options.icount = true;
+	cr_assert(!agent_console_size(&options, &size));
+	options = (struct run_options){.initrd = "initrd", .command = true};
+	cr_assert(!agent_console_size(&options, &size));
+	options = (struct run_options){0};
+	cr_assert(!agent_console_size(&options, &size), "nobody to tell it");
+
+	memset(&guest, 0, sizeof(guest));
+	guest.room = SIZE_MAX;
+	options.initrd = "initrd";
+	cr_assert_eq(wakeup_new(&wake), 0);
+	cr_assert_eq(agent_open(&a, &options, wake, ready, NULL), 0);
+	for (int boot = 0; boot < 2; boot++) {
+		cr_assert_eq(agent_plug(a, (struct vm *)&guest), 0);
+		kill(getpid(), SIGWINCH);
+		usleep(20000);
+		agent_poll(a);
+		cr_assert_eq(guest.n_sent[PORT_CONTROL], 0, "nobody listens yet");
+		say('R', "", 0);
+		cr_assert_arr_eq(sent(a, PORT_CONTROL, 12),
+				 boot ? "W\0\0\0\4\0\0\0\x5a\0\x14\0" : "W\0\0\0\4\0\0\0\x65\0\x21\0", 12);
+		cr_assert_eq(ioctl(master, TIOCSWINSZ, &w), 0);
+		kill(getpid(), SIGWINCH);
+		if (!boot)
+			cr_assert_arr_eq(sent(a, PORT_CONTROL, 12), "W\0\0\0\4\0\0\0\x5a\0\x14\0", 12);
+		agent_unplug(a);
+	}
+	cr_assert(!is_raw(), "that is the console's matter");
+	is(a, AGENT_NOTHING, 0);
+	cr_assert_eq(agent_close(a, 0), 0);
+	wakeup_free(wake);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* asprintf */
 #include <elf.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +21,7 @@
 #include "vmm/host/console.h"
 #include "vmm/host/console_tail.h"
 #include "vmm/host/stream.h"
+#include "vmm/host/tty.h"
 #include "vmm/look/dump.h"
 #include "vmm/look/stats.h"
 
@@ -33,6 +36,7 @@ struct run {
 	bool mid_line; /* the guest's last output was not the end of a line */
 	struct wakeup *wakeup;
 	struct agent *agent; /* or NULL */
+	char *append;        /* of --append and what is known now; or NULL: only --append */
 	struct guest_devices *devices;
 	FILE *stats; /* --stats=FILE */
 	struct vm *vm;
@@ -112,8 +116,8 @@ static int load(struct run *r)
 	if (!e && opt->initrd)
 		e = loader_load_initrd(vm->ram, opt->initrd, image.high_gpa, &initrd_gpa, &initrd_bytes, &err);
 	if (!e)
-		e = loader_put_yamon(vm->ram, opt->kernel, opt->append, initrd_gpa, initrd_bytes, opt->mem_bytes,
-				     image.big_endian, regs, &err);
+		e = loader_put_yamon(vm->ram, opt->kernel, r->append ? r->append : opt->append, initrd_gpa,
+				     initrd_bytes, opt->mem_bytes, image.big_endian, regs, &err);
 	if (e) {
 		fprintf(stderr, "disco run: %s\n", err.text);
 		return STATUS_USAGE;
@@ -297,7 +301,7 @@ static int boot(struct run *r, bool big_endian, bool *again)
 	int status = open_vm(r, big_endian), lost, stats;
 
 	*again = false;
-	r->hidden = r->agent != NULL;
+	r->hidden = r->opt->command || r->opt->quiet_boot;
 	if (!status)
 		status = load(r);
 	if (status) {
@@ -328,12 +332,20 @@ static int open_run(struct run *r)
 {
 	const struct run_options *opt = r->opt;
 	int err = wakeup_new(&r->wakeup), status;
+	struct tty_size size;
 
 	if (err) {
 		fprintf(stderr, "disco run: %s\n", strerror(-err));
 		return STATUS_FAILED;
 	}
-	if (opt->command || opt->quiet_boot) {
+	if (agent_console_size(opt, &size) &&
+	    asprintf(&r->append, "%s%s disco.size=%ux%u", opt->append, opt->quiet_boot ? "" : " disco.agent=ready",
+		     size.columns, size.rows) < 0) {
+		r->append = NULL;
+		fprintf(stderr, "disco run: the host has no memory left\n");
+		return STATUS_FAILED;
+	}
+	if (opt->command || opt->quiet_boot || r->append) {
 		err = agent_open(&r->agent, opt, r->wakeup, on_ready, r);
 		if (err)
 			return err == -EINVAL ? STATUS_USAGE : STATUS_FAILED;
@@ -364,6 +376,7 @@ int run_machine(const struct run_options *opt)
 		status = STATUS_FAILED;
 	status = agent_close(r.agent, status);
 	wakeup_free(r.wakeup);
+	free(r.append);
 	if (r.stats && fclose(r.stats) && !status)
 		status = stats_failed(&r);
 	return status;

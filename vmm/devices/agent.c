@@ -52,6 +52,8 @@ struct agent {
 	bool started, stdin_told, close_told[2], error_said[2];
 	int lost[2]; /* errno of the first output that was */
 	bool ended;  /* the agent has said so */
+	bool ready;  /* userland has begun */
+	bool deaf;   /* what it says is no longer listened to */
 	uint64_t total[2];
 	int status;
 	enum agent_result result;
@@ -107,7 +109,8 @@ static uint8_t *reserve(struct agent *a, size_t n)
 
 static void fail(struct agent *a, const char *why)
 {
-	if (a->result != AGENT_NOTHING)
+	a->deaf = !a->opt->command;
+	if (a->result != AGENT_NOTHING || a->deaf)
 		return;
 	a->result = AGENT_REFUSED;
 	snprintf(a->failure, sizeof(a->failure), "%s", why);
@@ -150,8 +153,25 @@ static void send_size(struct agent *a)
 {
 	uint8_t size[4];
 
-	if (a->started && !a->ended && !a->out_bytes && agent_tty_resized(&a->tty, size))
+	if ((a->started || a->ready) && !a->ended && !a->deaf && !a->out_bytes && agent_tty_resized(&a->tty, size))
 		send_message(a, 'W', size, sizeof(size));
+}
+
+/* The stream's thread. */
+static void on_signal(void *opaque, int sig)
+{
+	struct agent *a = opaque;
+	bool size = sig == SIGWINCH || sig == SIGCONT; /* in the background nobody tells us of a new size */
+
+	if (size)
+		__atomic_store_n(&a->tty.look, true, __ATOMIC_RELEASE);
+	for (unsigned i = 0; i < ARRAY_LEN(a->signals) && !size; i++) {
+		int none = 0;
+
+		if (__atomic_compare_exchange_n(&a->signals[i], &none, sig, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			break;
+	}
+	wakeup_kick(a->wakeup);
 }
 
 /* ---- messages from the guest ---- */
@@ -190,6 +210,9 @@ static void handle(struct agent *a, char type, const uint8_t *p, uint32_t n)
 		command_begins(a);
 	} else if (type == 'R' && n == 0) {
 		a->on_ready(a->opaque);
+		a->ready = true;
+		a->tty.told = (struct tty_size){0}; /* what it was at the machine's start may not be true any more */
+		on_signal(a, SIGWINCH);
 	} else if (type == 'X' && n == 20 && a->started && !a->ended) {
 		a->ended = true;
 		a->status = (int)(get32(p) & 0xff);
@@ -208,7 +231,7 @@ static size_t control_tx(struct agent *a, const uint8_t *data, size_t n)
 {
 	size_t done = 0;
 
-	while (done < n && a->result == AGENT_NOTHING) {
+	while (done < n && a->result == AGENT_NOTHING && !a->deaf) {
 		size_t want = HEADER_BYTES, part;
 
 		if (a->in_bytes >= HEADER_BYTES)
@@ -349,23 +372,6 @@ static void look_at_output(struct agent *a, unsigned which)
 
 /* ---- signals ---- */
 
-/* The stream's thread. */
-static void on_signal(void *opaque, int sig)
-{
-	struct agent *a = opaque;
-	bool size = sig == SIGWINCH || sig == SIGCONT; /* in the background nobody tells us of a new size */
-
-	if (size)
-		__atomic_store_n(&a->tty.look, true, __ATOMIC_RELEASE);
-	for (unsigned i = 0; i < ARRAY_LEN(a->signals) && !size; i++) {
-		int none = 0;
-
-		if (__atomic_compare_exchange_n(&a->signals[i], &none, sig, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-			break;
-	}
-	wakeup_kick(a->wakeup);
-}
-
 /* The first is the command's; a second one, or one before there is a command or while the machine is paused, ends the run. */
 static void take_signals(struct agent *a)
 {
@@ -389,11 +395,13 @@ static void take_signals(struct agent *a)
 
 void agent_poll(struct agent *a)
 {
-	if (!a || !a->opt->command)
+	if (!a)
 		return;
-	take_signals(a);
 	flush_control(a);
 	send_size(a);
+	if (!a->opt->command)
+		return;
+	take_signals(a);
 	move_input(a);
 	for (unsigned i = 0; i < ARRAY_LEN(a->stream); i++)
 		look_at_output(a, i);
@@ -410,9 +418,11 @@ static int open_signals(struct agent *a)
 	sigset_t mine;
 
 	sigemptyset(&mine);
-	sigaddset(&mine, SIGINT);
-	sigaddset(&mine, SIGTERM);
-	sigaddset(&mine, SIGHUP);
+	if (a->opt->command) {
+		sigaddset(&mine, SIGINT);
+		sigaddset(&mine, SIGTERM);
+		sigaddset(&mine, SIGHUP);
+	}
 	if (a->tty.size_fd >= 0) {
 		sigaddset(&mine, SIGWINCH);
 		sigaddset(&mine, SIGCONT);
@@ -421,31 +431,38 @@ static int open_signals(struct agent *a)
 	if (a->signal_fd < 0)
 		return -errno;
 	/* a write to a reader that went away is an error, which is told to the command */
-	sigaddset(&mine, SIGPIPE);
+	if (a->opt->command)
+		sigaddset(&mine, SIGPIPE);
 	return -pthread_sigmask(SIG_BLOCK, &mine, &a->old_mask);
 }
 
 static int open_streams(struct agent *a)
 {
-	int r;
+	bool command = a->opt->command;
+	int r = open_signals(a);
 
-	agent_tty_init(&a->tty, a->opt->tty);
-	r = open_signals(a);
 	if (!r)
-		r = stream_in_open(&a->stdin_, STDIN_FILENO, true, a->wakeup, a->signal_fd, on_signal, a);
-	if (!r)
+		r = stream_in_open(&a->stdin_, command ? STDIN_FILENO : -1, true, a->wakeup, a->signal_fd, on_signal,
+				   a);
+	if (!r && command)
 		r = stream_out_open(&a->stream[0], STDOUT_FILENO, a->wakeup);
-	if (!r)
+	if (!r && command)
 		r = stream_out_open(&a->stream[1], STDERR_FILENO, a->wakeup);
 	if (r)
 		fprintf(stderr, "disco run: standard input and output: %s\n", strerror(-r));
 	return r;
 }
 
+bool agent_console_size(const struct run_options *opt, struct tty_size *size)
+{
+	return !opt->command && opt->initrd && !opt->icount && isatty(STDIN_FILENO) && tty_size(STDOUT_FILENO, size);
+}
+
 int agent_open(struct agent **out, const struct run_options *opt, struct wakeup *w, void (*on_ready)(void *opaque),
 	       void *opaque)
 {
 	struct agent *a = calloc(1, sizeof(*a));
+	struct tty_size size;
 	int r = 0;
 
 	if (!a) {
@@ -459,7 +476,12 @@ int agent_open(struct agent **out, const struct run_options *opt, struct wakeup 
 	a->signal_fd = -1;
 	if (opt->script)
 		r = agent_script_read(opt->script, &a->script, &a->script_bytes);
-	if (!r && opt->command)
+	a->tty.raw_fd = a->tty.size_fd = -1;
+	if (opt->command)
+		agent_tty_init(&a->tty, opt->tty);
+	else if (agent_console_size(opt, &size))
+		a->tty.size_fd = STDOUT_FILENO;
+	if (!r && (opt->command || a->tty.size_fd >= 0))
 		r = open_streams(a);
 	if (r) {
 		agent_close(a, 0);
@@ -544,6 +566,7 @@ int agent_plug(struct agent *a, struct vm *vm)
 		return r;
 	a->vm = vm;
 	a->in_bytes = a->out_at = a->out_bytes = 0;
+	a->ready = a->deaf = false;
 	return vm_add_virtio(vm, a->console);
 }
 

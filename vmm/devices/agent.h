@@ -4,7 +4,8 @@
 
 /*
  * The host's end of the guest agent (guest/agent/): a command in the guest with this process's standard input, output and
- * error, its signals and its exit status; or only the news that the guest's userland begins (--quiet-boot).
+ * error, its signals and its exit status; or only the news that the guest's userland begins (--quiet-boot), and to the guest
+ * the size of the terminal that its console is.
  *
  * Four named ports of a virtio console.  disco.stdin, disco.stdout and disco.stderr carry bytes and nothing else;
  * disco.control carries messages:
@@ -25,7 +26,7 @@
  * With a terminal, disco.stdin and disco.stdout are what is typed and shown there, and disco.stderr is unused if standard error
  * is that terminal too.
  * The lengths are there because each port is a queue of its own: their order says nothing.  The guest is not trusted: what it
- * sends has bounded effect, and a message that is none ends the command.
+ * sends has bounded effect, and a message that is none ends the command; without a command the host is deaf from there on.
  */
 #include "base/panic.h"
 #include "base/types.h"
@@ -34,6 +35,7 @@ struct vm;
 struct wakeup;
 struct run_options;
 struct agent;
+struct tty_size;
 
 enum { AGENT_NO_STATUS = 125 }; /* as docker, env and timeout: the command itself has no status */
 
@@ -55,6 +57,11 @@ MUST_CHECK int agent_open(struct agent **out, const struct run_options *opt, str
  *         of it.  A command that has failed otherwise keeps its status.
  */
 int agent_close(struct agent *a, int status);
+/*
+ * Without a command: has the guest's console a size, and which?  No, if standard input or output is no terminal; if there is
+ * no initramfs whose agent could be told; and in a run that is to be repeated.
+ */
+bool agent_console_size(const struct run_options *opt, struct tty_size *size);
 /* The machine has ended: if the terminal is raw, write what is left of the output, and give it back. NULL is fine. */
 void agent_leave_terminal(struct agent *a);
 /* Add its device to a machine; after a reset, to the next one. 0 or -errno. */
