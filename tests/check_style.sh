@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Format (.clang-format), the licence line, files of at most 800 lines: errors. Functions over 60 lines: warnings, or
-# errors with --strict.   usage: tests/check_style.sh [--strict]
+# Format (.clang-format), the licence line, files of at most 800 lines, files that a README names: errors. Functions over
+# 60 lines: warnings, or errors with --strict.   usage: tests/check_style.sh [--strict]
 set -eu
 cd "$(dirname "$0")/.."
 strict=${1:-}
@@ -35,6 +35,16 @@ for f in "${sources[@]}" "${tables[@]}"; do
 done
 for f in "${scripts[@]}"; do
 	head -n 3 "$f" | grep -qE '^(#|//|--|/\*) SPDX-License-Identifier: MIT( \*/)?$' || complain "$f: no SPDX line"
+done
+
+# A README names files that are there: from the top, or by the end of the path.
+files=$(find "${folders[@]}" -type f -not -path 'guest/cache/*' -printf '/%p\n')
+# shellcheck disable=SC2016 # the backquotes are the READMEs'
+for readme in README.md */README.md */*/README.md; do
+	[ -f "$readme" ] || continue
+	while read -r f; do
+		grep -qE "/${f//./\\.}\$" <<<"$files" || complain "$readme: names $f, which is not there"
+	done < <(grep -oE '`[a-z0-9_/]+\.(c|h|def|sh|py|S)`' "$readme" | tr -d '`' | sort -u)
 done
 
 # A function: from a brace alone in the first column to the one that closes it.

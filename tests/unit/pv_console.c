@@ -186,6 +186,7 @@ Test(pv_console, bad_ports)
 	virtio_device_free(d);
 	cr_assert_eq(virtio_console_new(&d, many, VIRTIO_CONSOLE_MAX_PORTS), 0);
 	cr_expect_leq(d->n_queues, VIRTIO_MAX_QUEUES);
+	cr_expect_eq(VIRTIO_CONSOLE_MAX_PORTS, 8, "pv-drivers/README.md says so");
 	virtio_device_free(d);
 }
 
