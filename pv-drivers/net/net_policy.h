@@ -30,7 +30,7 @@ enum {
 	NET_USER_DNS = NET_USER_ADDR + 3,
 	NET_USER_GUEST = NET_USER_ADDR + 15,
 	/* Who sent datagrams to forwarded ports: the last ones, as long as libslirp keeps a datagram's socket. */
-	NET_POLICY_PEERS = 64,
+	NET_POLICY_PEERS = 256,
 	NET_POLICY_PEER_MS = 240000,
 	NET_POLICY_REFUSAL_BYTES = NET_ETH_BYTES + 40 + 8 + 48,
 };

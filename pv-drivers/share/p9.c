@@ -156,7 +156,8 @@ static unsigned fd_limit(void)
 		if (!setrlimit(RLIMIT_NOFILE, &more))
 			l = more;
 	}
-	n = l.rlim_cur / 4;
+	n = l.rlim_cur / 4 < P9_FEW_FDS ? l.rlim_cur / 4 : P9_FEW_FDS;
+	n = l.rlim_cur / 16 > n ? l.rlim_cur / 16 : n;
 	if (n < P9_MIN_FDS)
 		return P9_MIN_FDS;
 	return n < P9_MAX_FDS ? (unsigned)n : P9_MAX_FDS;

@@ -20,9 +20,10 @@ enum {
 	P9_MIN_MSIZE = 4096,
 	P9_MAX_MSIZE = 1 << 20,
 	P9_MAX_FIDS = 65536,
-	P9_MAX_NODES = 131072,         /* files and directories that fids name, and the directories above them */
-	P9_MIN_FDS = 32,               /* one message uses up to 18 */
-	P9_MAX_FDS = 8192,             /* and no more than a quarter of the open files that the process may have */
+	P9_MAX_NODES = 131072, /* files and directories that fids name, and the directories above them */
+	P9_MIN_FDS = 32,       /* one message uses up to 18 */
+	P9_MAX_FDS = 8192,     /* and no more than a sixteenth of the open files that the process may have, */
+	P9_FEW_FDS = 512,      /* or where that is less than these, a quarter: eight shares leave room for the rest */
 	P9_MAX_VALUE_BYTES = 16 << 20, /* attributes' values that are held in memory */
 };
 

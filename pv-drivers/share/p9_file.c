@@ -100,7 +100,7 @@ int p9_lopen(struct p9_request *q)
  */
 static int create(struct p9_server *s, int dir, const char *name, int flags, bool exclusive, mode_t mode)
 {
-	int fd = openat(dir, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600), path, r;
+	int fd = p9_create(s, dir, name, flags), path, r;
 	struct statx x;
 
 	if (fd >= 0) {
@@ -112,8 +112,8 @@ static int create(struct p9_server *s, int dir, const char *name, int flags, boo
 		}
 		return fd;
 	}
-	if (errno != EEXIST || exclusive)
-		return -errno;
+	if (fd != -EEXIST || exclusive)
+		return fd;
 	path = p9_open_child(s, dir, name, false);
 	if (path < 0)
 		return path;

@@ -67,11 +67,7 @@ static int open_beneath(struct p9_server *s, int dir, const char *name, bool now
 	return fd < 0 ? -errno : (int)fd;
 }
 
-/* The process, or the host, has no more descriptors: some of ours can be opened again later. */
-static bool make_way(struct p9_server *s, int error)
-{
-	return (error == -EMFILE || error == -ENFILE) && p9_node_evict(s);
-}
+bool p9_make_way(struct p9_server *s, int error) { return (error == -EMFILE || error == -ENFILE) && p9_node_evict(s); }
 
 int p9_open_child(struct p9_server *s, int dir, const char *name, bool now)
 {
@@ -81,7 +77,20 @@ int p9_open_child(struct p9_server *s, int dir, const char *name, bool now)
 		return -EINVAL;
 	do
 		fd = open_beneath(s, dir, name, now);
-	while (make_way(s, fd));
+	while (p9_make_way(s, fd));
+	return fd;
+}
+
+int p9_create(struct p9_server *s, int dir, const char *name, int flags)
+{
+	int fd;
+
+	if (p9_name_check(name))
+		return -EINVAL;
+	do {
+		fd = openat(dir, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0600);
+		fd = fd < 0 ? -errno : fd;
+	} while (p9_make_way(s, fd));
 	return fd;
 }
 
@@ -112,7 +121,7 @@ int p9_open_again(struct p9_server *s, int fd, mode_t type, int flags)
 	do {
 		r = openat(s->proc, p9_proc_name(fd).name, flags | O_CLOEXEC | O_NOCTTY);
 		r = r < 0 ? -errno : r;
-	} while (make_way(s, r));
+	} while (p9_make_way(s, r));
 	return r;
 }
 

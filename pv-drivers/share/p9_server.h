@@ -93,7 +93,7 @@ MUST_CHECK int p9_fid_fd(struct p9_server *s, struct p9_fid *f, bool now);
 /* Room for a value of f's: 0, -ENOMEM. */
 MUST_CHECK int p9_value_alloc(struct p9_server *s, struct p9_fid *f, uint32_t bytes);
 
-/* p9_host.c: the only places that open anything */
+/* p9_host.c: the only place that opens anything */
 /* 0, -ENOENT, -EINVAL: a name that is one step down: not empty, ".", "..", and without a slash. */
 MUST_CHECK int p9_name_check(const char *name);
 /* A name from the message, checked. */
@@ -103,6 +103,10 @@ MUST_CHECK int p9_get_name(struct p9_request *q, char out[P9_NAME_BYTES]);
  * look it up on the disk, or it is on another file system.
  */
 MUST_CHECK int p9_open_child(struct p9_server *s, int dir, const char *name, bool now);
+/* The process, or the host, has no more descriptors: one of ours is closed, which can be opened again. Worth another try? */
+bool p9_make_way(struct p9_server *s, int error);
+/* A new file: a descriptor, or -errno. */
+MUST_CHECK int p9_create(struct p9_server *s, int dir, const char *name, int flags);
 /* What fd names, opened again with these flags; only regular files and directories. Or -errno. */
 MUST_CHECK int p9_open_again(struct p9_server *s, int fd, mode_t type, int flags);
 /* The name of fd's entry in s->proc, for calls that have no form for O_PATH descriptors. */

@@ -84,9 +84,9 @@ int p9_mknod(struct p9_request *q)
 	/* Devices, fifos and sockets would be the host's: they block or do worse to those who open them there. */
 	if (mode & S_IFMT && !S_ISREG(mode))
 		return -EPERM;
-	fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = p9_create(q->s, dir, name, O_WRONLY);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	r = fchmod(fd, mode & 0777) ? -errno : 0;
 	close(fd);
 	return r ? r : put_made(q, dir, name);

@@ -392,9 +392,32 @@ Test(pv_9p_node, host_has_no_descriptors_left)
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
 	cr_expect_eq(walk1(0, 30, "file"), 0);
 	cr_expect_eq(call(TLOPEN, "44", 30ul, 0ul), 0);
+	cr_expect_eq(call(TWALK, "442", 0ul, 31ul, 0ul), 0);
+	cr_expect_eq(call(TLCREATE, "4s444", 31ul, "made", (unsigned long)RDWR, 0644ul, 0ul), 0);
+	cr_expect_eq(call(TMKNOD, "4s4444", 0ul, "more", (unsigned long)S_IFREG | 0644, 0ul, 0ul, 0ul), 0);
 	for (unsigned long i = 1; i <= 20; i++)
 		cr_expect_eq(size_of(i), 1, "fid %lu", i);
 	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+}
+
+/* Of what the process may have open, so much is a share's. */
+Test(pv_9p_node, share_of_descriptors)
+{
+	static const struct {
+		rlim_t limit;
+		unsigned fds;
+	} rows[] = {{16384, 1024}, {8192, 512}, {4096, 512}, {1024, 256}, {100, P9_MIN_FDS}};
+	struct p9_server *s;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct rlimit l = {rows[i].limit / 2, rows[i].limit};
+
+		cr_assert_eq(setrlimit(RLIMIT_NOFILE, &l), 0);
+		cr_assert_eq(p9_server_new(&s, place.share, false), 0);
+		cr_expect_eq(s->nodes.max_fds, rows[i].fds, "of %lu: %u", (unsigned long)rows[i].limit,
+			     s->nodes.max_fds);
+		p9_server_free(s);
+	}
 }
 
 /* Values of attributes are host memory. */

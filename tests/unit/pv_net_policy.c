@@ -241,6 +241,9 @@ Test(net_policy, refusal)
 	pseudo[35] = 56;
 	pseudo[39] = 58;
 	cr_expect_eq(frame_sum(frame_sum(0, pseudo, 40), r + 54, 56), 0xffff);
+	/* Of a packet that is shorter, what there is. */
+	packet(f, "10.0.2.15", "10.0.2.2", 50, 0, 0, 0);
+	cr_expect_eq(net_policy_refusal(f, 14 + 22, r), 14 + 20 + 8 + 22);
 	/* No error about an error. */
 	n = packet(f, "10.0.2.15", "192.0.2.1", ICMP, 0, 0, 0);
 	cr_expect_gt(net_policy_refusal(f, n, r), 0);
