@@ -73,6 +73,8 @@ static const struct {
     {"mac", "02:00:00:00:00:01"},
     {"hostfwd", "tcp::1-:2"},
     {"hostname", "h"},
+    {"restrict", "on"},
+    {"host-loopback", "on"},
     {"tag", "t"},
     {"unix", "/t"},
     {"pc", "1-2"},
