@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Modes that change under code that is linked: by a callee that returns, and by ERET. */
+/* Modes that change under code that is linked: by a callee that returns, and by ERET; interrupts that EI lets in. */
 #include "tests/guest/manual.h"
 
 #define MOVZ(rd, rs, rt) W_R(rs, rt, rd, 0, 0x0a)
@@ -106,8 +106,37 @@ static void error_level(bool eret)
 	*unmapped = old;
 }
 
+/*
+ * EI in the slot of a JR that has been there before: a pending interrupt is taken in front of what the JR goes to (QEMU
+ * goes on until it leaves its translated code).  Cause.IP0 is pending in the fourth round.
+ */
+static void enable_in_slot(bool jr)
+{
+	const uint32_t base = KSEG0(PHYS(manual_code));
+	uint32_t n = 0, gpr[32] = {[T0] = 0x10, [T1] = 8, [T8] = base + 4 * 6};
+
+	manual_put(n++, DI(T5));
+	manual_put(n++, ADDU(T0, T0, T0));
+	manual_put(n++, MTC0(T0, 13));
+	manual_put(n++, EHB);
+	manual_put(n++, jr ? JR(T8) : BEQ(ZERO, ZERO, 1));
+	manual_put(n++, EI(T2));
+	manual_put(n++, ADDIU(T3, T3, 1));
+	manual_put(n, BNE(T3, T1, -(n + 1)));
+	n++;
+	manual_put(n++, NOP);
+	manual_put(n++, SYSCALL(1));
+	WRITE_C0(11, 0, READ_C0(9, 0) + 0x7fffffffu); /* no timer interrupt */
+	guest_run(base, STATUS_KERNEL | 0x300, gpr);
+	put_check(jr ? "ei in a slot of jr" : "ei in a slot",
+		  TRAP_CODE == EXC_INT && trap.epc == base + 4 * 6 && trap.gpr[T3] == 3, trap.epc - base);
+	WRITE_C0(13, 0, 0);
+}
+
 void manual_modes(void)
 {
+	enable_in_slot(false);
+	enable_in_slot(true);
 	returns("mapped: ", MANUAL_CODE_VA);
 	returns("kseg0: ", KSEG0(PHYS(manual_code)));
 	for (unsigned i = 0; i < 3; i++) {
