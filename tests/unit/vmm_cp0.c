@@ -248,6 +248,32 @@ Test(vmm_cp0, tlbwi_tlbr_tlbp)
 
 static void spend(struct vm *vm, int64_t insns) { vm->vcpu->gs.icount_left -= insns; }
 
+/* An entry that TLBWR evicted goes on answering (tlb/README.md), until TLBP has told the guest that it is gone. */
+Test(vmm_cp0, a_tlbp_that_misses_ends_what_was_evicted)
+{
+	struct vm *vm = open_model("34Kf");
+	struct guest_state *gs = &vm->vcpu->gs;
+
+	machine_mtc0(vm, CP0_Wired, vm->vcpu->tlb.n - 1); /* TLBWR writes the last entry */
+	for (unsigned i = 0; i < 2; i++) {
+		machine_mtc0(vm, CP0_EntryHi, 0x00400000 + 0x2000 * i);
+		machine_mtc0(vm, CP0_EntryLo0, LO(0x10000, LO_V));
+		machine_mtc0(vm, CP0_EntryLo1, 0);
+		machine_do(vm, A_TLBWR);
+	}
+	gs->leave = EXIT_NONE;
+	mem_load(gs, 0x00400000, MEM_META(2, 0), 0);
+	cr_assert_eq(gs->leave, EXIT_NONE);
+	machine_mtc0(vm, CP0_EntryHi, 0x00400000);
+	machine_do(vm, A_TLBP);
+	cr_assert(gs->cp0[CP0_Index] & 0x80000000u);
+	gs->leave = EXIT_NONE;
+	mem_load(gs, 0x00400000, MEM_META(2, 0), 0);
+	cr_assert_eq(gs->leave, EXIT_EXCEPTION);
+	cr_assert_eq(gs->pc, 0x80000000, "a refill");
+	vm_free(vm);
+}
+
 Test(vmm_cp0, count_runs_stops_and_is_set)
 {
 	struct vm *vm = open_model("max");

@@ -126,6 +126,29 @@ Test(vmm_mem, tlb_rights)
 	vm_free(vm);
 }
 
+/* What an access finds is remembered; the right to read a page is not part of the right to write it. */
+Test(vmm_mem, writing_gives_no_right_to_read)
+{
+	for (unsigned intent = 0; intent < 2; intent++) {
+		struct vm *vm = open_vm(false);
+		struct guest_state *gs = &vm->vcpu->gs;
+
+		machine_map(vm, 0, 0x00400000, LO(0x10000, LO_V | LO_D | ENTRYLO_RI), 0);
+		gs->cp0[CP0_PageGrain] = PG_IEC;
+		machine_mode(vm, 0x10);
+		gs->pc = CODE_VA;
+		if (intent) /* the load of SWL and SC */
+			mem_load(gs, 0x00400000, MEM_META(2, MEM_INTENT), 0);
+		else
+			mem_store(gs, 0x00400000, 5, WORD);
+		cr_assert_eq(code_of(vm), EXC_NONE);
+		vm->vcpu->gs.cp0[CP0_Status] &= ~(uint64_t)ST_EXL;
+		mem_load(gs, 0x00400000, WORD, 0);
+		cr_assert_eq(code_of(vm), EXC_TLBRI, "intent %u", intent);
+		vm_free(vm);
+	}
+}
+
 Test(vmm_mem, aliases_and_sizes)
 {
 	for (int be = 0; be < 2; be++) {
@@ -314,6 +337,19 @@ Test(vmm_mem, devices_of_any_size)
 			cr_assert_eq(code_of(vm), EXC_DBE);
 		}
 	vm_free(vm);
+}
+
+/* A doubleword is two words, the guest's first at the lower address: here SOFTRES and what follows it. */
+Test(vmm_mem, doublewords_of_devices_by_byte_order)
+{
+	for (unsigned be = 0; be < 2; be++)
+		for (unsigned high = 0; high < 2; high++) {
+			struct vm *vm = machine_open(&(struct vm_config){.big_endian = be}, TIERS_INTERP);
+
+			mem_store(&vm->vcpu->gs, 0xbf000500, high ? 0x4200000000 : 0x42, MEM_META(3, be ? MEM_BE : 0));
+			cr_assert_eq(vm->end, high == be ? VM_RESET : VM_RUNS, "be %u, high %u", be, high);
+			vm_free(vm);
+		}
 }
 
 /* --icount: the first try goes back to before the instruction, or to before the branch whose slot it is in. */
