@@ -21,6 +21,7 @@ static inline uint8_t *room_at(struct guest_state *gs, uint32_t gva, unsigned by
 	bool ok = at < MACHINE_BYTES && !(at & (bytes - 1)) && page != MACHINE_ABSENT;
 
 	room_slow_calls++;
+	machine_clobber();
 	if (ok && !(write && page == MACHINE_READ_ONLY))
 		return m->ram + at;
 	gs->leave = EXIT_EXCEPTION;

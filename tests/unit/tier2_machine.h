@@ -89,10 +89,39 @@ static inline uint64_t machine_store(struct guest_state *gs, uint32_t gva, uint6
 	return 0;
 }
 
+/* The upper half of a word result is nobody's business. */
 static inline uint64_t machine_answer(uint64_t seen, const struct ir_helper_info *info)
 {
 	seen = machine_mix(seen, 1);
-	return info->result == IR_TD ? seen : seen & 3 ? (uint32_t)seen : seen >> 60;
+	return info->result == IR_TD ? seen : (seen & 3 ? (uint32_t)seen : seen >> 60) | (uint64_t)0xdead << 32;
+}
+
+/* What a C function may do to the registers that its caller saves, a helper does. */
+static inline void machine_clobber(void)
+{
+#define CLOBBER(n) __asm__ volatile("pcmpeqd %%xmm" #n ", %%xmm" #n ::: "xmm" #n)
+	CLOBBER(0);
+	CLOBBER(1);
+	CLOBBER(2);
+	CLOBBER(3);
+	CLOBBER(4);
+	CLOBBER(5);
+	CLOBBER(6);
+	CLOBBER(7);
+	CLOBBER(8);
+	CLOBBER(9);
+	CLOBBER(10);
+	CLOBBER(11);
+	CLOBBER(12);
+	CLOBBER(13);
+	CLOBBER(14);
+	CLOBBER(15);
+#undef CLOBBER
+	__asm__ volatile("xor %%eax, %%eax; xor %%ecx, %%ecx; xor %%r8d, %%r8d; xor %%r9d, %%r9d" ::
+			     : "rax", "rcx", "r8", "r9");
+	__asm__ volatile(
+	    "xor %%edx, %%edx; xor %%esi, %%esi; xor %%edi, %%edi; xor %%r10d, %%r10d; xor %%r11d, %%r11d" ::
+		: "rdx", "rsi", "rdi", "r10", "r11");
 }
 
 /* What a helper sees of an argument; those it does not take are not even defined. */
@@ -110,6 +139,7 @@ static inline uint64_t machine_call(struct guest_state *gs, enum ir_helper h, ui
 	const struct ir_helper_info *info = &ir_helper_info[h];
 	uint64_t seen = h;
 
+	machine_clobber();
 	seen = machine_mix(seen, machine_arg(info, 0, a));
 	seen = machine_mix(seen, machine_arg(info, 1, b));
 	seen = machine_mix(seen, machine_arg(info, 2, c));
