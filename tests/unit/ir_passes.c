@@ -260,6 +260,11 @@ static const struct {
      "insn 0\n%1 = getreg $a0\n%2 = getreg $a1\n%3 = ltu %1, %2\n%4 = const 1\n%5 = const 0\n%6 = select %3, %4, "
      "%5\nsetreg $v0, %6\njump @0, page:+8\n",
      "insn 0\n%1 = getreg $a0\n%2 = getreg $a1\n%3 = ltu %1, %2\nsetreg $v0, %3\njump @0, page:+8\n"},
+    {"but not where taking it is a call: the first target is the callee",
+     "insn 0\n%1 = getreg $a0\n%2 = getreg $a1\n%3 = lts %1, %2\n%4 = const 0\n%5 = eq %3, %4\nbranch @0, %5, "
+     "page:+64, page:+8, call page:+8\n",
+     "insn 0\n%1 = getreg $a0\n%2 = getreg $a1\n%3 = lts %1, %2\n%4 = const 0x0\n%5 = eq %3, %4\nbranch @0, %5, "
+     "page:+64, page:+8, call page:+8\n"},
     {"sltiu 1, bne: a branch on the register",
      "insn 0\n%1 = getreg $a0\n%2 = const 1\n%3 = ltu %1, %2\n%4 = const 0\n%5 = ne %3, %4\nbranch @0, %5, page:+64, "
      "page:+8\n",
