@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jit/dump_stable.h"
 #include "jit/jit_internal.h"
 #include "jit/tier2.h"
 
@@ -39,6 +40,7 @@ struct dumper {
 	uint32_t line;                      /* next of w->lines */
 	const struct tier2_line *last_line; /* last one shown */
 	bool cold;                          /* in the part that has no map */
+	struct stable_names names;          /* with to->stable */
 };
 
 static void print_name(const struct dumper *d, uint64_t pc)
@@ -137,11 +139,12 @@ static const char *stub_name(const struct jit_stubs *s, uint64_t address)
 	return NULL;
 }
 
+static bool jumps(const cs_insn *in) { return in->mnemonic[0] == 'j' || strcmp(in->mnemonic, "call") == 0; }
+
 static const char *describe_target(const struct dumper *d, const cs_insn *in)
 {
 	const struct translation *t = d->t;
-	bool jumps = in->mnemonic[0] == 'j' || strcmp(in->mnemonic, "call") == 0;
-	if (!jumps || strncmp(in->op_str, "0x", 2) != 0)
+	if (!jumps(in) || strncmp(in->op_str, "0x", 2) != 0)
 		return NULL;
 	uint64_t address = strtoull(in->op_str, NULL, 16);
 	const uint8_t *at = (const uint8_t *)(uintptr_t)address;
@@ -155,8 +158,13 @@ static const char *describe_target(const struct dumper *d, const cs_insn *in)
 
 static void print_host(struct dumper *d, const cs_insn *in, const uint8_t *code)
 {
-	const char *what = describe_target(d, in);
-	fprintf(d->out, "  %5" PRIx64 "  %-8s %s", in->address - (uint64_t)(uintptr_t)code, in->mnemonic, in->op_str);
+	const char *what = describe_target(d, in), *operands = in->op_str;
+	char stable[STABLE_TEXT_BYTES];
+	if (d->to->stable) {
+		stable_operands(&d->names, in->op_str, in->address, in->size, jumps(in), stable);
+		operands = stable;
+	}
+	fprintf(d->out, "  %5" PRIx64 "  %-8s %s", in->address - (uint64_t)(uintptr_t)code, in->mnemonic, operands);
 	fprintf(d->out, what ? "\t; %s\n" : "\n", what);
 }
 
@@ -193,15 +201,22 @@ static void print_part(struct dumper *d, csh cs, cs_insn *in, const uint8_t *cod
 	}
 }
 
+static void print_place(const struct dumper *d, const void *at)
+{
+	if (!d->to->stable)
+		fprintf(d->out, " at %p", at);
+}
+
 static void print_code(const struct jit *j, const struct translation *t, const struct tier2_work *w,
 		       const struct jit_dump *to)
 {
 	FILE *out = to->host;
-	struct dumper d = {.j = j, .t = t, .to = to, .out = out, .w = w};
+	struct dumper d = {.j = j, .t = t, .to = to, .out = out, .w = w, .names = {.j = j, .t = t}};
 	csh cs;
-	fprintf(out, "  tier %u, page+0x%03x, mode 0x%x, %u guest instructions, %u host bytes at %p, body +0x%x\n",
-		t->tier, t->off, t->mode, t->n_guest, t->code_bytes, (void *)t->code,
-		(unsigned)((const uint8_t *)t->body - t->code));
+	fprintf(out, "  tier %u, page+0x%03x, mode 0x%x, %u guest instructions, %u host bytes", t->tier, t->off,
+		t->mode, t->n_guest, t->code_bytes);
+	print_place(&d, t->code);
+	fprintf(out, ", body +0x%x\n", (unsigned)((const uint8_t *)t->body - t->code));
 	print_links(&d);
 	if (cs_open(CS_ARCH_X86, CS_MODE_64, &cs) != CS_ERR_OK) {
 		fputs("  (Capstone has no x86-64)\n", out);
@@ -210,7 +225,9 @@ static void print_code(const struct jit *j, const struct translation *t, const s
 	cs_insn *in = cs_malloc(cs);
 	print_part(&d, cs, in, t->code, t->code_bytes);
 	if (t->cold) {
-		fprintf(out, "  %u host bytes at %p: entry, slow paths, link stubs\n", t->cold_bytes, (void *)t->cold);
+		fprintf(out, "  %u host bytes", t->cold_bytes);
+		print_place(&d, t->cold);
+		fputs(": entry, slow paths, link stubs\n", out);
 		d.cold = true;
 		print_part(&d, cs, in, t->cold, t->cold_bytes);
 	}

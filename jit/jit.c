@@ -4,8 +4,8 @@
 #include <immintrin.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/host_clock.h"
 #include "jit/emit.h"
 #include "jit/tier1_api.h"
 #include "jit/tier2.h"
@@ -17,13 +17,6 @@
 #define REARM_MIN 1024
 
 #define MXCSR_CLEAR 0x1f80 /* its default: all masked, round to nearest, no flags */
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 /* Worker thread: the vCPU leaves at its next poll point and takes what is finished. */
 static void on_finished(void *ctx)
@@ -170,7 +163,7 @@ jit_run(struct jit *j, struct translation *t)
 
 struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const struct ir_block *b)
 {
-	uint64_t from = now_ns();
+	uint64_t from = host_now_ns();
 	struct translation *t = tier1_compile(j, cp, b);
 	if (!t) {
 		jit_flush(j);
@@ -180,7 +173,7 @@ struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const
 		panic("a block of %u IR instructions does not fit into empty code memory", b->n_ins);
 	jit_install(j, t);
 	j->stats.blocks[TIER_1]++;
-	j->stats.ns_tier1 += now_ns() - from;
+	j->stats.ns_tier1 += host_now_ns() - from;
 	return t;
 }
 

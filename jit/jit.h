@@ -134,6 +134,7 @@ struct jit_dump {
 	/* Name of a guest address of unmapped code, "" for none; may be NULL. */
 	void (*name)(void *ctx, uint64_t pc, char *out, size_t out_bytes);
 	void *ctx;
+	bool stable; /* host addresses as labels (jit/dump_stable.h), so that dumps of several runs can be compared */
 };
 void jit_dump_code(const struct jit *j, const struct translation *t, const struct jit_dump *d);
 /* The disassembly only. */

@@ -5,8 +5,8 @@
 #include <llvm-c/DebugInfo.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/host_clock.h"
 #include "jit/elf_load.h"
 
 /* An LLVM context keeps every constant and type that it ever saw: start afresh now and then. */
@@ -19,13 +19,7 @@ const char *const tier2_refusal_text[NUM_TIER2_REFUSALS] = {
 };
 
 /* CPU time of this thread: the worker shares its core, and waiting is not work. */
-static uint64_t cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
+static uint64_t cpu_ns(void) { return host_clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 
 static bool compiler_ready(struct compiler *c)
 {

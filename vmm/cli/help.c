@@ -36,8 +36,8 @@ static const char run_examples[] =
     "  disco run --disk debian.img --quiet-boot --net user,hostfwd=tcp::2222-:22\n"
     "  disco run --kernel vmlinuz --initrd initramfs.cpio --append console=ttyS0\n"
     "  disco run --kernel vmlinuz --mem 64M --append 'console=ttyS0 panic=-1' --no-reboot\n"
-    "  disco run --kernel vmlinuz --tiers 1 --dump gh --dump-filter pc=80100000-80100fff\n"
-    "  disco run --kernel vmlinuz --dump xh --dump-filter sym=memset,tier=2\n";
+    "  disco run --kernel vmlinuz --tiers 1 --dump gh --dump-filter pc=810f0000-810f0fff\n"
+    "  disco run --kernel vmlinuz --hot 1000,sync --dump xh --dump-filter sym=clear_page,tier=2\n";
 
 static const char dump_text[] = "Usage: disco dump {--kernel|--elf} FILE --at PLACE[,PLACE]... [OPTION]...\n"
 				"       disco dump --words HEX... [OPTION]...\n"

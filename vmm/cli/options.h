@@ -89,6 +89,7 @@ struct run_options {
 	const char *stats_file; /* or NULL: text on standard error */
 	const char *dump;       /* letters, valid ones, or NULL */
 	const char *symbols;    /* listing for dumps, or NULL */
+	bool json, stable;      /* of dumps */
 	struct dump_filter dump_filter;
 	uint64_t jit_bytes;
 	struct run_hot hot;
@@ -138,7 +139,7 @@ struct dump_options {
 	bool words_from_stdin; /* n_words is 0 then */
 	unsigned n_words;
 	uint32_t words[DUMP_MAX_WORDS];
-	bool json;
+	bool json, stable;
 	const char *stages; /* letters, valid ones for the tier */
 	bool big_endian;    /* of words; an image says it itself */
 	int user;           /* translate for 0 kernel, 1 user mode; -1: user for the code of a program, else kernel */

@@ -55,6 +55,10 @@ static int run_check(const struct run_options *out, struct options_error *err)
 		return options_bad(err, "--hot: needs both tiers, and --tiers left one out");
 	if (out->symbols && !out->dump)
 		return options_bad(err, "--symbols: needs --dump");
+	if (out->json && !out->dump)
+		return options_bad(err, "--json: needs --dump");
+	if (out->stable && !out->dump)
+		return options_bad(err, "--stable: needs --dump");
 	if ((out->dump_filter.tier == TIER_1 && !out->tier1) || (out->dump_filter.tier == TIER_2 && !out->tier2))
 		return options_bad(err, "--dump-filter tier=%d: --tiers left it out", out->dump_filter.tier);
 	return options_check_files(options_run_rows, out, err);

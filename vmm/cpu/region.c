@@ -44,6 +44,7 @@ static bool request(struct vcpu *v, bool straight)
 	m.cp = r.cp = jit_code_page(v->jit, &m.page->code, m.page->host);
 	if (!jit_tier2_ready(v->jit))
 		return true;
+	vm_dump_region_begin(v->vm, pc);
 	region_build(&plan, &r, pc, &src);
 	/* Straight code gains little by LLVM; once time is known to go there, that is worth it (jit/README.md). */
 	if (!r.n_blocks || !(straight || plan.has_cycle)) {

@@ -23,6 +23,8 @@ void vm_dump_lifted(struct vm *vm, const struct ir_block *b, uint64_t pc, enum t
 const struct ir_dump *vm_dump_passes(struct vm *vm);
 void vm_dump_optimised(struct vm *vm, const struct ir_block *b, uint64_t pc, enum tier tier);
 void vm_dump_tier1(struct vm *vm, const struct translation *t);
+/* The blocks of the region at pc are about to be lifted. */
+void vm_dump_region_begin(struct vm *vm, uint64_t pc);
 void vm_dump_region(struct vm *vm, const struct jit_region *r, const struct region_plan *plan, uint64_t pc);
 
 /* ---- the stages, for both commands (vmm/look/dump_stage.c) ---- */
@@ -33,6 +35,8 @@ struct dump_sink {
 	struct frontend *frontend;
 	const struct symbols *symbols; /* or NULL */
 	bool inner;                    /* JSON: not the first object of its array */
+	bool stable;                   /* host addresses as labels */
+	const char *again; /* for the next heading: that it was shown before, and why it is again; or NULL */
 };
 bool dump_wants(const struct dump_sink *s, char letter);
 
@@ -68,9 +72,14 @@ const char *dump_why_stopped(const struct region_plan *plan);
 /* Set of blocks[] that the head reaches; the others, reached by a return only, are not compiled. */
 uint32_t dump_reached(const struct jit_region *r, const struct region_plan *plan);
 const char *dump_mode_name(uint32_t mode);
+#define DUMP_MODE_BYTES 64
+/* All of it: "user,cu1". */
+void dump_mode_text(uint32_t mode, char text[DUMP_MODE_BYTES]);
 
 /* ---- the same as JSON (vmm/look/dump_json.c): one object each ---- */
 void dump_json_block_begin(struct dump_sink *s, const struct ir_block *b, uint64_t pc, enum tier tier);
+/* In a region, of a block that was shown before. */
+void dump_json_block_ref(struct dump_sink *s, const struct ir_block *b, uint64_t page_va);
 void dump_json_ir(struct dump_sink *s, const char *stage, const struct ir_block *b);
 void dump_json_ends(struct dump_sink *s, const struct ir_block *b, uint64_t pc);
 void dump_json_host(struct dump_sink *s, const struct jit *j, const struct translation *t);
@@ -79,5 +88,7 @@ int dump_json_region_end(struct dump_sink *s, struct jit *j, const struct jit_re
 			 const struct region_plan *plan);
 /* Name of an address, for struct jit_dump. */
 void dump_name(void *symbols, uint64_t pc, char *out, size_t out_bytes);
+/* What of a sink the JIT's part of a dump needs; the streams are the caller's. */
+struct jit_dump dump_jit(const struct dump_sink *s);
 
 #endif

@@ -12,6 +12,20 @@ const char *dump_mode_name(uint32_t mode)
 	return names[mode & MODE_KSU];
 }
 
+void dump_mode_text(uint32_t mode, char text[DUMP_MODE_BYTES])
+{
+	static const struct {
+		uint32_t bit;
+		const char *name;
+	} bits[] = {{MODE_CU0, "cu0"}, {MODE_CU1, "cu1"}, {MODE_FR, "fr"},   {MODE_FPX, "fpx"},
+		    {MODE_ERL, "erl"}, {MODE_BE, "be"},   {MODE_ABS, "abs"}, {MODE_RE, "re"}};
+	int n = snprintf(text, DUMP_MODE_BYTES, "%s", dump_mode_name(mode));
+
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++)
+		if (mode & bits[i].bit)
+			n += snprintf(text + n, DUMP_MODE_BYTES - (size_t)n, ",%s", bits[i].name);
+}
+
 const char *dump_why_ends(const struct ir_block *b)
 {
 	static const char *const why[][3] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* `disco dump --json`: the stages as objects (RFC 8259).  Addresses are strings, "0x80001000". */
+/* --json: the stages as objects (RFC 8259).  Addresses are strings, "0x80001000". */
 #include "frontend/frontend.h"
 #include "vmm/cpu/region_build.h"
 #include "vmm/look/dump.h"
@@ -35,6 +35,9 @@ static void open_object(struct dump_sink *s, const char *kind, uint64_t pc)
 	fprintf(s->out, "%s{\"kind\":\"%s\",", s->inner ? ",\n" : "", kind);
 	s->inner = true;
 	address(s, "pc", pc);
+	if (s->again)
+		member(s->out, "again", s->again);
+	s->again = NULL;
 }
 
 static void guest(const struct dump_sink *s, const struct ir_block *b, uint64_t page_va)
@@ -63,6 +66,12 @@ void dump_json_block_begin(struct dump_sink *s, const struct ir_block *b, uint64
 		b->n_guest);
 	if (dump_wants(s, 'g'))
 		guest(s, b, pc & ~PAGE_MASK);
+}
+
+void dump_json_block_ref(struct dump_sink *s, const struct ir_block *b, uint64_t page_va)
+{
+	open_object(s, "block", ir_insn_pc(b, 0, page_va));
+	fprintf(s->out, ",\"instructions\":%u}", b->n_guest);
 }
 
 static FILE *memory(char **text, size_t *bytes)
@@ -123,14 +132,15 @@ struct parts {
 
 static void open_parts(struct parts *p, const struct dump_sink *s, bool host)
 {
-	*p = (struct parts){.to = {.name = dump_name, .ctx = (void *)(uintptr_t)s->symbols}};
+	*p = (struct parts){.to = dump_jit(s)};
 	if (!host && dump_wants(s, 'l'))
 		p->to.before = memory(&p->text[0], &p->bytes[0]);
 	if (!host && dump_wants(s, 'L'))
 		p->to.after = memory(&p->text[1], &p->bytes[1]);
 	if (dump_wants(s, 'h')) {
 		p->to.host = memory(&p->text[2], &p->bytes[2]);
-		p->to.bytes = memory(&p->text[3], &p->bytes[3]);
+		if (!s->stable) /* they have addresses in them */
+			p->to.bytes = memory(&p->text[3], &p->bytes[3]);
 	}
 }
 

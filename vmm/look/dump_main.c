@@ -114,6 +114,7 @@ static int open_dumper(struct dumper *d)
 	d->sink = (struct dump_sink){.out = stdout,
 				     .letters = d->opt->stages,
 				     .json = d->opt->json,
+				     .stable = d->opt->stable,
 				     .frontend = d->frontend,
 				     .symbols = d->symbols};
 	d->passes = (struct ir_dump){dump_block_pass, &d->sink};

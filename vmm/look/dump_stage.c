@@ -16,6 +16,11 @@ void dump_name(void *symbols, uint64_t pc, char *out, size_t out_bytes)
 	symbols_describe(symbols, pc, out, out_bytes);
 }
 
+struct jit_dump dump_jit(const struct dump_sink *s)
+{
+	return (struct jit_dump){.name = dump_name, .ctx = (void *)(uintptr_t)s->symbols, .stable = s->stable};
+}
+
 /* " <name+0x10>", or nothing. */
 static void print_name(const struct dump_sink *s, uint64_t pc)
 {
@@ -50,6 +55,14 @@ static void print_guest(const struct dump_sink *s, const struct ir_block *b, uin
 	}
 }
 
+static void end_heading(struct dump_sink *s)
+{
+	if (s->again)
+		fprintf(s->out, "; %s", s->again);
+	fputc('\n', s->out);
+	s->again = NULL;
+}
+
 static const char *const tier_names[] = {[TIER_INTERP] = "interpreter", [TIER_1] = "tier 1", [TIER_2] = "tier 2"};
 
 void dump_block_begin(struct dump_sink *s, const struct ir_block *b, uint64_t pc, enum tier tier)
@@ -59,7 +72,8 @@ void dump_block_begin(struct dump_sink *s, const struct ir_block *b, uint64_t pc
 	} else {
 		fprintf(s->out, "block %08" PRIx64, pc);
 		print_name(s, pc);
-		fprintf(s->out, " %s, %s, %u instructions\n", dump_mode_name(b->mode), tier_names[tier], b->n_guest);
+		fprintf(s->out, " %s, %s, %u instructions", dump_mode_name(b->mode), tier_names[tier], b->n_guest);
+		end_heading(s);
 		if (dump_wants(s, 'g'))
 			print_guest(s, b, pc & ~PAGE_MASK);
 	}
@@ -125,8 +139,9 @@ void dump_block_ends(struct dump_sink *s, const struct ir_block *b, uint64_t pc)
 
 void dump_block_host(struct dump_sink *s, const struct jit *j, const struct translation *t)
 {
-	struct jit_dump to = {.host = s->out, .name = dump_name, .ctx = (void *)(uintptr_t)s->symbols};
+	struct jit_dump to = dump_jit(s);
 
+	to.host = s->out;
 	if (!dump_wants(s, 'h'))
 		return;
 	if (s->json) {
@@ -180,7 +195,7 @@ static int print_parts(const struct dump_sink *s, struct jit *j, const struct ji
 			      {.title = "LLVM IR after optimisation"},
 			      {.title = "host code, tier 2"}};
 	static const char letters[] = {'l', 'L', 'h'};
-	struct jit_dump to = {.name = dump_name, .ctx = (void *)(uintptr_t)s->symbols};
+	struct jit_dump to = dump_jit(s);
 	int err;
 
 	for (size_t i = 0; i < ARRAY_LEN(part); i++) {
@@ -211,8 +226,9 @@ int dump_region_end(struct dump_sink *s, struct jit *j, const struct jit_region 
 		return dump_json_region_end(s, j, r, plan);
 	fprintf(s->out, "region %08" PRIx64, pc);
 	print_name(s, pc);
-	fprintf(s->out, " %s, tier 2, %u blocks, %u instructions\n", dump_mode_name(r->blocks[0]->mode), r->n_blocks,
+	fprintf(s->out, " %s, tier 2, %u blocks, %u instructions", dump_mode_name(r->blocks[0]->mode), r->n_blocks,
 		plan->n_insns);
+	end_heading(s);
 	if (dump_wants(s, 'x'))
 		print_blocks(s, r, plan);
 	return strpbrk(s->letters, "lLh") ? print_parts(s, j, r) : 0;
