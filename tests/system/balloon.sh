@@ -40,6 +40,7 @@ when() {
 
 reporting() {
 	local full empty pid
+	: >"$work/out"
 	"$DISCO" run --kernel "$KERNEL" --initrd "$INITRD" --net none --disk "$work/script,mode=ro" --balloon 0M \
 		--append 'console=ttyS0 quiet loglevel=1 disco.cmd="sh /dev/vda"' </dev/null >"$work/out" 2>"$work/err" &
 	pid=$!

@@ -175,4 +175,18 @@ END
 	host_gone
 }
 ended
+
+# The same for a command, which cannot get the signal.
+ended_command() {
+	host_disk 1M
+	: >"$work/err"
+	"$DISCO" run --kernel "$KERNEL" --initrd "$INITRD" --net none --append console=ttyS0 --disk "$work/base.img,overlay=$host/o" \
+		-- sh -c 'dd if=/dev/urandom of=/dev/vda bs=64k count=64 conv=fsync' </dev/null >"$work/out" 2>"$work/err" &
+	pid=$!
+	until_says "$work/err" 'the machine waits' 120 || fail "ended, command: it does not wait: $(cat "$work/err")"
+	kill -TERM $pid
+	ends "command ended by a signal" 143 2
+	host_gone
+}
+ended_command
 finish
