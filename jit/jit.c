@@ -89,6 +89,8 @@ static void remove_request(struct jit *j, struct jit_request *q)
 	free(q);
 }
 
+bool jit_abandon(struct jit *j) { return j && j->tier2 && tier2_abandon(j->tier2); }
+
 void jit_free(struct jit *j)
 {
 	if (!j)

@@ -49,6 +49,11 @@ struct jit_stats {
 
 MUST_CHECK int jit_new(struct jit **out, const struct jit_config *cfg);
 void jit_free(struct jit *j);
+/*
+ * The process is about to end.  True: LLVM is at work in the background and is not waited for, so do not free j, and end by
+ * _exit(), since LLVM's own destructors would meet it at work.  False: jit_free() will not wait.
+ */
+MUST_CHECK bool jit_abandon(struct jit *j);
 
 /* ---- code pages. page_key identifies the machine page (its host address); slot points at machine_page.code ---- */
 struct code_page *jit_code_page(struct jit *j, void **slot, const void *page_key);

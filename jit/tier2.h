@@ -69,6 +69,11 @@ struct tier2_stats {
 MUST_CHECK int tier2_new(struct tier2 **out, const struct tier2_config *cfg);
 /* Cancels what is pending, joins the worker (at most one batch's compile time), frees everything not taken. */
 void tier2_free(struct tier2 *t);
+/*
+ * The process is about to end, and does not wait: a batch takes hundreds of ms where this thread, which is a nice one, gets
+ * little of a busy host.  True: it is at work, and t is to stay as it is.
+ */
+MUST_CHECK bool tier2_abandon(struct tier2 *t);
 
 #define TIER2_MAX_BLOCKS 64 /* per region; more are refused */
 

@@ -142,7 +142,7 @@ static void *work_loop(void *arg)
 		compiler_run(&t->background, &t->cfg, t->active, t->n_active, &no_dump);
 		pthread_mutex_lock(&t->lock);
 		finish_batch(t);
-		if (t->cfg.on_finished)
+		if (t->cfg.on_finished && !t->stop)
 			t->cfg.on_finished(t->cfg.ctx);
 	}
 	pthread_mutex_unlock(&t->lock);
@@ -184,6 +184,17 @@ int tier2_new(struct tier2 **out, const struct tier2_config *cfg)
 	}
 	*out = t;
 	return 0;
+}
+
+bool tier2_abandon(struct tier2 *t)
+{
+	bool busy;
+
+	pthread_mutex_lock(&t->lock);
+	t->stop = true;
+	busy = t->n_active > 0;
+	pthread_mutex_unlock(&t->lock);
+	return busy;
 }
 
 void tier2_free(struct tier2 *t)

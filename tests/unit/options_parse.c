@@ -353,3 +353,43 @@ Test(options, dump_bounds)
 	addrs[2 * DUMP_MAX_ADDRS + 1] = 0;
 	cr_assert_eq(options_parse_dump(5, argv2, &d, &err), -EINVAL);
 }
+
+Test(options, timeout)
+{
+	static const struct {
+		const char *text;
+		uint64_t ms;
+	} good[] = {{"90", 90000}, {"2.5", 2500},     {"0.25", 250},    {"0.001", 1},
+		    {"0.0001", 1}, {"1.99999", 2000}, {"7.0000", 7000}, {"1000000000", 1000000000000}};
+	static const char *const bad[][2] = {
+	    {"run --kernel @ --timeout 0", "--timeout 0: a run needs"},
+	    {"run --kernel @ --timeout 0.000", "--timeout 0.000: a run needs"},
+	    {"run --kernel @ --timeout -1", "--timeout -1: not a number"},
+	    {"run --kernel @ --timeout 1.", "--timeout 1.: not a number"},
+	    {"run --kernel @ --timeout .5", "--timeout .5: not a number"},
+	    {"run --kernel @ --timeout 1e3", "--timeout 1e3: not a number"},
+	    {"run --kernel @ --timeout 5s", "--timeout 5s: not a number"},
+	    {"run --kernel @ --timeout 1,5", "--timeout 1,5: not a number"},
+	    {"run --kernel @ --timeout nan", "--timeout nan: not a number"},
+	    {"run --kernel @ --timeout 1000000001", "--timeout 1000000001: at most"},
+	    {"run --kernel @ --timeout 99999999999999999999999", "at most"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		struct options_error err = {{0}};
+		struct run_options o;
+		char line[128];
+
+		snprintf(line, sizeof(line), "run --kernel @ --timeout %s", good[i].text);
+		cr_assert_eq(run(line, &o, &err), 0, "%s", err.text);
+		cr_assert_eq(o.timeout.ms, good[i].ms, "%s", good[i].text);
+		cr_assert_str_eq(o.timeout.text, good[i].text);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct options_error err = {{0}};
+		struct run_options o;
+
+		cr_assert_eq(run(bad[i][0], &o, &err), -EINVAL, "%s", bad[i][0]);
+		cr_assert(strstr(err.text, bad[i][1]), "'%s': '%s'", bad[i][0], err.text);
+	}
+}

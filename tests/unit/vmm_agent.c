@@ -121,7 +121,7 @@ static struct agent *start(bool command)
 static void stop(struct agent *a)
 {
 	agent_unplug(a);
-	(void)agent_close(a, 0);
+	(void)agent_close(a, true, 0);
 	wakeup_free(wake);
 }
 
@@ -172,6 +172,34 @@ Test(agent, command, .timeout = 60)
 	stop(a);
 }
 
+/* Signals go to a command that runs, and to nothing else. */
+Test(agent, signals_are_the_commands, .timeout = 60)
+{
+	struct agent *a = start(true);
+	const uint8_t *p = guest.sent[PORT_CONTROL];
+	uint32_t at;
+
+	cr_assert_not(agent_started(a));
+	cr_assert_not(agent_signal(a, SIGTERM), "nobody is there yet");
+	hello(VERSION);
+	cr_assert(agent_started(a));
+	at = (uint32_t)guest.n_sent[PORT_CONTROL];
+	cr_assert(agent_signal(a, SIGTERM));
+	cr_assert_eq(guest.n_sent[PORT_CONTROL], at, "by the vCPU's thread only");
+	agent_poll(a);
+	cr_assert(p[at] == 'K' && get32(p + at + 4) == 4 && get32(p + at + HEADER_BYTES) == SIGTERM);
+	is(a, AGENT_NOTHING, 0);
+	cr_assert(agent_signal(a, SIGINT));
+	say_exit(3, 0, 0);
+	cr_assert_not(agent_signal(a, SIGTERM), "it has ended");
+	at = (uint32_t)guest.n_sent[PORT_CONTROL];
+	agent_poll(a);
+	for (; at < guest.n_sent[PORT_CONTROL]; at += HEADER_BYTES + get32(p + at + 4))
+		cr_assert_neq(p[at], 'K', "one that came too late");
+	is(a, AGENT_STATUS, 3);
+	stop(a);
+}
+
 /* The status counts when all of the output is here, in whichever order they come. */
 Test(agent, status_after_output, .timeout = 60)
 {
@@ -209,7 +237,7 @@ static int ends_with(unsigned which, const char *file, int status)
 	cr_assert_eq(guest.ports[PORT_OUT + which].tx(guest.ports[PORT_OUT + which].opaque, (const uint8_t *)"x", 1),
 		     1);
 	agent_unplug(a);
-	r = agent_close(a, status);
+	r = agent_close(a, true, status);
 	wakeup_free(wake);
 	cr_assert_eq(dup2(saved, 1 + (int)which), 1 + (int)which);
 	close(saved);
@@ -387,7 +415,7 @@ Test(agent, terminal, .timeout = 60)
 			 "\x03q\x01"
 			 "e\xff",
 			 5);
-	agent_leave_terminal(a);
+	agent_leave_terminal(a, true);
 	cr_assert_eq(tcgetattr(STDIN_FILENO, &after), 0);
 	cr_assert_eq(after.c_lflag, before.c_lflag);
 	cr_assert_eq(after.c_oflag, before.c_oflag);
@@ -409,14 +437,14 @@ Test(agent, terminal_size, .timeout = 60)
 	hello(VERSION);
 	guest.n_sent[PORT_CONTROL] = 0;
 	agent_poll(a);
-	on_signal(a, SIGWINCH);
+	on_size_signal(a, SIGWINCH);
 	agent_poll(a);
 	cr_assert_eq(guest.n_sent[PORT_CONTROL], 0, "the same size");
 	guest.room = 0;
 	for (int i = 0; i < 100000; i++) {
 		w.ws_col = (uint16_t)(100 + i % 7);
 		cr_assert_eq(ioctl(master, TIOCSWINSZ, &w), 0);
-		on_signal(a, i & 1 ? SIGWINCH : SIGCONT);
+		on_size_signal(a, i & 1 ? SIGWINCH : SIGCONT);
 		agent_poll(a);
 	}
 	is(a, AGENT_NOTHING, 0);
@@ -425,7 +453,7 @@ Test(agent, terminal_size, .timeout = 60)
 	/* no size at all is none */
 	w.ws_col = 0;
 	cr_assert_eq(ioctl(master, TIOCSWINSZ, &w), 0);
-	on_signal(a, SIGWINCH);
+	on_size_signal(a, SIGWINCH);
 	agent_poll(a);
 	cr_assert_eq(guest.n_sent[PORT_CONTROL], 0);
 	stop(a);
@@ -449,7 +477,7 @@ Test(agent, terminal_quit, .timeout = 60)
 		cr_assert_eq(agent_result(a, &status), AGENT_QUIT, "room for %u", room);
 		cr_assert_leq(guest.n_sent[PORT_IN], 4);
 		cr_assert_eq(guest.ended, 1);
-		agent_leave_terminal(a);
+		agent_leave_terminal(a, true);
 		cr_assert(!is_raw());
 		stop(a);
 		close(master);
@@ -494,7 +522,7 @@ Test(agent, terminal_hostile, .timeout = 60)
 		agent_poll(a);
 		if (types[i] != 'R')
 			cr_expect_eq(agent_result(a, &status), AGENT_REFUSED, "%c", types[i]);
-		agent_leave_terminal(a);
+		agent_leave_terminal(a, true);
 		cr_assert(!is_raw(), "%c", types[i]);
 		stop(a);
 		close(master);
@@ -540,6 +568,6 @@ Test(agent, console_size, .timeout = 60)
 	}
 	cr_assert(!is_raw(), "that is the console's matter");
 	is(a, AGENT_NOTHING, 0);
-	cr_assert_eq(agent_close(a, 0), 0);
+	cr_assert_eq(agent_close(a, true, 0), 0);
 	wakeup_free(wake);
 }

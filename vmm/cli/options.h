@@ -24,6 +24,9 @@ struct bench_options;
 
 #define HOT_MAX 1000000000 /* --hot */
 
+/* --timeout: thirty years. */
+#define SECONDS_MAX 1000000000ull
+
 /*
  * Letters of --dump and --stage: g guest disassembly, i IR as lifted, o IR after the passes, x where the block goes and why it
  * ended, h host disassembly; with tier 2 also l and L, LLVM IR before and after optimisation.  These are what `disco dump`
@@ -76,6 +79,12 @@ struct run_hot {
 	bool sync;
 };
 
+/* A time from the command line. */
+struct run_seconds {
+	const char *text; /* as it was written; NULL: none */
+	uint64_t ms;
+};
+
 struct run_options {
 	const char *kernel;
 	const char *initrd; /* or NULL */
@@ -94,6 +103,7 @@ struct run_options {
 	uint64_t jit_bytes;
 	struct run_hot hot;
 	bool no_reboot;
+	struct run_seconds timeout;
 
 	unsigned n_disks, n_nets, n_shares, n_terminals;
 	struct run_disk disk[RUN_MAX_DISKS];

@@ -4,8 +4,34 @@
 #include "frontend/cp0.h"
 #include "jit/jit.h"
 
+#include <ctype.h>
 #include <getopt.h>
 #include <string.h>
+
+/* With or without a fraction; what is below a millisecond counts as one. */
+OPTION_TYPE(seconds, struct run_seconds);
+static int option_seconds(void *field, const struct option_value *v)
+{
+	const char *p = v->text;
+	uint64_t seconds = 0, ms = 0, unit = 100;
+	bool rest = false;
+
+	for (; isdigit((unsigned char)*p) && seconds <= SECONDS_MAX; p++)
+		seconds = seconds * 10 + (uint64_t)(*p - '0');
+	if (seconds > SECONDS_MAX)
+		return option_bad(v, "at most %llu seconds", SECONDS_MAX);
+	if (p > v->text && *p == '.' && isdigit((unsigned char)p[1]))
+		for (p++; isdigit((unsigned char)*p); p++, unit /= 10) {
+			ms += unit * (uint64_t)(*p - '0');
+			rest |= !unit && *p != '0';
+		}
+	if (p == v->text || *p)
+		return option_bad(v, "not a number of seconds; write 90, 2.5");
+	if (!seconds && !ms && !rest)
+		return option_bad(v, "a run needs some time");
+	*(struct run_seconds *)field = (struct run_seconds){.text = v->text, .ms = seconds * 1000 + ms + rest};
+	return 0;
+}
 
 OPTION_TYPE(stats, const char *);
 static int option_stats(void *field, const struct option_value *v)

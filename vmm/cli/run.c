@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE /* asprintf */
+#include "vmm/cli/run_internal.h"
+
 #include <elf.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -9,40 +11,19 @@
 #include <unistd.h>
 
 #include "frontend/cp0.h"
-#include "vmm/board/mc146818.h"
 #include "vmm/boot/loader.h"
-#include "vmm/boot/panic_watch.h"
 #include "vmm/cli/commands.h"
-#include "vmm/cli/options.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/devices/agent.h"
 #include "vmm/devices/guest_devices.h"
 #include "vmm/host/console.h"
-#include "vmm/host/console_tail.h"
+#include "vmm/host/stop.h"
 #include "vmm/host/stream.h"
 #include "vmm/host/tty.h"
 #include "vmm/look/dump.h"
-#include "vmm/look/stats.h"
 
 /* `disco run`: one machine from power-on to its end. */
-
-struct run {
-	const struct run_options *opt;
-	struct console *console; /* NULL: standard input and output are a command's */
-	bool hidden;             /* nobody sees the guest's console (yet) */
-	struct console_tail tail;
-	struct panic_watch panic;
-	bool mid_line; /* the guest's last output was not the end of a line */
-	struct wakeup *wakeup;
-	struct agent *agent; /* or NULL */
-	char *append;        /* of --append and what is known now; or NULL: only --append */
-	struct guest_devices *devices;
-	FILE *stats; /* --stats=FILE */
-	struct vm *vm;
-	uint64_t date_ns;                /* --icount: when the next boot begins */
-	struct mc146818_battery battery; /* what outlives a reset on the board */
-};
 
 static void on_tx(void *opaque, const uint8_t *data, size_t n)
 {
@@ -55,6 +36,7 @@ static void on_tx(void *opaque, const uint8_t *data, size_t n)
 	} else {
 		console_write(r->console, data, n);
 		r->mid_line = data[n - 1] != '\n';
+		__atomic_store_n(&r->spoke, true, __ATOMIC_RELEASE);
 	}
 	if (panic_watch_feed(&r->panic, data, n))
 		vm_end(r->vm, VM_PANIC);
@@ -79,6 +61,9 @@ static void on_idle(void *opaque)
 		console_flush(r->console);
 	agent_poll(r->agent);
 	guest_devices_poll(r->devices);
+	if (__atomic_load_n(&r->want_stats, __ATOMIC_ACQUIRE) &&
+	    __atomic_exchange_n(&r->want_stats, false, __ATOMIC_ACQ_REL))
+		run_stats_now(r);
 }
 
 /* --quiet-boot: from here on the console is the user's. */
@@ -87,6 +72,7 @@ static void on_ready(void *opaque)
 	struct run *r = opaque;
 
 	r->hidden = !r->console;
+	__atomic_store_n(&r->spoke, true, __ATOMIC_RELEASE);
 }
 
 /* What the boot firmware did to the board before it starts a program. */
@@ -144,35 +130,7 @@ static bool image_big_endian(const char *path)
 	return n == sizeof(ident) && ident[EI_DATA] == ELFDATA2MSB;
 }
 
-static int stats_failed(const struct run *r)
-{
-	fprintf(stderr, "disco run: --stats=%s: %s\n", r->opt->stats_file, strerror(errno));
-	return STATUS_FAILED;
-}
-
-/* Before the machine starts, so that a path that cannot be written does not cost its user a run. */
-static int open_stats(struct run *r)
-{
-	if (!r->opt->stats_file)
-		return STATUS_OK;
-	r->stats = fopen(r->opt->stats_file, "w");
-	return r->stats ? STATUS_OK : stats_failed(r);
-}
-
-static int write_stats(struct run *r)
-{
-	if (!r->opt->stats)
-		return STATUS_OK;
-	if (!r->stats) {
-		stats_print(r->vm, stderr);
-		return STATUS_OK;
-	}
-	stats_print_json(r->vm, r->stats);
-	return fflush(r->stats) || ferror(r->stats) ? stats_failed(r) : STATUS_OK;
-}
-
-/* What the monitor says stands on lines of its own, also where the guest's output goes to the same place. */
-static void end_line(const struct run *r)
+void run_end_line(const struct run *r)
 {
 	struct stat out, err;
 
@@ -187,12 +145,14 @@ static int command_status(const struct run *r, enum vm_end why)
 	int status;
 	enum agent_result result = agent_result(r->agent, &status);
 
-	if (result == AGENT_STATUS || result == AGENT_INTERRUPTED)
+	if (result == AGENT_STATUS)
 		return status;
 	if (result == AGENT_QUIT) {
 		fprintf(stderr, "disco run: left before the command had ended\n");
 		return AGENT_NO_STATUS;
 	}
+	if (stop_asked(r->stop))
+		return AGENT_NO_STATUS; /* stop_status() will say which */
 	console_tail_print(&r->tail, stderr);
 	if (result == AGENT_REFUSED)
 		fprintf(stderr, "disco run: the command was not run: %s\n", agent_failure(r->agent));
@@ -227,9 +187,16 @@ static int status_of(const struct run *r, enum vm_end why)
 /* From here on the terminal is the user's again. */
 static int close_console(struct run *r, int status)
 {
-	int lost = console_close(r->console);
+	struct console *c = r->console;
+	int lost;
 
+	/* it may wait for whoever reads it, as long as it is known to end() */
+	if (c)
+		console_flush(c);
+	pthread_mutex_lock(&r->lock);
 	r->console = NULL;
+	pthread_mutex_unlock(&r->lock);
+	lost = console_close(c);
 	if (lost && lost != EPIPE)
 		fprintf(stderr, "disco run: standard output: %s\n", strerror(lost));
 	return lost && !status ? STATUS_FAILED : status;
@@ -260,8 +227,14 @@ static int open_vm(struct run *r, bool big_endian)
 	    .date_ns = r->date_ns,
 	    .battery = &r->battery,
 	};
-	int err = vm_new(&r->vm, &cfg);
+	struct vm *vm;
+	int err = vm_new(&vm, &cfg);
 
+	if (!err) {
+		pthread_mutex_lock(&r->lock);
+		r->vm = vm;
+		pthread_mutex_unlock(&r->lock);
+	}
 	if (!err && guest_devices_plug(r->devices, r->vm, r->agent))
 		return STATUS_FAILED;
 	if (!err)
@@ -283,15 +256,23 @@ static int open_vm(struct run *r, bool big_endian)
 
 static void close_vm(struct run *r)
 {
-	if (!r->vm)
+	struct vm *vm = r->vm;
+
+	if (!vm)
 		return;
 	wakeup_set(r->wakeup, NULL);
 	agent_unplug(r->agent);
 	guest_devices_unplug(r->devices);
-	vm_dump_free(r->vm->dump);
-	r->date_ns = clock_date_ns(r->vm->clock);
-	vm_free(r->vm);
+	if (stop_asked(r->stop) && jit_abandon(vm->vcpu->jit)) {
+		vm->vcpu->jit = NULL;
+		r->exit_at_once = true;
+	}
+	vm_dump_free(vm->dump);
+	r->date_ns = clock_date_ns(vm->clock);
+	pthread_mutex_lock(&r->lock);
 	r->vm = NULL;
+	pthread_mutex_unlock(&r->lock);
+	vm_free(vm);
 }
 
 /* One boot. *again: the guest asked for a reset. */
@@ -311,29 +292,32 @@ static int boot(struct run *r, bool big_endian, bool *again)
 	why = vm_run(r->vm);
 	if (r->console)
 		console_flush(r->console);
-	*again = why == VM_RESET && !r->panic.seen && !r->opt->no_reboot && !r->opt->command;
+	*again = why == VM_RESET && !r->panic.seen && !r->opt->no_reboot && !r->opt->command && !stop_asked(r->stop);
 	if (!*again) {
 		lost = close_console(r, STATUS_OK);
-		agent_leave_terminal(r->agent);
-		end_line(r);
+		agent_leave_terminal(r->agent, !stop_asked(r->stop));
+		run_end_line(r);
 		status = status_of(r, why);
 		if (r->opt->icount)
 			fprintf(stderr, "disco run: %" PRIu64 " instructions, state %016" PRIx64 "\n",
 				clock_insns(r->vm->clock), vm_state_hash(r->vm));
-		stats = write_stats(r);
+		stats = run_stats_write(r);
 		status = status ? status : stats ? stats : lost;
 	}
 	close_vm(r);
 	return status;
 }
 
-/* What outlives a boot. The agent first: it has signals that no thread made after it is to get. */
+/* What outlives a boot. stop and agent first: they have signals that no thread made after them is to get. */
 static int open_run(struct run *r)
 {
 	const struct run_options *opt = r->opt;
+	struct guest_devices *devices;
+	struct console *console;
 	int err = wakeup_new(&r->wakeup), status;
 	struct tty_size size;
 
+	err = err ? err : run_stop_open(r);
 	if (err) {
 		fprintf(stderr, "disco run: %s\n", strerror(-err));
 		return STATUS_FAILED;
@@ -346,18 +330,30 @@ static int open_run(struct run *r)
 		return STATUS_FAILED;
 	}
 	if (opt->command || opt->quiet_boot || r->append) {
-		err = agent_open(&r->agent, opt, r->wakeup, on_ready, r);
+		struct agent *agent;
+
+		err = agent_open(&agent, opt, r->wakeup, on_ready, r);
 		if (err)
 			return err == -EINVAL ? STATUS_USAGE : STATUS_FAILED;
+		pthread_mutex_lock(&r->lock);
+		r->agent = agent;
+		pthread_mutex_unlock(&r->lock);
 	}
-	if (guest_devices_open(&r->devices, opt, r->wakeup))
+	if (guest_devices_open(&devices, opt, r->wakeup))
 		return STATUS_USAGE;
-	status = open_stats(r);
+	pthread_mutex_lock(&r->lock);
+	r->devices = devices;
+	pthread_mutex_unlock(&r->lock);
+	status = run_stats_open(r);
 	if (status || opt->command)
 		return status;
-	err = console_open(&r->console, STDIN_FILENO, STDOUT_FILENO);
-	if (!err)
+	err = console_open(&console, STDIN_FILENO, STDOUT_FILENO);
+	if (!err) {
+		pthread_mutex_lock(&r->lock);
+		r->console = console;
+		pthread_mutex_unlock(&r->lock);
 		return STATUS_OK;
+	}
 	fprintf(stderr, "disco run: the terminal: %s\n", strerror(-err));
 	return STATUS_FAILED;
 }
@@ -365,19 +361,31 @@ static int open_run(struct run *r)
 int run_machine(const struct run_options *opt)
 {
 	/* repeatable runs see the same calendar: 2000-01-01 */
-	struct run r = {.opt = opt, .date_ns = 946684800ull * 1000000000u};
-	bool big_endian = image_big_endian(opt->kernel), again = true;
-	int status = open_run(&r);
+	struct run r = {.opt = opt, .date_ns = 946684800ull * 1000000000u, .lock = PTHREAD_MUTEX_INITIALIZER};
+	int status = open_run(&r), stats;
+	struct agent *agent;
+	bool big_endian = !status && image_big_endian(opt->kernel), again = true;
 
 	while (!status && again)
 		status = boot(&r, big_endian, &again);
 	status = close_console(&r, status);
+	stop_settle(r.stop);
 	if (guest_devices_close(r.devices) && !status)
 		status = STATUS_FAILED;
-	status = agent_close(r.agent, status);
+	stats = run_stats_close(&r);
+	status = status ? status : stats;
+	agent = r.agent;
+	pthread_mutex_lock(&r.lock);
+	r.agent = NULL;
+	pthread_mutex_unlock(&r.lock);
+	status = agent_close(agent, !r.stop || !stop_asked(r.stop), status);
+	status = r.stop ? stop_status(r.stop, status) : status;
+	stop_close(r.stop);
 	wakeup_free(r.wakeup);
 	free(r.append);
-	if (r.stats && fclose(r.stats) && !status)
-		status = stats_failed(&r);
+	if (r.exit_at_once) {
+		fflush(NULL);
+		_exit(status);
+	}
 	return status;
 }

@@ -49,9 +49,10 @@ struct agent {
 	uint64_t moved[2];            /* bytes of them that came from the guest */
 	uint64_t stdin_bytes;
 	struct agent_tty tty;
-	bool started, stdin_told, close_told[2], error_said[2];
+	bool started; /* atomic */
+	bool stdin_told, close_told[2], error_said[2];
 	int lost[2]; /* errno of the first output that was */
-	bool ended;  /* the agent has said so */
+	bool ended;  /* the agent has said so; atomic */
 	bool ready;  /* userland has begun */
 	bool deaf;   /* what it says is no longer listened to */
 	uint64_t total[2];
@@ -61,8 +62,8 @@ struct agent {
 
 	int signal_fd;
 	sigset_t old_mask;
+	bool masked;
 	int signals[8]; /* that came, oldest first; atomic; 0: none */
-	bool interrupted;
 };
 
 static uint32_t get32(const uint8_t *p)
@@ -157,20 +158,12 @@ static void send_size(struct agent *a)
 		send_message(a, 'W', size, sizeof(size));
 }
 
-/* The stream's thread. */
-static void on_signal(void *opaque, int sig)
+/* SIGWINCH, or SIGCONT: in the background nobody tells us of a new size. The stream's thread. */
+static void on_size_signal(void *opaque, int sig)
 {
 	struct agent *a = opaque;
-	bool size = sig == SIGWINCH || sig == SIGCONT; /* in the background nobody tells us of a new size */
 
-	if (size)
-		__atomic_store_n(&a->tty.look, true, __ATOMIC_RELEASE);
-	for (unsigned i = 0; i < ARRAY_LEN(a->signals) && !size; i++) {
-		int none = 0;
-
-		if (__atomic_compare_exchange_n(&a->signals[i], &none, sig, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-			break;
-	}
+	__atomic_store_n(&a->tty.look, true, __ATOMIC_RELEASE);
 	wakeup_kick(a->wakeup);
 }
 
@@ -182,7 +175,7 @@ static void command_begins(struct agent *a)
 	char why[MAX_MESSAGE + 1];
 	int r;
 
-	a->started = true;
+	__atomic_store_n(&a->started, true, __ATOMIC_RELEASE);
 	send_command(a);
 	r = agent_tty_enter(&a->tty);
 	snprintf(why, sizeof(why), "the terminal: %s", strerror(-r));
@@ -212,9 +205,9 @@ static void handle(struct agent *a, char type, const uint8_t *p, uint32_t n)
 		a->on_ready(a->opaque);
 		a->ready = true;
 		a->tty.told = (struct tty_size){0}; /* what it was at the machine's start may not be true any more */
-		on_signal(a, SIGWINCH);
+		on_size_signal(a, SIGWINCH);
 	} else if (type == 'X' && n == 20 && a->started && !a->ended) {
-		a->ended = true;
+		__atomic_store_n(&a->ended, true, __ATOMIC_RELEASE);
 		a->status = (int)(get32(p) & 0xff);
 		a->total[0] = get64(p + 4);
 		a->total[1] = get64(p + 12);
@@ -372,24 +365,32 @@ static void look_at_output(struct agent *a, unsigned which)
 
 /* ---- signals ---- */
 
-/* The first is the command's; a second one, or one before there is a command or while the machine is paused, ends the run. */
+bool agent_started(const struct agent *a) { return __atomic_load_n(&a->started, __ATOMIC_ACQUIRE); }
+
+bool agent_signal(struct agent *a, int sig)
+{
+	if (!agent_started(a) || __atomic_load_n(&a->ended, __ATOMIC_ACQUIRE))
+		return false;
+	for (unsigned i = 0; i < ARRAY_LEN(a->signals); i++) {
+		int none = 0;
+
+		if (__atomic_compare_exchange_n(&a->signals[i], &none, sig, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+			break;
+	}
+	wakeup_kick(a->wakeup);
+	return true;
+}
+
 static void take_signals(struct agent *a)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(a->signals); i++) {
 		int sig = __atomic_exchange_n(&a->signals[i], 0, __ATOMIC_SEQ_CST);
 		uint8_t n[4];
 
-		if (!sig)
+		if (!sig || a->ended)
 			continue;
-		if (a->started && !a->interrupted && !a->ended && !a->vm->pauses) {
-			put32(n, (uint32_t)sig);
-			send_message(a, 'K', n, sizeof(n));
-		} else if (a->result == AGENT_NOTHING) {
-			a->result = AGENT_INTERRUPTED;
-			a->status = 128 + sig;
-			vm_end(a->vm, VM_QUIT);
-		}
-		a->interrupted = true;
+		put32(n, (uint32_t)sig);
+		send_message(a, 'K', n, sizeof(n));
 	}
 }
 
@@ -416,24 +417,22 @@ void agent_poll(struct agent *a)
 static int open_signals(struct agent *a)
 {
 	sigset_t mine;
+	int r;
 
 	sigemptyset(&mine);
-	if (a->opt->command) {
-		sigaddset(&mine, SIGINT);
-		sigaddset(&mine, SIGTERM);
-		sigaddset(&mine, SIGHUP);
-	}
 	if (a->tty.size_fd >= 0) {
 		sigaddset(&mine, SIGWINCH);
 		sigaddset(&mine, SIGCONT);
+		a->signal_fd = signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
+		if (a->signal_fd < 0)
+			return -errno;
 	}
-	a->signal_fd = signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (a->signal_fd < 0)
-		return -errno;
 	/* a write to a reader that went away is an error, which is told to the command */
 	if (a->opt->command)
 		sigaddset(&mine, SIGPIPE);
-	return -pthread_sigmask(SIG_BLOCK, &mine, &a->old_mask);
+	r = -pthread_sigmask(SIG_BLOCK, &mine, &a->old_mask);
+	a->masked = !r;
+	return r;
 }
 
 static int open_streams(struct agent *a)
@@ -442,8 +441,8 @@ static int open_streams(struct agent *a)
 	int r = open_signals(a);
 
 	if (!r)
-		r = stream_in_open(&a->stdin_, command ? STDIN_FILENO : -1, true, a->wakeup, a->signal_fd, on_signal,
-				   a);
+		r = stream_in_open(&a->stdin_, command ? STDIN_FILENO : -1, true, a->wakeup, a->signal_fd,
+				   on_size_signal, a);
 	if (!r && command)
 		r = stream_out_open(&a->stream[0], STDOUT_FILENO, a->wakeup);
 	if (!r && command)
@@ -484,7 +483,7 @@ int agent_open(struct agent **out, const struct run_options *opt, struct wakeup 
 	if (!r && (opt->command || a->tty.size_fd >= 0))
 		r = open_streams(a);
 	if (r) {
-		agent_close(a, 0);
+		(void)agent_close(a, false, 0);
 		return r;
 	}
 	*out = a;
@@ -501,19 +500,12 @@ static int lost_status(int status, int err)
 	return status && status != 128 + SIGPIPE ? status : 1;
 }
 
-static void close_streams(struct agent *a)
+static void close_streams(struct agent *a, bool drain)
 {
 	stream_in_close(a->stdin_);
 	a->stdin_ = NULL;
-	if (a->signal_fd >= 0) {
-		sigset_t pipes = a->old_mask;
-
-		/* whoever reads the last of the output may take his time: the user can leave */
-		sigaddset(&pipes, SIGPIPE);
-		pthread_sigmask(SIG_SETMASK, &pipes, NULL);
-	}
 	for (unsigned i = 0; i < ARRAY_LEN(a->stream); i++) {
-		int err = stream_out_close(a->stream[i], a->result != AGENT_INTERRUPTED && a->result != AGENT_QUIT);
+		int err = stream_out_close(a->stream[i], drain && a->result != AGENT_QUIT);
 
 		a->stream[i] = NULL;
 		if (!err)
@@ -523,27 +515,27 @@ static void close_streams(struct agent *a)
 	}
 }
 
-void agent_leave_terminal(struct agent *a)
+void agent_leave_terminal(struct agent *a, bool drain)
 {
 	if (!a || !a->tty.entered)
 		return;
 	/* What is typed from here on is not the guest's; what it wrote last is for the terminal as it was then. */
-	close_streams(a);
+	close_streams(a, drain);
 	agent_tty_leave(&a->tty);
 }
 
-int agent_close(struct agent *a, int status)
+int agent_close(struct agent *a, bool drain, int status)
 {
 	if (!a)
 		return status;
-	close_streams(a);
+	close_streams(a, drain);
 	agent_tty_leave(&a->tty);
 	for (unsigned i = 0; i < ARRAY_LEN(a->stream); i++)
 		status = lost_status(status, a->lost[i]);
-	if (a->signal_fd >= 0) {
+	if (a->signal_fd >= 0)
 		close(a->signal_fd);
+	if (a->masked)
 		pthread_sigmask(SIG_SETMASK, &a->old_mask, NULL);
-	}
 	free(a->script);
 	free(a->out);
 	free(a);

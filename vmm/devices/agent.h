@@ -40,8 +40,8 @@ struct tty_size;
 enum { AGENT_NO_STATUS = 125 }; /* as docker, env and timeout: the command itself has no status */
 
 /*
- * Reads --script, and if there is a command blocks SIGINT, SIGTERM and SIGHUP for this thread and those it will make: they
- * are the guest's then.
+ * Reads --script, and if there is a command blocks SIGPIPE for this thread and those it will make; if that has a terminal, also
+ * SIGWINCH and SIGCONT.
  *
  * on_ready  userland begins (vCPU thread)
  * Returns   0 or -errno, said on standard error.
@@ -49,21 +49,26 @@ enum { AGENT_NO_STATUS = 125 }; /* as docker, env and timeout: the command itsel
 MUST_CHECK int agent_open(struct agent **out, const struct run_options *opt, struct wakeup *w,
 			  void (*on_ready)(void *opaque), void *opaque);
 /*
- * Waits until the command's output is written, unless the run was interrupted.
+ * NULL is fine.
  *
+ * drain   wait until the command's output is written, unless the user left by Ctrl-A x
  * status  of the run
  * Returns that, unless output was lost, which is never 0.  Nobody read it: 128 + SIGPIPE, as for a program here.  It could
  *         not be written (said on standard error): 1; that is also for a command that SIGPIPE has ended, which then comes
  *         of it.  A command that has failed otherwise keeps its status.
  */
-int agent_close(struct agent *a, int status);
+int agent_close(struct agent *a, bool drain, int status);
 /*
  * Without a command: has the guest's console a size, and which?  No, if standard input or output is no terminal; if there is
  * no initramfs whose agent could be told; and in a run that is to be repeated.
  */
 bool agent_console_size(const struct run_options *opt, struct tty_size *size);
-/* The machine has ended: if the terminal is raw, write what is left of the output, and give it back. NULL is fine. */
-void agent_leave_terminal(struct agent *a);
+/* The machine has ended: if the terminal is raw, write (drain) what is left of the output, and give it back. NULL is fine. */
+void agent_leave_terminal(struct agent *a, bool drain);
+/* A signal for the command. Any thread. False: there is none that could get it. */
+bool agent_signal(struct agent *a, int sig);
+/* The command runs, or has run. Any thread. */
+bool agent_started(const struct agent *a);
 /* Add its device to a machine; after a reset, to the next one. 0 or -errno. */
 MUST_CHECK int agent_plug(struct agent *a, struct vm *vm);
 /* The machine is about to be freed. */
@@ -73,11 +78,10 @@ void agent_poll(struct agent *a);
 
 /* How it ended. */
 enum agent_result {
-	AGENT_NOTHING,     /* the machine ended without a word of the command's */
-	AGENT_STATUS,      /* *status is the command's */
-	AGENT_INTERRUPTED, /* by a signal, twice, or before the command began: *status is 128 + its number */
-	AGENT_QUIT,        /* the user left, by Ctrl-A x */
-	AGENT_REFUSED,     /* the agent cannot run it: agent_failure() says why */
+	AGENT_NOTHING, /* the machine ended without a word of the command's */
+	AGENT_STATUS,  /* *status is the command's */
+	AGENT_QUIT,    /* the user left, by Ctrl-A x */
+	AGENT_REFUSED, /* the agent cannot run it: agent_failure() says why */
 };
 enum agent_result agent_result(const struct agent *a, int *status);
 /* One line; printable. */

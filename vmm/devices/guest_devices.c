@@ -120,6 +120,13 @@ int guest_devices_open(struct guest_devices **out, const struct run_options *opt
 	return 0;
 }
 
+void guest_devices_flush(struct guest_devices *m)
+{
+	for (unsigned i = 0; i < RUN_MAX_DISKS; i++)
+		if (m->disk[i])
+			(void)!disk_flush(m->disk[i]); /* says itself what is wrong */
+}
+
 int guest_devices_close(struct guest_devices *m)
 {
 	int r = 0;

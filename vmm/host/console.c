@@ -17,6 +17,7 @@
 struct console {
 	int in_fd, out_fd; /* in_fd: -1 after the end of input */
 	bool is_tty;       /* input is a terminal: raw, with the monitor's keys */
+	bool stop;         /* atomic: console_stop() */
 	int lost;          /* errno of the first output that was */
 	struct tty_keys keys;
 
@@ -26,19 +27,27 @@ struct console {
 	uint8_t buffer[BUFFER_BYTES];
 };
 
+/* The other side takes something, after a wait if need be; false: it does not, and nobody waits any more. */
+static bool may_write(const struct console *c)
+{
+	struct pollfd p = {.fd = c->out_fd, .events = POLLOUT};
+
+	return !__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE) || poll(&p, 1, 0) > 0;
+}
+
 /* Write all of it, waiting if the other side is slow; give up on an error, which it returns. */
-static int write_all(int fd, const void *data, size_t n)
+static int write_all(const struct console *c, const void *data, size_t n)
 {
 	const uint8_t *p = data;
 
-	while (n) {
-		ssize_t w = write(fd, p, n);
+	while (n && may_write(c)) {
+		ssize_t w = write(c->out_fd, p, n);
 
 		if (w > 0) {
 			p += w;
 			n -= (size_t)w;
 		} else if (w < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-			struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+			struct pollfd pfd = {.fd = c->out_fd, .events = POLLOUT};
 
 			poll(&pfd, 1, -1);
 		} else if (w == 0 || errno != EINTR) {
@@ -50,7 +59,7 @@ static int write_all(int fd, const void *data, size_t n)
 
 static void flush_locked(struct console *c)
 {
-	int err = write_all(c->out_fd, c->buffer, c->used);
+	int err = write_all(c, c->buffer, c->used);
 
 	c->lost = c->lost ? c->lost : err;
 	c->used = 0;
@@ -142,13 +151,15 @@ void console_flush(struct console *c)
 	pthread_mutex_unlock(&c->lock);
 }
 
+void console_stop(struct console *c) { __atomic_store_n(&c->stop, true, __ATOMIC_RELEASE); }
+
 int console_fd(const struct console *c) { return c->in_fd; }
 
 static void show_keys(struct console *c)
 {
 	pthread_mutex_lock(&c->lock);
 	flush_locked(c);
-	(void)write_all(c->out_fd, tty_keys_help, strlen(tty_keys_help));
+	(void)write_all(c, tty_keys_help, strlen(tty_keys_help));
 	pthread_mutex_unlock(&c->lock);
 }
 

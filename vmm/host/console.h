@@ -33,6 +33,8 @@ int console_close(struct console *c);
  */
 void console_write(struct console *c, const uint8_t *data, size_t n);
 void console_flush(struct console *c);
+/* From here on output that nobody takes is dropped instead of waited for; who waits already, drops after a signal. Any thread. */
+void console_stop(struct console *c);
 
 /* To poll for input; -1 when there will be no more (end of file). */
 int console_fd(const struct console *c);

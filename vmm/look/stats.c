@@ -97,6 +97,8 @@ void stats_print(struct vm *vm, FILE *out)
 
 	for (unsigned i = 0; i < n; i++)
 		print_row(out, &rows[i]);
+	if (!vm->cfg.count_insns)
+		fprintf(out, "(instructions are counted with --stats only)\n");
 	print_names(out, "Exits from translated code, by reason", exit_names, vm->vcpu->stats.exits, NUM_EXITS);
 	print_names(out, "Guest exceptions, by code", exc_names, vm->vcpu->stats.exceptions, 32);
 	print_devices(out, vm);

@@ -28,14 +28,16 @@ bool vm_ram(const struct vm *vm, struct gpa pa, struct gpa *out)
 
 void vm_pause(struct vm *vm)
 {
-	if (!vm->pauses++)
+	__atomic_store_n(&vm->pauses, vm->pauses + 1, __ATOMIC_RELAXED);
+	if (vm->pauses == 1)
 		clock_stop(vm->clock);
 	__atomic_store_n(&vm->vcpu->gs.poll, 1, __ATOMIC_RELAXED); /* leave translated code */
 }
 
 void vm_go(struct vm *vm)
 {
-	if (!--vm->pauses)
+	__atomic_store_n(&vm->pauses, vm->pauses - 1, __ATOMIC_RELAXED);
+	if (!vm->pauses)
 		clock_go(vm->clock);
 }
 

@@ -54,7 +54,7 @@ struct vm {
 	struct vcpu *vcpu;
 	struct virtio_bus *virtio; /* virtio_bus.c; NULL: no device */
 	struct vm_dump *dump;      /* --dump, or NULL */
-	unsigned pauses;           /* vm_pause() without its vm_go(); vCPU thread */
+	unsigned pauses;           /* vm_pause() without its vm_go(); vCPU thread, others may look (atomic) */
 	int end;                   /* enum vm_end; any thread may set it, then clock_kick() */
 
 	/* Console input that the guest's UART had no room for yet.  Read ahead, so that the monitor's keys are seen. */
