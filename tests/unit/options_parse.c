@@ -175,6 +175,8 @@ static const struct {
     {"run --kernel @ --stats=", "--stats="},
     {"run --kernel @ --dump z", "'z'"},
     {"run --kernel @ --symbols @", "needs --dump"},
+    {"run --kernel @ --json", "--json: needs --dump"},
+    {"run --kernel @ --stable", "--stable: needs --dump"},
     {"run --kernel @ --dump g --symbols /nonexistent/s", "--symbols /nonexistent/s: No such file"},
     {"run --kernel @ --dump g --dump-filter tier=3", "tier=3"},
     {"run --kernel @ --dump g --dump-filter tier=", "tier="},

@@ -177,7 +177,8 @@ static uint64_t hash_words(uint64_t h, const struct ir_block *b)
 /* What the heading says besides. */
 static void note_again(struct vm_dump *d, struct vm *vm, struct dump_shown now)
 {
-	const struct jit_stats *s = jit_stats(vm->vcpu->jit);
+	static const struct jit_stats none; /* --tiers interp has no JIT */
+	const struct jit_stats *s = vm->vcpu->jit ? jit_stats(vm->vcpu->jit) : &none;
 	const struct machine_page *page = mem_fetch_try(vm->vcpu, gva(now.pc));
 
 	now.page = page ? page->mpn : UINT32_MAX;
