@@ -29,16 +29,23 @@ static int map_all(struct code_mem *m, int fd)
 	return 0;
 }
 
-int code_mem_init(struct code_mem *m, uint64_t bytes)
+static size_t code_bytes(uint64_t bytes)
 {
-	*m = (struct code_mem){0};
 	if (bytes == 0)
 		bytes = CODE_MEM_DEFAULT_BYTES;
 	if (bytes < CODE_MEM_MIN_BYTES)
 		bytes = CODE_MEM_MIN_BYTES;
 	if (bytes > CODE_MEM_MAX_BYTES)
 		bytes = CODE_MEM_MAX_BYTES;
-	m->code_bytes = round_up((size_t)bytes, PAGE_BYTES);
+	return round_up((size_t)bytes, PAGE_BYTES);
+}
+
+/* Two views of the code, and the data. */
+uint64_t jit_address_bytes(uint64_t bytes) { return 3 * (uint64_t)code_bytes(bytes); }
+
+int code_mem_init(struct code_mem *m, uint64_t bytes)
+{
+	*m = (struct code_mem){.code_bytes = code_bytes(bytes)};
 	m->data_bytes = m->code_bytes;
 	m->cold_start = m->cold_used = m->cold_keep = round_up(m->code_bytes / 16 * 7, PAGE_BYTES);
 	int fd = memfd_create("disco-code", MFD_CLOEXEC);

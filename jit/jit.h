@@ -47,6 +47,8 @@ struct jit_stats {
 	uint64_t links_made, invalidated, flushes, evicted;
 };
 
+/* Of address space that one with this jit_config.code_bytes takes. */
+uint64_t jit_address_bytes(uint64_t code_bytes);
 MUST_CHECK int jit_new(struct jit **out, const struct jit_config *cfg);
 void jit_free(struct jit *j);
 /*

@@ -36,6 +36,8 @@ struct l2tlb_stats {
  * TLB instructions change; each change is followed by l2tlb_on_write().
  */
 MUST_CHECK int l2tlb_new(struct l2tlb **out, struct guest_tlb *arch);
+/* Of address space that one takes. */
+uint64_t l2tlb_bytes(void);
 /* Before the guest's memory is freed; machine pages may go on holding backmaps into it. */
 void l2tlb_free(struct l2tlb *l);
 /* Reset of the vCPU, after guest_tlb_reset(): banks and tables forget everything. */

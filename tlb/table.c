@@ -54,6 +54,8 @@ static void table_make(struct l2tlb *l, unsigned t)
 	l->table[t].made = true;
 }
 
+uint64_t l2tlb_bytes(void) { return ENTRIES_BYTES; }
+
 int tables_init(struct l2tlb *l)
 {
 	void *p = mmap(NULL, ENTRIES_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

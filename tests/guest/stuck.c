@@ -4,6 +4,7 @@
  *   s  spins, interrupts off          w  WAIT with nothing that could wake it
  *   p  prints for ever                r  resets the machine, again and again
  *   d  writes nonsense to all devices but the console's, and spins
+ *   q  prints nothing
  *   c  changes its own code and runs it, again and again
  */
 #include "guest/bare/guest.h"
@@ -63,7 +64,8 @@ void guest_main(uint32_t argc, const uint32_t *argv)
 	char how = argc > 1 ? *(const char *)(uintptr_t)argv[1] : 's';
 
 	WRITE_C0(12, 0, STATUS_KERNEL); /* IE off, nothing unmasked */
-	put_text("ready\n");
+	if (how != 'q')
+		put_text("ready\n");
 	switch (how) {
 	case 'w':
 		wait_for_ever();

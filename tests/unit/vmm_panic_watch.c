@@ -57,3 +57,14 @@ Test(vmm_panic_watch, false_starts)
 		cr_assert_neq(feed(&w, "end Kend Kernel panic\n", 1), 0, "a phrase that begins inside a false start");
 	}
 }
+
+/* panic=SECONDS so early that nothing can reset the board yet: out of memory while the initramfs is unpacked. */
+Test(vmm_panic_watch, a_reset_that_fails)
+{
+	struct panic_watch w = {0};
+
+	cr_assert_eq(feed(&w, "Reboot failed -- System halted\n", 1), 0, "after a panic only");
+	cr_assert_eq(feed(&w, START "[ 4.3] Rebooting in 3 seconds..\r\n", 1), 0);
+	cr_assert_neq(feed(&w, "[ 4.3] Reboot failed -- System halted\r\n", 1), 0);
+	cr_assert(w.done);
+}

@@ -39,6 +39,20 @@ MUST_CHECK int loader_load_elf_mem(struct pmap *ram, const char *name, const voi
 MUST_CHECK int loader_load_initrd(struct pmap *ram, const char *path, uint64_t floor, uint64_t *gpa_out,
 				  uint64_t *bytes_out, struct loader_error *err);
 
+/* ---- loader_linux.c ---- */
+/*
+ * One past the last byte that a Linux in this image may move itself to as it begins (CONFIG_RANDOMIZE_BASE), without a look at
+ * what is there: an initrd below is lost, and so is a kernel that lands beyond memory.  0: too small for a Linux.
+ * Source  arch/mips/kernel/relocate.c
+ */
+uint64_t loader_moves_to(const struct loaded_image *image);
+/*
+ * How much memory a Linux needs to come to its userland, roughly: itself, the initrd (initrd_bytes may be 0), what that unpacks
+ * to, and some.  0: no Linux.
+ */
+uint64_t loader_likely_needs(struct pmap *ram, const struct loaded_image *image, uint64_t initrd_gpa,
+			     uint64_t initrd_bytes);
+
 /*
  * The YAMON argument block (argc, argv, envp, memsize) as the Linux Malta port reads it, at LOADER_ARGS_GPA: registers a0..a3
  * of the boot CPU are returned in regs[4].  The command line is "rd_start=... rd_size=... append", the first two with an

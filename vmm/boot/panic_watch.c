@@ -31,7 +31,9 @@ bool panic_watch_feed(struct panic_watch *w, const uint8_t *data, size_t n)
 		if (!w->seen) {
 			w->seen = match("Kernel panic - not syncing", &w->at_start, data[i]);
 		} else if (!w->ended) {
-			w->ended = match("end Kernel panic", &w->at_end, data[i]);
+			/* the second: panic=SECONDS, before the kernel has what it resets the board with */
+			w->ended = match("end Kernel panic", &w->at_end, data[i]) ||
+				   match("Reboot failed -- System halted", &w->at_halt, data[i]);
 		} else if (!w->done && data[i] == '\n') {
 			w->done = true;
 			return true;

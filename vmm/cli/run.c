@@ -2,15 +2,14 @@
 #define _GNU_SOURCE /* asprintf */
 #include "vmm/cli/run_internal.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "frontend/cp0.h"
 #include "vmm/boot/loader.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cpu/run_loop.h"
@@ -73,61 +72,6 @@ static void on_ready(void *opaque)
 
 	r->hidden = !r->console;
 	__atomic_store_n(&r->spoke, true, __ATOMIC_RELEASE);
-}
-
-/* What the boot firmware did to the board before it starts a program. */
-static void poke_board(struct vm *vm)
-{
-	size_t n;
-	const struct loader_poke *p = loader_yamon_pokes(&n);
-	bool claimed;
-
-	for (size_t i = 0; i < n; i++)
-		board_write(vm->board, gpa(p[i].pa), vm->cfg.big_endian ? __builtin_bswap32(p[i].value) : p[i].value, 4,
-			    &claimed);
-}
-
-/* Kernel, initrd and argument block into RAM; the boot CPU as YAMON would leave it. */
-static int load(struct run *r)
-{
-	const struct run_options *opt = r->opt;
-	struct vm *vm = r->vm;
-	struct guest_state *gs = &vm->vcpu->gs;
-	uint64_t initrd_gpa = 0, initrd_bytes = 0;
-	struct loaded_image image;
-	struct loader_error err = {{0}};
-	uint32_t regs[4];
-	int e = loader_load_elf(vm->ram, opt->kernel, &image, &err);
-
-	if (!e && opt->initrd)
-		e = loader_load_initrd(vm->ram, opt->initrd, image.high_gpa, &initrd_gpa, &initrd_bytes, &err);
-	if (!e)
-		e = loader_put_yamon(vm->ram, opt->kernel, r->append ? r->append : opt->append, initrd_gpa,
-				     initrd_bytes, opt->mem_bytes, image.big_endian, regs, &err);
-	if (e) {
-		fprintf(stderr, "disco run: %s\n", err.text);
-		return STATUS_USAGE;
-	}
-	poke_board(vm);
-	for (unsigned i = 0; i < 4; i++)
-		gs->reg[4 + i] = regs[i];
-	gs->reg[29] = regs[1]; /* below the argument block, as YAMON's own stack */
-	gs->pc = image.entry;
-	/* YAMON hands over in kernel mode, exceptions still at the boot vectors, FPU on */
-	gs->cp0[CP0_Status] = ST_BEV | ST_CU1 | ST_CU0;
-	return STATUS_OK;
-}
-
-/* EI_DATA of the image; what is wrong with a file that is not one, the loader will say. */
-static bool image_big_endian(const char *path)
-{
-	unsigned char ident[EI_NIDENT] = {0};
-	FILE *f = fopen(path, "rb");
-	size_t n = f ? fread(ident, 1, sizeof(ident), f) : 0;
-
-	if (f)
-		fclose(f);
-	return n == sizeof(ident) && ident[EI_DATA] == ELFDATA2MSB;
 }
 
 void run_end_line(const struct run *r)
@@ -202,6 +146,26 @@ static int close_console(struct run *r, int status)
 	return lost && !status ? STATUS_FAILED : status;
 }
 
+/* Most often it is that, and not the host. */
+static const char *address_limit(void)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY
+		   ? ""
+		   : "; there is a limit of address space (ulimit -v)";
+}
+
+static int cannot_make(int err, const struct vm_want *want)
+{
+	if (err == -ENOMEM && want->what)
+		fprintf(stderr, "disco run: cannot make the machine: the host gives no %lluM for %s%s\n",
+			(unsigned long long)((want->bytes + (1 << 20) - 1) >> 20), want->what, address_limit());
+	else
+		fprintf(stderr, "disco run: cannot make the machine: %s\n", strerror(-err));
+	return STATUS_FAILED;
+}
+
 static int open_vm(struct run *r, bool big_endian)
 {
 	const struct run_options *opt = r->opt;
@@ -227,8 +191,12 @@ static int open_vm(struct run *r, bool big_endian)
 	    .date_ns = r->date_ns,
 	    .battery = &r->battery,
 	};
+	struct vm_want want = {0};
 	struct vm *vm;
-	int err = vm_new(&vm, &cfg);
+	int err;
+
+	cfg.want = &want;
+	err = vm_new(&vm, &cfg);
 
 	if (!err) {
 		pthread_mutex_lock(&r->lock);
@@ -250,8 +218,7 @@ static int open_vm(struct run *r, bool big_endian)
 	}
 	if (!err)
 		return STATUS_OK;
-	fprintf(stderr, "disco run: cannot make the machine: %s\n", strerror(-err));
-	return STATUS_FAILED;
+	return cannot_make(err, &want);
 }
 
 static void close_vm(struct run *r)
@@ -284,7 +251,7 @@ static int boot(struct run *r, bool big_endian, bool *again)
 	*again = false;
 	r->hidden = r->opt->command || r->opt->quiet_boot;
 	if (!status)
-		status = load(r);
+		status = run_load(r);
 	if (status) {
 		close_vm(r);
 		return status;
@@ -364,7 +331,7 @@ int run_machine(const struct run_options *opt)
 	struct run r = {.opt = opt, .date_ns = 946684800ull * 1000000000u, .lock = PTHREAD_MUTEX_INITIALIZER};
 	int status = open_run(&r), stats;
 	struct agent *agent;
-	bool big_endian = !status && image_big_endian(opt->kernel), again = true;
+	bool big_endian = !status && run_image_big_endian(opt->kernel), again = true;
 
 	while (!status && again)
 		status = boot(&r, big_endian, &again);

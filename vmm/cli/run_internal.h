@@ -2,7 +2,8 @@
 #ifndef VMM_CLI_RUN_INTERNAL_H
 #define VMM_CLI_RUN_INTERNAL_H
 
-/* What the files of `disco run` share: run.c boots machines, run_stop.c ends them from outside, run_stats.c writes --stats. */
+/* What the files of `disco run` share: run.c boots machines, run_stop.c ends them from outside, run_stats.c writes --stats,
+ * run_load.c is the boot monitor. */
 #include <pthread.h>
 
 #include "vmm/board/mc146818.h"
@@ -24,6 +25,7 @@ struct run {
 	struct console_tail tail;
 	struct panic_watch panic;
 	bool mid_line; /* the guest's last output was not the end of a line */
+	bool warned;   /* of little memory */
 	bool spoke;    /* atomic: the user has seen something of the guest's */
 	struct wakeup *wakeup;
 	struct stop *stop;
@@ -41,6 +43,12 @@ struct run {
 	uint64_t date_ns;                /* --icount: when the next boot begins */
 	struct mc146818_battery battery; /* what outlives a reset on the board */
 };
+
+/* ---- run_load.c ---- */
+/* Kernel, initrd and argument block into RAM; the boot CPU as YAMON would leave it. enum exit_status. */
+int run_load(struct run *r);
+/* EI_DATA of the image; what is wrong with a file that is not one, the loader will say. */
+bool run_image_big_endian(const char *path);
 
 /* ---- run_stop.c ---- */
 /* Before any other thread. 0 or -errno. */

@@ -39,12 +39,17 @@ static int vcpu_open(struct vcpu *v)
 	    .helpers = vmm_helpers,
 	    .gs = &v->gs,
 	};
-	int err = l2tlb_new(&v->l2tlb, &v->tlb);
+	int err;
+
+	vm_wants(cfg->want, "tables of addresses", l2tlb_bytes());
+	err = l2tlb_new(&v->l2tlb, &v->tlb);
 
 	if (!err)
 		err = mem_new(v);
-	if (!err && (cfg->tier1 || cfg->tier2))
+	if (!err && (cfg->tier1 || cfg->tier2)) {
+		vm_wants(cfg->want, "translated code (--jit-mem)", jit_address_bytes(cfg->code_bytes));
 		err = jit_new(&v->jit, &jc);
+	}
 	if (!err)
 		err = interp_cache_new(&v->interp);
 	if (err)

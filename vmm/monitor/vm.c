@@ -91,11 +91,14 @@ int vm_new(struct vm **out, const struct vm_config *cfg)
 	if (!vm)
 		return -ENOMEM;
 	vm->cfg = *cfg;
+	vm_wants(cfg->want, "guest memory (--mem)", cfg->ram_bytes);
 	err = machine_memory_new(&vm->memory, &mc);
 	if (!err)
 		err = pmap_new(&vm->ram, vm->memory, cfg->ram_bytes);
 	if (!err)
 		err = vcpu_new(&vm->vcpu, vm);
+	if (!err)
+		vm_wants(cfg->want, NULL, 0);
 	if (!err)
 		err = clock_new(&vm->clock, &vm->vcpu->gs, cfg->icount, cfg->input_fd);
 	if (!err) {

@@ -23,6 +23,18 @@ enum vm_end {
 	VM_NO_MEMORY, /* machine memory is exhausted */
 };
 
+/* What vm_new() asked the host for when that had no more. */
+struct vm_want {
+	const char *what; /* NULL: nothing large */
+	uint64_t bytes;   /* of address space */
+};
+
+static inline void vm_wants(struct vm_want *w, const char *what, uint64_t bytes)
+{
+	if (w)
+		*w = (struct vm_want){what, bytes};
+}
+
 struct vm_config {
 	uint64_t ram_bytes;
 	const struct cpu_model *cpu;
@@ -40,6 +52,7 @@ struct vm_config {
 	size_t (*console_rx)(void *opaque, uint8_t *data, size_t n, int *end); /* *end: 1 end of input, 2 quit */
 	void (*report)(void *opaque, const char *text); /* one line for the user; any thread; NULL: nobody wants it */
 	void (*idle)(void *opaque); /* the guest waits, or devices were looked after: flush output */
+	struct vm_want *want;       /* or NULL */
 	void *opaque;
 	uint64_t date_ns;                 /* --icount: the date at power-on, ns since 1970; else it is the host's */
 	struct mc146818_battery *battery; /* of the RTC, outlives the machine; or NULL: it forgets */
@@ -62,7 +75,7 @@ struct vm {
 	size_t rx_bytes;
 };
 
-/* 0 or -errno. Nothing of the guest runs. */
+/* 0 or -errno; of -ENOMEM cfg->want says more. Nothing of the guest runs. */
 MUST_CHECK int vm_new(struct vm **out, const struct vm_config *cfg);
 void vm_free(struct vm *vm);
 void vm_end(struct vm *vm, enum vm_end why);

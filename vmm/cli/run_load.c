@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE /* asprintf */
+#include "vmm/cli/run_internal.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "frontend/cp0.h"
+#include "vmm/boot/loader.h"
+#include "vmm/cli/commands.h"
+#include "vmm/cpu/vcpu.h"
+#include "vmm/monitor/vm.h"
+
+/* A machine's memory and registers as the boot monitor leaves them. */
+
+/* What the boot firmware did to the board before it starts a program. */
+static void poke_board(struct vm *vm)
+{
+	size_t n;
+	const struct loader_poke *p = loader_yamon_pokes(&n);
+	bool claimed;
+
+	for (size_t i = 0; i < n; i++)
+		board_write(vm->board, gpa(p[i].pa), vm->cfg.big_endian ? __builtin_bswap32(p[i].value) : p[i].value, 4,
+			    &claimed);
+}
+
+/* A Linux that has too little mostly cannot say so: once, before it begins. */
+static void warn_of_little(struct run *r, uint64_t needed)
+{
+	if (r->opt->mem_bytes < needed && !r->warned)
+		fprintf(stderr,
+			"disco run: --mem: %lluM are little for this kernel and initrd, which take some %lluM; if the "
+			"guest hangs or panics, give it more\n",
+			(unsigned long long)(r->opt->mem_bytes >> 20),
+			(unsigned long long)((needed + (1 << 20) - 1) >> 20));
+	r->warned = true;
+}
+
+/* Kernel, initrd and argument block into RAM. */
+static int load_images(struct run *r, struct loaded_image *image, uint32_t regs[4], struct loader_error *err)
+{
+	const struct run_options *opt = r->opt;
+	struct pmap *ram = r->vm->ram;
+	uint64_t initrd_gpa = 0, initrd_bytes = 0;
+	char *line = NULL;
+	bool stay;
+	int e = loader_load_elf(ram, opt->kernel, image, err);
+
+	if (!e && opt->initrd)
+		e = loader_load_initrd(ram, opt->initrd, image->high_gpa, &initrd_gpa, &initrd_bytes, err);
+	if (e)
+		return e;
+	warn_of_little(r, loader_likely_needs(ram, image, initrd_gpa, initrd_bytes));
+	/* the initrd is at the end of memory; if the kernel can reach it there, no place is safe, and it is to stay */
+	stay = loader_moves_to(image) > (initrd_bytes ? initrd_gpa : opt->mem_bytes);
+	if (asprintf(&line, "%s%s", stay ? "nokaslr " : "", r->append ? r->append : opt->append) < 0) {
+		snprintf(err->text, sizeof(err->text), "the host has no memory left");
+		return -ENOMEM;
+	}
+	e = loader_put_yamon(ram, opt->kernel, line, initrd_gpa, initrd_bytes, opt->mem_bytes, image->big_endian, regs,
+			     err);
+	free(line);
+	return e;
+}
+
+int run_load(struct run *r)
+{
+	struct vm *vm = r->vm;
+	struct guest_state *gs = &vm->vcpu->gs;
+	struct loaded_image image;
+	struct loader_error err = {{0}};
+	uint32_t regs[4];
+
+	if (load_images(r, &image, regs, &err)) {
+		fprintf(stderr, "disco run: %s\n", err.text);
+		return STATUS_USAGE;
+	}
+	poke_board(vm);
+	for (unsigned i = 0; i < 4; i++)
+		gs->reg[4 + i] = regs[i];
+	gs->reg[29] = regs[1]; /* below the argument block, as YAMON's own stack */
+	gs->pc = image.entry;
+	/* YAMON hands over in kernel mode, exceptions still at the boot vectors, FPU on */
+	gs->cp0[CP0_Status] = ST_BEV | ST_CU1 | ST_CU0;
+	return STATUS_OK;
+}
+
+/* EI_DATA of the image; what is wrong with a file that is not one, the loader will say. */
+bool run_image_big_endian(const char *path)
+{
+	unsigned char ident[EI_NIDENT] = {0};
+	FILE *f = fopen(path, "rb");
+	size_t n = f ? fread(ident, 1, sizeof(ident), f) : 0;
+
+	if (f)
+		fclose(f);
+	return n == sizeof(ident) && ident[EI_DATA] == ELFDATA2MSB;
+}
