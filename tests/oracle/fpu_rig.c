@@ -8,7 +8,7 @@
 #include "tests/oracle/fpu_case.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/vcpu.h"
-#include "vmm/monitor/vm.h"
+#include "tests/alone.h"
 
 /* Physical addresses, the same on both sides; ours runs in KSEG0, Unicorn with ERL at the address itself. */
 enum {
@@ -213,7 +213,7 @@ struct fpu_vm *fpu_vm_new(enum executor e)
 	if (!m)
 		return NULL;
 	m->at = PA_CODE;
-	if (!vm_new(&m->vm, &cfg) && !pmap_write(m->vm->ram, gpa(PA_VECTOR), vector, sizeof(vector)) &&
+	if (!vm_new_alone(&m->vm, &cfg) && !pmap_write(m->vm->ram, gpa(PA_VECTOR), vector, sizeof(vector)) &&
 	    !pmap_write(m->vm->ram, gpa(PA_END), reset, sizeof(reset)))
 		return m;
 	fpu_vm_free(m);
@@ -224,7 +224,7 @@ void fpu_vm_free(struct fpu_vm *m)
 {
 	if (!m)
 		return;
-	vm_free(m->vm);
+	vm_free_alone(m->vm);
 	free(m);
 }
 

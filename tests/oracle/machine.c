@@ -8,7 +8,7 @@
 #include "frontend/cp0.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/vcpu.h"
-#include "vmm/monitor/vm.h"
+#include "tests/alone.h"
 
 const char *const executor_name[NUM_EXECUTORS] = {"interpreter", "tier 1", "tier 2", "tiers 1 and 2"};
 
@@ -112,7 +112,7 @@ struct machine_vm *machine_vm_new(const struct oracle_setup *s, enum executor e)
 		return NULL;
 	m->setup = *s;
 	m->executor = e;
-	if (vm_new(&m->vm, &cfg) || !boot(m)) {
+	if (vm_new_alone(&m->vm, &cfg) || !boot(m)) {
 		machine_vm_free(m);
 		return NULL;
 	}
@@ -123,7 +123,7 @@ void machine_vm_free(struct machine_vm *m)
 {
 	if (!m)
 		return;
-	vm_free(m->vm);
+	vm_free_alone(m->vm);
 	free(m);
 }
 

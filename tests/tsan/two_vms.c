@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two machines in two threads of one process, each with its tier 2 compiler and its clock beside it, and a third thread
+ * Two machines of one monitor in two threads, each with its tier 2 compiler and its clock beside it, and a third thread
  * that ends a machine from outside.  Not a Criterion program: it is made to run under TSan, whose runtime does not get
  * along with Criterion's forks.  The guest's checksum is compared with the same computation in C.
  */
@@ -15,11 +15,13 @@
 #include "vmm/boot/loader.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/vcpu.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/monitor/vm.h"
 
 #define OUTER         8000000u /* calls; 2800 million instructions: seconds, so that LLVM has its turn on a busy host */
 #define INNER         32u
 #define FUNCTIONS     8u
+#define RAM_BYTES     (4u << 20)
 #define PATCH_EVERY   65536u
 #define MAIN_GPA      0x00100000u
 #define FUNCTIONS_GPA 0x00110000u /* one every 256 bytes */
@@ -138,10 +140,10 @@ static size_t no_input(void *opaque, uint8_t *data, size_t n, int *end)
 
 static void nothing(void *opaque) {}
 
-static struct vm *machine_make(uint32_t entry)
+static struct vm *machine_make(struct monitor *mon, uint32_t entry)
 {
 	struct vm_config cfg = {
-	    .ram_bytes = 4u << 20,
+	    .ram_bytes = RAM_BYTES,
 	    .cpu = cpu_model_find("max"),
 	    .count_insns = true,
 	    .tier1 = true,
@@ -156,7 +158,7 @@ static struct vm *machine_make(uint32_t entry)
 	const struct loader_poke *poke = loader_yamon_pokes(&n);
 	struct vm *vm;
 	bool claimed;
-	int err = vm_new(&vm, &cfg);
+	int err = vm_new(&vm, mon, &cfg);
 
 	if (err) {
 		fprintf(stderr, "two_vms: vm_new: %s\n", strerror(-err));
@@ -173,6 +175,7 @@ static struct vm *machine_make(uint32_t entry)
 }
 
 struct job {
+	struct monitor *mon;
 	uint32_t want;
 	int failed;
 };
@@ -180,7 +183,7 @@ struct job {
 static void *compute(void *arg)
 {
 	struct job *job = arg;
-	struct vm *vm = machine_make(0x80000000u | MAIN_GPA);
+	struct vm *vm = machine_make(job->mon, 0x80000000u | MAIN_GPA);
 	enum vm_end why = vm_run(vm);
 	const struct guest_state *gs = &vm->vcpu->gs;
 	const struct jit_stats *s = jit_stats(vm->vcpu->jit);
@@ -213,9 +216,9 @@ static void *end_from_outside(void *arg)
 }
 
 /* A guest that never ends is ended by another thread. */
-static int quit(void)
+static int quit(struct monitor *mon)
 {
-	struct vm *vm = machine_make(0x80000000u | MAIN_GPA);
+	struct vm *vm = machine_make(mon, 0x80000000u | MAIN_GPA);
 	pthread_t other;
 	enum vm_end why;
 
@@ -235,10 +238,13 @@ int main(void)
 {
 	struct job job[2];
 	pthread_t thread[2];
+	struct monitor *mon;
 	int failed = 0;
 
+	if (monitor_new(&mon, &(struct monitor_config){.memory_bytes = 2 * RAM_BYTES, .nodes = 2}))
+		abort();
 	for (unsigned i = 0; i < 2; i++) {
-		job[i] = (struct job){.want = expected()};
+		job[i] = (struct job){.mon = mon, .want = expected()};
 		if (pthread_create(&thread[i], NULL, compute, &job[i]))
 			abort();
 	}
@@ -246,6 +252,7 @@ int main(void)
 		pthread_join(thread[i], NULL);
 		failed |= job[i].failed;
 	}
-	failed |= quit();
+	failed |= quit(mon);
+	monitor_free(mon);
 	return failed;
 }

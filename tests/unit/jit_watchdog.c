@@ -71,7 +71,7 @@ static void round_and_round(enum tiers tiers)
 	cr_assert_eq(vm_run(vm), VM_RESET);
 	cr_assert_eq(machine_word(vm, DATA_VA), 6u);
 	cr_assert_eq(s.n, 1u, "reported twice: %s", s.text[1]);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(jit_watchdog, code_that_goes_round, .timeout = 60) { round_and_round(TIERS_1); }
@@ -87,7 +87,7 @@ Test(jit_watchdog, silent_while_it_works, .timeout = 60)
 	PUT(vm, CODE_VA, A_LUI(T0, 0xffff), A_ADDIU(T0, T0, -1), A_BNE(T0, ZERO, -2), A_NOP, A_RESET);
 	cr_assert_eq(vm_run(vm), VM_RESET);
 	cr_assert_eq(s.n, 0u, "%s after %.1f s", s.text[0], seconds() - from);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 static void end_soon(void *vm) { vm_end(vm, VM_QUIT); }
@@ -105,7 +105,7 @@ static void handler_that_raises(enum tiers tiers)
 	cr_assert_eq(vm_run(vm), VM_QUIT);
 	cr_assert_eq(s.n, 1u, "%u reports: %s", s.n, s.text[0]);
 	cr_assert(strstr(s.text[0], "80000180 raises exception 10"), "%s", s.text[0]);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(jit_watchdog, handler_raises_interp, .timeout = 60) { handler_that_raises(TIERS_INTERP); }
@@ -123,7 +123,7 @@ static void always_kicked(enum tiers tiers)
 	kick(vm);
 	PUT(vm, CODE_VA, A_ORI(T0, ZERO, 2000), A_ADDIU(T0, T0, -1), A_BNE(T0, ZERO, -2), A_NOP, A_RESET);
 	cr_assert_eq(vm_run(vm), VM_RESET);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(jit_watchdog, kicked_tier1, .timeout = 60) { always_kicked(TIERS_1); }

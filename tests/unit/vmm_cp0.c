@@ -107,7 +107,7 @@ Test(vmm_cp0, write_masks_of_every_register)
 					     m->name, cp0_regs[i].name, got, pattern[p]);
 			}
 		}
-		vm_free(vm);
+		vm_free_alone(vm);
 	}
 }
 
@@ -124,7 +124,7 @@ Test(vmm_cp0, registers_that_are_not_there)
 			cr_assert_eq(machine_do(vm, A_MFC0SEL(T3, reg, sel)), EXIT_LINK);
 			cr_assert_eq(vm->vcpu->gs.reg[T3], 0, "$%u, %u", reg, sel);
 		}
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_cp0, reset)
@@ -144,7 +144,7 @@ Test(vmm_cp0, reset)
 			cr_assert_eq((v->gs.cp0[CP0_Config1] >> 25 & 63) + 1, v->tlb.n, "Config1.MMUSize");
 			cr_assert_eq(cp0_read(&v->gs, CP0_Random, 0, 0), v->tlb.n - 1);
 			cr_assert_eq(v->gs.mode & MODE_KSU, MODE_KERNEL);
-			vm_free(vm);
+			vm_free_alone(vm);
 		}
 }
 
@@ -160,7 +160,7 @@ Test(vmm_cp0, ri_and_xi_need_pagegrain)
 	machine_mtc0(vm, CP0_PageGrain, PG_XIE);
 	machine_mtc0(vm, CP0_EntryLo0, 0xffffffff);
 	cr_assert_eq(machine_mfc0(vm, CP0_EntryLo0), 0x43ffffff);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* Volume III, "Random register": Wired <= Random, its upper bound after a write of Wired, and all of it is used. */
@@ -193,7 +193,7 @@ Test(vmm_cp0, random_and_wired)
 		for (unsigned i = 0; i < 10; i++)
 			cr_assert_eq(machine_mfc0(vm, CP0_Random), n - 1);
 		machine_do(vm, A_TLBWR);
-		vm_free(vm);
+		vm_free_alone(vm);
 	}
 }
 
@@ -241,7 +241,7 @@ Test(vmm_cp0, tlbwi_tlbr_tlbp)
 	machine_do(vm, A_TLBWI);
 	machine_do(vm, A_TLBR);
 	cr_assert_eq(machine_mfc0(vm, CP0_PageMask), guest_tlb_mask_legal(0xa000));
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* ---- Count and Compare.  Count goes by one for every two cycles of 5 ns: an instruction is half a tick of 10 ns. ---- */
@@ -271,7 +271,7 @@ Test(vmm_cp0, a_tlbp_that_misses_ends_what_was_evicted)
 	mem_load(gs, 0x00400000, MEM_META(2, 0), 0);
 	cr_assert_eq(gs->leave, EXIT_EXCEPTION);
 	cr_assert_eq(gs->pc, 0x80000000, "a refill");
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_cp0, count_runs_stops_and_is_set)
@@ -292,7 +292,7 @@ Test(vmm_cp0, count_runs_stops_and_is_set)
 	machine_mtc0(vm, CP0_Cause, 0);
 	spend(vm, 20);
 	cr_assert_eq(machine_mfc0(vm, CP0_Count), 510, "it goes on from where it was");
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_cp0, compare_interrupts_when_count_is_there)
@@ -318,7 +318,7 @@ Test(vmm_cp0, compare_interrupts_when_count_is_there)
 	spend(vm, 100000);
 	cr_assert_not(machine_mfc0(vm, CP0_Cause) & CA_TI, "Count stands");
 	cr_assert_eq(cp0[CP0_Status] & ST_EXL, 0);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* By the host's clock: never before Count is there. */
@@ -334,7 +334,7 @@ Test(vmm_cp0, compare_is_never_early)
 			;
 		cr_assert_geq((int32_t)(cp0_count(vm->vcpu) - want), 0);
 	}
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* ---- RDHWR, DI, EI ---- */
@@ -355,11 +355,11 @@ Test(vmm_cp0, rdhwr)
 		machine_mode(vm, 0);
 		cr_assert_eq(machine_do(vm, A_RDHWR(T3, n)), there ? EXIT_LINK : EXIT_EXCEPTION, "%u", n);
 	}
-	vm_free(vm);
+	vm_free_alone(vm);
 	vm = open_model("24Kf");
 	cr_assert_eq(machine_do(vm, A_RDHWR(T3, 29)), EXIT_EXCEPTION, "no UserLocal: the kernel emulates it");
 	cr_assert_eq(vm->vcpu->gs.cp0[CP0_Cause] & CA_EXC, EXC_RI << CA_EXC_SHIFT);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_cp0, rdhwr_in_user_mode_asks_hwrena)
@@ -379,7 +379,7 @@ Test(vmm_cp0, rdhwr_in_user_mode_asks_hwrena)
 	machine_mode(vm, 0x10 | ST_CU0);
 	vm->vcpu->gs.pc = 0x00400000;
 	cr_assert_eq(machine_step(vm->vcpu), EXIT_LINK, "CU0");
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_cp0, di_and_ei_give_the_old_status)
@@ -394,7 +394,7 @@ Test(vmm_cp0, di_and_ei_give_the_old_status)
 	machine_do(vm, 0x41606020 | T3 << 16); /* ei t3 */
 	cr_assert_eq(vm->vcpu->gs.reg[T3], ST_CU0);
 	cr_assert_eq(cp0[CP0_Status], ST_CU0 | ST_IE);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* Any value into any register, then whatever instruction: nothing of it may harm the monitor. */
@@ -420,5 +420,5 @@ Test(vmm_cp0, hostile_values, .timeout = 60)
 		exception_check_interrupts(vm->vcpu);
 		cr_assert_eq(vm->vcpu->gs.pc >> 32, 0);
 	}
-	vm_free(vm);
+	vm_free_alone(vm);
 }

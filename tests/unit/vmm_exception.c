@@ -40,7 +40,7 @@ Test(vmm_exception, vectors)
 		cr_assert_eq(gs->cp0[CP0_EPC], t[i].status & ST_EXL ? 0xdead0000 : 0x00401234);
 		cr_assert_eq(gs->cp0[CP0_Status], t[i].status | ST_EXL);
 		cr_assert_eq(gs->leave, EXIT_EXCEPTION);
-		vm_free(vm);
+		vm_free_alone(vm);
 	}
 }
 
@@ -64,7 +64,7 @@ Test(vmm_exception, delay_slots)
 	start(vm, 0, 0, true); /* a slot at 0, after a branch in the last word */
 	exception_raise(vm->vcpu, EXC_BP);
 	cr_assert_eq(gs->cp0[CP0_EPC], 0xfffffffc);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_exception, address_registers)
@@ -86,7 +86,7 @@ Test(vmm_exception, address_registers)
 	start(vm, 0, 0x80001000, false);
 	exception_raise(vm->vcpu, EXC_DBE);
 	cr_assert_eq(gs->cp0[CP0_BadVAddr], 0x80000001, "a bus error has no BadVAddr");
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* Which interrupts are taken: IE, not EXL, not ERL, and IM. */
@@ -104,7 +104,7 @@ Test(vmm_exception, interrupt_enables)
 				v->gs.cp0[CP0_Cause] = 0x100u << pin;
 				cr_assert_eq(exception_check_interrupts(v), bits == ST_IE && im, "status %x", status);
 			}
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_exception, interrupt_vectors)
@@ -135,7 +135,7 @@ Test(vmm_exception, interrupt_vectors)
 				cr_assert_eq(v->gs.cp0[CP0_Cause] & (CA_EXC | CA_BD), 0);
 				cr_assert_eq(v->gs.leave, EXIT_NONE);
 			}
-		vm_free(vm);
+		vm_free_alone(vm);
 	}
 }
 
@@ -150,7 +150,7 @@ Test(vmm_exception, masked_interrupts_pick_no_vector)
 	v->gs.cp0[CP0_IntCtl] |= 1u << 5;
 	cr_assert(exception_check_interrupts(v));
 	cr_assert_eq(v->gs.pc, 0x80000200 + 2 * 32);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_exception, eret)
@@ -172,7 +172,7 @@ Test(vmm_exception, eret)
 	cr_assert_eq(gs->pc, 0x00500010, "ERL first");
 	cr_assert_eq(gs->cp0[CP0_Status], ST_EXL | 0x10);
 	cr_assert_eq(gs->mode & MODE_KSU, MODE_KERNEL);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* What was counted at the head of a block and is not executed is given back. */
@@ -188,5 +188,5 @@ Test(vmm_exception, instructions_are_given_back)
 	cr_assert_eq(gs->icount_left, left + 17);
 	cr_assert_eq(vm->vcpu->insns_refunded, 17);
 	cr_assert(gs->cp0[CP0_Cause] & CA_BD);
-	vm_free(vm);
+	vm_free_alone(vm);
 }

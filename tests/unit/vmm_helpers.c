@@ -32,10 +32,10 @@ Test(vmm_helpers, machines_leave_nothing_open)
 {
 	unsigned before;
 
-	vm_free(machine_open(&(struct vm_config){0}, TIERS_12)); /* what LLVM opens once */
+	vm_free_alone(machine_open(&(struct vm_config){0}, TIERS_12)); /* what LLVM opens once */
 	before = open_fds();
 	for (unsigned i = 0; i < 8; i++)
-		vm_free(machine_open(&(struct vm_config){.icount = i & 4}, i % NUM_TIERS));
+		vm_free_alone(machine_open(&(struct vm_config){.icount = i & 4}, i % NUM_TIERS));
 	cr_assert_eq(open_fds(), before);
 }
 
@@ -46,12 +46,12 @@ Test(vmm_helpers, a_machine_that_cannot_be)
 	struct vm *vm = NULL;
 	unsigned before = open_fds();
 
-	cr_assert_lt(vm_new(&vm, &cfg), 0);
+	cr_assert_lt(vm_new_alone(&vm, &cfg), 0);
 	cr_assert_null(vm);
 	cfg.ram_bytes = RAM_BYTES + 1; /* not whole pages */
-	cr_assert_lt(vm_new(&vm, &cfg), 0);
+	cr_assert_lt(vm_new_alone(&vm, &cfg), 0);
 	cr_assert_eq(open_fds(), before);
-	vm_free(NULL);
+	vm_free_alone(NULL);
 }
 
 /* ---- --stats ---- */
@@ -132,7 +132,7 @@ Test(vmm_helpers, every_counter_is_printed)
 	cr_assert_not_null(strstr(text, "     Sys\n"));
 	free(text);
 	free(json);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* What all tiers count, less what was undone, is what was executed. */
@@ -148,6 +148,6 @@ Test(vmm_helpers, instructions_are_counted_exactly)
 			     (unsigned long long)clock_insns(vm->clock));
 		cr_assert_eq(gs->insns[TIER_INTERP] + gs->insns[TIER_1] + gs->insns[TIER_2] - vm->vcpu->insns_refunded,
 			     305, "tiers %u", t);
-		vm_free(vm);
+		vm_free_alone(vm);
 	}
 }

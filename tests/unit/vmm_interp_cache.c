@@ -15,7 +15,7 @@ static void setup(void)
 		PUT(vm, va, A_ADDIU(T0, T0, 1), A_ADDIU(T0, T0, 2), A_JR(RA), A_NOP);
 }
 
-static void teardown(void) { vm_free(vm); }
+static void teardown(void) { vm_free_alone(vm); }
 
 TestSuite(vmm_interp_cache, .init = setup, .fini = teardown);
 

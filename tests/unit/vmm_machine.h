@@ -11,7 +11,7 @@
 #include "vmm/cpu/helpers.h"
 #include "vmm/cpu/translate.h"
 #include "vmm/cpu/vcpu.h"
-#include "vmm/monitor/vm.h"
+#include "tests/alone.h"
 
 #define RAM_BYTES (4u << 20)
 #define CODE_VA   0x80001000u
@@ -33,7 +33,8 @@ enum { A_WAIT = 0x42000020, A_TLBWR = 0x42000006, A_TLBR = 0x42000001, A_TLBP = 
 
 enum tiers { TIERS_INTERP, TIERS_1, TIERS_2, TIERS_12, NUM_TIERS };
 
-static inline struct vm *machine_open(const struct vm_config *want, enum tiers tiers)
+/* mon NULL: one of its own. */
+static inline struct vm *machine_open_in(struct monitor *mon, const struct vm_config *want, enum tiers tiers)
 {
 	struct vm_config cfg = *want;
 	struct vm *vm = NULL;
@@ -50,7 +51,7 @@ static inline struct vm *machine_open(const struct vm_config *want, enum tiers t
 		cfg.cpu = cpu_model_find(CPU_DEFAULT);
 	if (!cfg.console_rx)
 		cfg.input_fd = -1;
-	cr_assert_eq(vm_new(&vm, &cfg), 0);
+	cr_assert_eq(mon ? vm_new(&vm, mon, &cfg) : vm_new_alone(&vm, &cfg), 0);
 	for (size_t i = 0; i < n; i++)
 		board_write(vm->board, gpa(p[i].pa), cfg.big_endian ? __builtin_bswap32(p[i].value) : p[i].value, 4,
 			    &claimed);
@@ -58,6 +59,11 @@ static inline struct vm *machine_open(const struct vm_config *want, enum tiers t
 	vm->vcpu->gs.pc = CODE_VA;
 	vcpu_update_mode(vm->vcpu);
 	return vm;
+}
+
+static inline struct vm *machine_open(const struct vm_config *want, enum tiers tiers)
+{
+	return machine_open_in(NULL, want, tiers);
 }
 
 static inline void machine_put(struct vm *vm, uint32_t va, const uint32_t *words, unsigned n)

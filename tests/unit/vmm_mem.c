@@ -71,7 +71,7 @@ Test(vmm_mem, segments_by_mode_and_access)
 					     want);
 				if (w == 't' || w == 'a')
 					cr_assert_eq(vm->vcpu->gs.cp0[CP0_BadVAddr], row[r].va);
-				vm_free(vm);
+				vm_free_alone(vm);
 			}
 }
 
@@ -95,7 +95,7 @@ Test(vmm_mem, misaligned)
 		cr_assert_null(mem_fetch(vm->vcpu, gva(CODE_VA + off)));
 		cr_assert_eq(code_of(vm), EXC_ADEL);
 	}
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_mem, tlb_rights)
@@ -123,7 +123,7 @@ Test(vmm_mem, tlb_rights)
 	}
 	cr_assert_eq(access_code(vm, 0x10, 0x00a00000, TLB_READ), EXC_TLBL);
 	cr_assert_eq(vm->vcpu->gs.pc, 0x80000000, "a refill");
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* What an access finds is remembered; the right to read a page is not part of the right to write it. */
@@ -145,7 +145,7 @@ Test(vmm_mem, writing_gives_no_right_to_read)
 		vm->vcpu->gs.cp0[CP0_Status] &= ~(uint64_t)ST_EXL;
 		mem_load(gs, 0x00400000, WORD, 0);
 		cr_assert_eq(code_of(vm), EXC_TLBRI, "intent %u", intent);
-		vm_free(vm);
+		vm_free_alone(vm);
 	}
 }
 
@@ -167,7 +167,7 @@ Test(vmm_mem, aliases_and_sizes)
 		mem_store(gs, DATA_VA + 7, 0x80, MEM_META(0, f));
 		cr_assert_eq(mem_load(gs, 0x00400007, MEM_META(0, f | MEM_SIGN), 0), 0xffffff80);
 		cr_assert_eq(code_of(vm), EXC_NONE);
-		vm_free(vm);
+		vm_free_alone(vm);
 	}
 }
 
@@ -186,7 +186,7 @@ Test(vmm_mem, badvaddr_of_unaligned_loads)
 				     (unsigned long long)cp0[CP0_BadVAddr]);
 			cr_assert_eq((cp0[CP0_Cause] & CA_EXC) >> CA_EXC_SHIFT, op >= 0x2a ? EXC_TLBS : EXC_TLBL);
 		}
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* ---- LL and SC ---- */
@@ -234,7 +234,7 @@ Test(vmm_mem, ll_sc)
 	mem_store(gs, DATA_VA, 11, WORD);
 	cr_assert_eq(do_sc(vm, DATA_VA, 12), 0, "the word has changed");
 	cr_assert_eq(mem_load(gs, DATA_VA, WORD, 0), 11);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_mem, ll_sc_elsewhere)
@@ -252,7 +252,7 @@ Test(vmm_mem, ll_sc_elsewhere)
 	machine_mode(vm, ST_CU0);
 	do_sc(vm, 0x00a00000, 1);
 	cr_assert_eq((gs->cp0[CP0_Cause] & CA_EXC) >> CA_EXC_SHIFT, EXC_TLBS, "also without a link");
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* ---- stores to code ---- */
@@ -293,7 +293,7 @@ Test(vmm_mem, a_store_to_code_leaves)
 	cr_assert_eq(gs->leave, EXIT_NONE);
 	cr_assert(vcpu_code_at(vm->vcpu, pmap_peek(vm->ram, gpa(0x1000)), 12, 1));
 	cr_assert_not(vcpu_code_at(vm->vcpu, pmap_peek(vm->ram, gpa(0x1000)), 16, 4));
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_mem, sc_to_code_is_executed_alone)
@@ -313,7 +313,7 @@ Test(vmm_mem, sc_to_code_is_executed_alone)
 	mem_store(gs, CODE_VA + 4, A_ADDIU(T2, ZERO, 2), MEM_META(2, MEM_MORE));
 	cr_assert_eq(gs->leave, EXIT_NONE, "and goes on to write its register");
 	cr_assert_eq(machine_word(vm, CODE_VA + 4), A_ADDIU(T2, ZERO, 2));
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* ---- devices ---- */
@@ -336,7 +336,7 @@ Test(vmm_mem, devices_of_any_size)
 			mem_store(gs, 0xc0000ff8 + 0x1000 * page, 0, MEM_META(log2, 0));
 			cr_assert_eq(code_of(vm), EXC_DBE);
 		}
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* A doubleword is two words, the guest's first at the lower address: here SOFTRES and what follows it. */
@@ -348,7 +348,7 @@ Test(vmm_mem, doublewords_of_devices_by_byte_order)
 
 			mem_store(&vm->vcpu->gs, 0xbf000500, high ? 0x4200000000 : 0x42, MEM_META(3, be ? MEM_BE : 0));
 			cr_assert_eq(vm->end, high == be ? VM_RESET : VM_RUNS, "be %u, high %u", be, high);
-			vm_free(vm);
+			vm_free_alone(vm);
 		}
 }
 
@@ -378,7 +378,7 @@ Test(vmm_mem, icount_steps_over_device_accesses)
 				mem_load(gs, 0xbf000500, WORD, 0);
 			cr_assert_eq(gs->leave, EXIT_NONE);
 			cr_assert_eq(vm->end, write ? VM_RESET : VM_RUNS);
-			vm_free(vm);
+			vm_free_alone(vm);
 		}
 }
 
@@ -400,5 +400,5 @@ Test(vmm_mem, cache_operations)
 		mem_cache(gs, 0x00800001, op, 0);
 		cr_assert_eq(code_of(vm), hit ? EXC_TLBL : EXC_NONE);
 	}
-	vm_free(vm);
+	vm_free_alone(vm);
 }

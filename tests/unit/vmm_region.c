@@ -68,7 +68,7 @@ Test(vmm_region, what_has_run_and_nothing_else, .timeout = 60)
 	cr_assert_not(offs >> 9 & 1, "24: never executed");
 	cr_assert_eq(plan.fate[9], REGION_NOT_RUN);
 	arena_free(&r.arena);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 static void check_loop(enum tiers t, unsigned code_tier)
@@ -82,7 +82,7 @@ static void check_loop(enum tiers t, unsigned code_tier)
 	cr_assert_eq(vm->vcpu->gs.reg[T2], 90000);
 	cr_assert_gt(vm->vcpu->gs.insns[code_tier], 200000);
 	cr_assert_eq(vm->vcpu->gs.insns[TIER_1 + TIER_2 - code_tier], 0);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_region, each_tier_alone, .timeout = 60)
@@ -117,7 +117,7 @@ Test(vmm_region, straight_code_that_is_sampled, .timeout = 60)
 	usleep(50000);
 	jit_install_finished(v->jit);
 	cr_assert_eq(jit_stats(v->jit)->regions, 1, "once is enough");
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_region, a_branch_in_the_last_word, .timeout = 60)
@@ -130,6 +130,6 @@ Test(vmm_region, a_branch_in_the_last_word, .timeout = 60)
 		PUT(vm, at, A_ADDIU(T0, T0, -1), A_NOP, A_BNE(T0, ZERO, -3), A_ADDIU(T1, T1, 1), A_RESET);
 		cr_assert_eq(vm_run(vm), VM_RESET);
 		cr_assert_eq(vm->vcpu->gs.reg[T1], 2000, "tiers %u: %llu", t, (unsigned long long)vm->vcpu->gs.reg[T1]);
-		vm_free(vm);
+		vm_free_alone(vm);
 	}
 }

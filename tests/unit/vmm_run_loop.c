@@ -29,7 +29,7 @@ static struct end_state run_icount(put_fn *put, enum tiers t, bool big_endian)
 	put(vm);
 	cr_assert_eq(vm_run(vm), VM_RESET, "tiers %s", tier_names[t]);
 	s = (struct end_state){vm_state_hash(vm), clock_insns(vm->clock)};
-	vm_free(vm);
+	vm_free_alone(vm);
 	return s;
 }
 
@@ -135,7 +135,7 @@ Test(vmm_run_loop, self_modifying_code, .timeout = 120)
 		cr_assert_eq(vm->vcpu->gs.reg[V0], 300 * 301 / 2, "tiers %s", tier_names[t]);
 		cr_assert_eq(vm->vcpu->gs.reg[A0], 300 * 301 / 2, "tiers %s", tier_names[t]);
 		cr_assert_eq(vm->vcpu->gs.reg[A1], 300, "every SC succeeded");
-		vm_free(vm);
+		vm_free_alone(vm);
 	}
 }
 
@@ -159,7 +159,7 @@ Test(vmm_run_loop, exceptions_and_refills, .timeout = 120)
 	cr_assert_eq(vm_run(vm), VM_RESET);
 	cr_assert_eq(vm->vcpu->gs.reg[17], 500);
 	cr_assert_eq(machine_word(vm, 0x80100000), 500, "500 pages, one frame");
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* ---- the end of memory, and code that runs into it ---- */
@@ -179,7 +179,7 @@ Test(vmm_run_loop, code_runs_off_the_end, .timeout = 60)
 			cr_assert_eq(vm->vcpu->gs.cp0[CP0_EPC], branch ? last : last + 4);
 			cr_assert_eq(vm->vcpu->gs.cp0[CP0_Cause] & (CA_EXC | CA_BD),
 				     EXC_IBE << CA_EXC_SHIFT | (branch ? CA_BD : 0));
-			vm_free(vm);
+			vm_free_alone(vm);
 		}
 }
 
@@ -198,7 +198,7 @@ Test(vmm_run_loop, the_pc_wraps, .timeout = 60)
 		vm->vcpu->gs.pc = 0xfffffff8;
 		cr_assert_eq(vm_run(vm), VM_RESET);
 		cr_assert_eq(vm->vcpu->gs.reg[T0], 7);
-		vm_free(vm);
+		vm_free_alone(vm);
 	}
 }
 
@@ -282,7 +282,7 @@ Test(vmm_run_loop, the_user_can_always_quit, .timeout = 120)
 				cr_assert_eq(pthread_create(&thread, NULL, type, &ty), 0);
 				cr_assert_eq(vm_run(vm), VM_QUIT, "tiers %s, program %u", tier_names[t], i);
 				pthread_join(thread, NULL);
-				vm_free(vm);
+				vm_free_alone(vm);
 				close(kb.fd[0]);
 				close(kb.fd[1]);
 			}
@@ -315,7 +315,7 @@ Test(vmm_run_loop, idle_with_unread_input, .timeout = 60)
 		}
 		cr_assert_eq(vm_run(vm), VM_RESET);
 		cr_assert_eq(vm->vcpu->gs.reg[S0], 200);
-		vm_free(vm);
+		vm_free_alone(vm);
 		close(kb.fd[0]);
 		close(kb.fd[1]);
 	}
@@ -335,6 +335,6 @@ Test(vmm_run_loop, wait_with_interrupts_disabled, .timeout = 60)
 		cr_assert_eq(vm_run(vm), VM_RESET);
 		cr_assert_eq(vm->vcpu->gs.reg[V0], 1000, "tiers %s", tier_names[t]);
 		cr_assert_eq(vm->vcpu->stats.interrupts, 0);
-		vm_free(vm);
+		vm_free_alone(vm);
 	}
 }

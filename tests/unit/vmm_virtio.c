@@ -177,7 +177,7 @@ Test(vmm_virtio, places_on_the_bus)
 	cr_assert_eq(vm_add_virtio(vm, d), -ENOSPC);
 	cr_assert(freed, "taken all the same");
 	cr_assert_null(virtio_bus_device(vm, n));
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_virtio, capabilities_lead_to_the_registers)
@@ -223,7 +223,7 @@ Test(vmm_virtio, capabilities_lead_to_the_registers)
 	config_write(vm, 18, 0, window + 4, 1);
 	config_write(vm, 18, 0, window + 16, 0);
 	cr_assert_eq(p->notified, 1);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_virtio, interrupts_reach_the_cpu_and_a_reset_ends_them)
@@ -244,7 +244,7 @@ Test(vmm_virtio, interrupts_reach_the_cpu_and_a_reset_ends_them)
 	cr_assert_eq(p->dev.status, 0);
 	cr_assert_eq(p->resets, resets + 1);
 	cr_assert_eq(p->dev.queue[0].enabled, false);
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 Test(vmm_virtio, guest_memory_as_far_as_it_goes)
@@ -280,7 +280,7 @@ Test(vmm_virtio, guest_memory_as_far_as_it_goes)
 		h->written(h->opaque, gpa(outside[i]), 16);
 		h->release(h->opaque, gpa(outside[i] & ~PAGE_MASK), 3 * PAGE_BYTES);
 	}
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* ---- a device writes code that has been translated ---- */
@@ -322,7 +322,7 @@ Test(vmm_virtio, translations_of_what_a_device_writes_are_dropped, .timeout = 12
 			cr_assert_eq(vm_run(vm), VM_RESET);
 			cr_assert_eq(p->notified, 500);
 			cr_assert_eq(vm->vcpu->gs.reg[S0], 3 * 499 * 500 / 2, "tiers %d", t);
-			vm_free(vm);
+			vm_free_alone(vm);
 		}
 	}
 }
@@ -378,7 +378,7 @@ Test(vmm_virtio, translations_are_dropped_in_all_pages_of_a_write, .timeout = 12
 			cr_assert_eq(vm_run(vm), VM_RESET);
 			cr_assert_eq(p->notified, 500);
 			cr_assert_eq(vm->vcpu->gs.reg[S0], 3 * 499 * 500 / 2, "tiers %d, write %u", t, i);
-			vm_free(vm);
+			vm_free_alone(vm);
 		}
 	}
 }
@@ -421,14 +421,14 @@ Test(vmm_virtio, released_pages_read_as_zeroes_and_come_back, .timeout = 120)
 		p->on_notify = wake_on_notify;
 		p->on_poll = release_page;
 		put_release(vm);
-		used = machine_memory_pages_used(vm->memory, -1);
+		used = machine_memory_pages_used(vm->monitor->memory, -1);
 		cr_assert_eq(vm_run(vm), VM_RESET);
 		cr_assert_eq(p->polled, 1);
 		cr_assert_eq(gs->reg[S0], 20, "tiers %d: the function is gone, not its old translation", t);
 		cr_assert_eq(gs->reg[V0], 0);
 		cr_assert_eq(gs->reg[V1], PATCHED_VA, "memory like any other");
-		cr_assert_leq(machine_memory_pages_used(vm->memory, -1), used + 1);
-		vm_free(vm);
+		cr_assert_leq(machine_memory_pages_used(vm->monitor->memory, -1), used + 1);
+		vm_free_alone(vm);
 	}
 }
 
@@ -447,13 +447,13 @@ Test(vmm_virtio, pages_of_requests_in_flight_stay)
 	cr_assert_eq(pmap_write(vm->ram, gpa(RINGS_PA), desc, sizeof(desc)), 0);
 	cr_assert_eq(pmap_write(vm->ram, gpa(RINGS_PA + 0x1000), avail, sizeof(avail)), 0);
 	cr_assert_eq(virtq_pop(&p->dev.queue[0], &c), 1);
-	used = machine_memory_pages_used(vm->memory, -1);
+	used = machine_memory_pages_used(vm->monitor->memory, -1);
 	h->release(h->opaque, gpa(0x300000), PAGE_BYTES);
-	cr_assert_eq(machine_memory_pages_used(vm->memory, -1), used, "its thread may be writing there");
+	cr_assert_eq(machine_memory_pages_used(vm->monitor->memory, -1), used, "its thread may be writing there");
 	virtq_push(c, 16);
 	h->release(h->opaque, gpa(0x2ff000), 3 * PAGE_BYTES);
-	cr_assert_eq(machine_memory_pages_used(vm->memory, -1), used - 1);
-	vm_free(vm);
+	cr_assert_eq(machine_memory_pages_used(vm->monitor->memory, -1), used - 1);
+	vm_free_alone(vm);
 }
 
 /* ---- what the user is told ---- */
@@ -480,7 +480,7 @@ Test(vmm_virtio, a_broken_device_is_reported_once)
 	}
 	cr_assert_eq(reports, 1);
 	cr_assert_str_eq(reported, "probe: its driver lies; stopped until its driver resets it");
-	vm_free(vm);
+	vm_free_alone(vm);
 }
 
 /* ---- other threads ---- */
@@ -513,7 +513,7 @@ Test(vmm_virtio, a_thread_wakes_an_idle_guest, .timeout = 60)
 		cr_assert_eq(vm_run(vm), VM_QUIT);
 		pthread_join(thread, NULL);
 		cr_assert_eq(p->polled, 1);
-		vm_free(vm);
+		vm_free_alone(vm);
 	}
 }
 
@@ -563,7 +563,7 @@ Test(vmm_virtio, a_paused_machine_does_nothing_and_no_time_passes, .timeout = 12
 				hash[icount - 1] = vm_state_hash(vm);
 			else /* 100 MHz: a second is 100 million */
 				cr_assert_lt((uint32_t)(vm->vcpu->gs.reg[V1] - vm->vcpu->gs.reg[V0]), 80000000);
-			vm_free(vm);
+			vm_free_alone(vm);
 		}
 		cr_assert_eq(hash[0], hash[1], "tiers %d: a pause is seen", t);
 	}
@@ -630,7 +630,7 @@ Test(vmm_virtio, a_paused_machine_ends_at_once, .timeout = 60)
 		cr_assert_lt(now_s() - begin, 0.9, "before the device is asked again");
 		cr_assert_eq(vm->pauses, 1);
 		pthread_join(thread, NULL);
-		vm_free(vm);
+		vm_free_alone(vm);
 		close(fd[0]);
 		close(fd[1]);
 	}
@@ -655,5 +655,5 @@ Test(vmm_virtio, wakeups_do_not_delay_the_retry, .timeout = 60)
 	cr_assert_lt(now_s() - begin, 20);
 	__atomic_store_n(&e.stop, true, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
-	vm_free(vm);
+	vm_free_alone(vm);
 }

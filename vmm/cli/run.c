@@ -21,6 +21,7 @@
 #include "vmm/host/stream.h"
 #include "vmm/host/tty.h"
 #include "vmm/look/dump.h"
+#include "vmm/monitor/monitor.h"
 
 /* `disco run`: one machine from power-on to its end. */
 
@@ -196,7 +197,7 @@ static int open_vm(struct run *r, bool big_endian)
 	int err;
 
 	cfg.want = &want;
-	err = vm_new(&vm, &cfg);
+	err = vm_new(&vm, r->monitor, &cfg);
 
 	if (!err) {
 		pthread_mutex_lock(&r->lock);
@@ -306,6 +307,9 @@ static int open_run(struct run *r)
 		r->agent = agent;
 		pthread_mutex_unlock(&r->lock);
 	}
+	err = monitor_new(&r->monitor, &(struct monitor_config){.memory_bytes = opt->mem_bytes, .nodes = 1});
+	if (err)
+		return cannot_make(err, &(struct vm_want){.what = "guest memory (--mem)", .bytes = opt->mem_bytes});
 	if (guest_devices_open(&devices, opt, r->wakeup))
 		return STATUS_USAGE;
 	pthread_mutex_lock(&r->lock);
@@ -349,6 +353,7 @@ int run_machine(const struct run_options *opt)
 	status = r.stop ? stop_status(r.stop, status) : status;
 	stop_close(r.stop);
 	wakeup_free(r.wakeup);
+	monitor_free(r.monitor);
 	free(r.append);
 	if (r.exit_at_once) {
 		fflush(NULL);

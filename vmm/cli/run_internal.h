@@ -35,6 +35,7 @@ struct run {
 	pthread_mutex_t lock;
 	struct console *console; /* NULL: standard input and output are a command's */
 	struct agent *agent;     /* or NULL */
+	struct monitor *monitor; /* outlives resets */
 	struct vm *vm;
 	struct guest_devices *devices;
 

@@ -9,6 +9,7 @@
 #include "frontend/cp0.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_bus.h"
+#include "vmm/monitor/monitor.h"
 
 #define LOW_RAM_BYTES ((uint64_t)256 << 20)
 #define HIGH_RAM_BASE ((uint64_t)512 << 20)
@@ -82,9 +83,8 @@ static int open_board(struct vm *vm)
 
 static void watchdog_of(void *vcpu) { watchdog_tick(vcpu); }
 
-int vm_new(struct vm **out, const struct vm_config *cfg)
+int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg)
 {
-	struct machine_memory_config mc = {.bytes = cfg->ram_bytes, .nodes = 1};
 	struct vm *vm = calloc(1, sizeof(*vm));
 	int err;
 
@@ -92,9 +92,9 @@ int vm_new(struct vm **out, const struct vm_config *cfg)
 		return -ENOMEM;
 	vm->cfg = *cfg;
 	vm_wants(cfg->want, "guest memory (--mem)", cfg->ram_bytes);
-	err = machine_memory_new(&vm->memory, &mc);
-	if (!err)
-		err = pmap_new(&vm->ram, vm->memory, cfg->ram_bytes);
+	vm->monitor = mon;
+	monitor_add(mon, vm);
+	err = pmap_new(&vm->ram, mon->memory, cfg->ram_bytes);
 	if (!err)
 		err = vcpu_new(&vm->vcpu, vm);
 	if (!err)
@@ -128,8 +128,7 @@ void vm_free(struct vm *vm)
 	vcpu_free(vm->vcpu);
 	if (vm->ram)
 		pmap_free(vm->ram);
-	if (vm->memory)
-		machine_memory_free(vm->memory);
+	monitor_remove(vm->monitor, vm);
 	free(vm);
 }
 

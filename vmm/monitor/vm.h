@@ -2,11 +2,15 @@
 #ifndef VMM_VM_H
 #define VMM_VM_H
 
-/* One virtual machine: memory, board, clock, and (for now) one vCPU.  vmm/cpu/run_loop.h runs it. */
+/*
+ * One virtual machine: board, clock, (for now) one vCPU, and the part of the monitor's machine memory that it is given as
+ * its RAM.  vmm/cpu/run_loop.h runs it.
+ */
 #include "vmm/board/board.h"
 #include "vmm/monitor/clock.h"
 
 struct cpu_model;
+struct monitor;
 struct vcpu;
 struct virtio_bus;
 struct mc146818_battery;
@@ -60,7 +64,8 @@ struct vm_config {
 
 struct vm {
 	struct vm_config cfg;
-	struct machine_memory *memory;
+	struct monitor *monitor;
+	struct vm *next; /* monitor.machines; guarded by monitor.lock */
 	struct pmap *ram;
 	struct board *board;
 	struct clock *clock;
@@ -75,8 +80,8 @@ struct vm {
 	size_t rx_bytes;
 };
 
-/* 0 or -errno; of -ENOMEM cfg->want says more. Nothing of the guest runs. */
-MUST_CHECK int vm_new(struct vm **out, const struct vm_config *cfg);
+/* A machine of mon's, which must outlive it. 0 or -errno; of -ENOMEM cfg->want says more. Nothing of the guest runs. Any thread. */
+MUST_CHECK int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg);
 void vm_free(struct vm *vm);
 void vm_end(struct vm *vm, enum vm_end why);
 /*

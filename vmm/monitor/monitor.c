@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/monitor/monitor.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "vmm/monitor/vm.h"
+
+int monitor_new(struct monitor **out, const struct monitor_config *cfg)
+{
+	struct machine_memory_config mc = {.bytes = cfg->memory_bytes, .nodes = cfg->nodes};
+	struct monitor *mon = calloc(1, sizeof(*mon));
+	int err;
+
+	if (!mon)
+		return -ENOMEM;
+	err = machine_memory_new(&mon->memory, &mc);
+	if (err) {
+		free(mon);
+		return err;
+	}
+	pthread_mutex_init(&mon->lock, NULL);
+	*out = mon;
+	return 0;
+}
+
+void monitor_free(struct monitor *mon)
+{
+	if (!mon)
+		return;
+	ASSERT(!mon->machines);
+	machine_memory_free(mon->memory);
+	pthread_mutex_destroy(&mon->lock);
+	free(mon);
+}
+
+void monitor_add(struct monitor *mon, struct vm *vm)
+{
+	pthread_mutex_lock(&mon->lock);
+	vm->next = mon->machines;
+	mon->machines = vm;
+	mon->n_machines++;
+	pthread_mutex_unlock(&mon->lock);
+}
+
+void monitor_remove(struct monitor *mon, struct vm *vm)
+{
+	struct vm **at;
+
+	pthread_mutex_lock(&mon->lock);
+	for (at = &mon->machines; *at != vm; at = &(*at)->next)
+		;
+	*at = vm->next;
+	mon->n_machines--;
+	pthread_mutex_unlock(&mon->lock);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMM_MONITOR_H
+#define VMM_MONITOR_H
+
+/*
+ * The monitor: one per process, under all of its machines.  It has the machine memory that they are given; each machine page is
+ * one machine's at a time (design.md section 11 says what else is to be shared).
+ */
+#include <pthread.h>
+
+#include "numa/numa.h"
+
+struct vm;
+
+struct monitor_config {
+	uint64_t memory_bytes; /* of machine memory, for all machines together; multiple of PAGE_BYTES */
+	unsigned nodes;        /* that it is spread over, 1 .. NUMA_MAX_NODES */
+};
+
+struct monitor {
+	struct machine_memory *memory;
+
+	pthread_mutex_t lock; /* guards all below */
+	struct vm *machines;  /* through vm.next; the newest first */
+	unsigned n_machines;
+};
+
+/* 0 or -errno, as machine_memory_new(). Nothing is touched until used. */
+MUST_CHECK int monitor_new(struct monitor **out, const struct monitor_config *cfg);
+/* Every machine must be gone. */
+void monitor_free(struct monitor *mon);
+/* Called by vm_new() and vm_free(). Any thread. */
+void monitor_add(struct monitor *mon, struct vm *vm);
+void monitor_remove(struct monitor *mon, struct vm *vm);
+
+#endif
