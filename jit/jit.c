@@ -89,7 +89,13 @@ static void remove_request(struct jit *j, struct jit_request *q)
 	free(q);
 }
 
-bool jit_abandon(struct jit *j) { return j && j->tier2 && tier2_abandon(j->tier2); }
+bool jit_abandon(struct jit *j)
+{
+	if (!j || !j->tier2 || !tier2_abandon(j->tier2))
+		return false;
+	jit_pages_free(j); /* the machine pages are given back */
+	return true;
+}
 
 void jit_free(struct jit *j)
 {

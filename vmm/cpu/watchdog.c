@@ -8,10 +8,11 @@
 #include "vmm/look/stats.h"
 #include "vmm/monitor/vm.h"
 
-#define STUCK_TICKS    (1000 / WATCHDOG_TICK_MS)
-#define HOPELESS_TICKS (3 * STUCK_TICKS)
-#define CHAIN_LOOK     4096 /* exceptions between two looks at the host's clock */
-#define NS_PER_S       1000000000ull
+#define NS_PER_S        1000000000ull
+#define STUCK_TICKS     (1000 / WATCHDOG_TICK_MS)
+#define STUCK_CPU_NS    (NS_PER_S / 2) /* of CPU time in those, at least: a busy host starves us as well */
+#define HOPELESS_CPU_NS (3 * NS_PER_S)
+#define CHAIN_LOOK      4096 /* exceptions between two looks at the host's clock */
 
 static void report(struct vcpu *v, const char *text)
 {
@@ -33,6 +34,7 @@ void watchdog_tick(struct vcpu *v)
 {
 	struct watchdog *w = &v->watchdog;
 	uint32_t turns = __atomic_load_n(&w->turns, __ATOMIC_RELAXED);
+	uint64_t used_ns;
 	char text[160];
 
 	if (turns != w->seen_turns || __atomic_load_n(&w->where, __ATOMIC_RELAXED) != WATCHDOG_CODE) {
@@ -44,11 +46,12 @@ void watchdog_tick(struct vcpu *v)
 		w->cpu_ns = cpu_ns(v);
 	/* what works leaves now, at its next poll point */
 	__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELEASE);
-	if (w->quiet <= STUCK_TICKS || cpu_ns(v) - w->cpu_ns < NS_PER_S / 2)
+	used_ns = cpu_ns(v) - w->cpu_ns;
+	if (w->quiet <= STUCK_TICKS || used_ns < STUCK_CPU_NS)
 		return;
 	__atomic_store_n(&w->thrown, 1, __ATOMIC_RELAXED);
 	jit_break(v->jit);
-	if (w->quiet <= HOPELESS_TICKS || w->hopeless)
+	if (used_ns < HOPELESS_CPU_NS || w->hopeless)
 		return;
 	w->hopeless = true;
 	snprintf(text, sizeof(text),
