@@ -82,10 +82,14 @@ void clock_kick(struct clock *c)
 static int watch_timeout(struct clock *c)
 {
 	bool idle = atomic_load(&c->idle);
+	int ms;
 
 	if (atomic_load(&c->sample))
 		return idle ? SAMPLE_IDLE_MS : SAMPLE_MS;
-	return c->watch ? (int)c->watch_ms : -1;
+	pthread_mutex_lock(&c->watch_lock);
+	ms = c->watch ? (int)c->watch_ms : -1;
+	pthread_mutex_unlock(&c->watch_lock);
+	return ms;
 }
 
 static void watch(struct clock *c)
