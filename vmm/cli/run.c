@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm/boot/loader.h"
@@ -82,6 +83,16 @@ void run_end_line(const struct run *r)
 	if (r->mid_line && !fstat(STDOUT_FILENO, &out) && !fstat(STDERR_FILENO, &err) && out.st_dev == err.st_dev &&
 	    out.st_ino == err.st_ino)
 		fputc('\n', stderr);
+}
+
+/* Waits for whoever reads the command's output.  False: the run is ended from outside before that is all written. */
+static bool drained(const struct run *r)
+{
+	const struct timespec ms = {0, 1000000};
+
+	while (r->agent && r->stop && !stop_asked(r->stop) && !agent_drained(r->agent))
+		nanosleep(&ms, NULL);
+	return !r->stop || !stop_asked(r->stop);
 }
 
 /* A command: its own status, or 125 and why there is none. */
@@ -263,7 +274,7 @@ static int boot(struct run *r, bool big_endian, bool *again)
 	*again = why == VM_RESET && !r->panic.seen && !r->opt->no_reboot && !r->opt->command && !stop_asked(r->stop);
 	if (!*again) {
 		lost = close_console(r, STATUS_OK);
-		agent_leave_terminal(r->agent, !stop_asked(r->stop));
+		agent_leave_terminal(r->agent, drained(r));
 		run_end_line(r);
 		status = status_of(r, why);
 		if (r->opt->icount)
@@ -335,7 +346,7 @@ int run_machine(const struct run_options *opt)
 	struct run r = {.opt = opt, .date_ns = 946684800ull * 1000000000u, .lock = PTHREAD_MUTEX_INITIALIZER};
 	int status = open_run(&r), stats;
 	struct agent *agent;
-	bool big_endian = !status && run_image_big_endian(opt->kernel), again = true;
+	bool drain, big_endian = !status && run_image_big_endian(opt->kernel), again = true;
 
 	while (!status && again)
 		status = boot(&r, big_endian, &again);
@@ -345,11 +356,12 @@ int run_machine(const struct run_options *opt)
 		status = STATUS_FAILED;
 	stats = run_stats_close(&r);
 	status = status ? status : stats;
+	drain = drained(&r);
 	agent = r.agent;
 	pthread_mutex_lock(&r.lock);
 	r.agent = NULL;
 	pthread_mutex_unlock(&r.lock);
-	status = agent_close(agent, !r.stop || !stop_asked(r.stop), status);
+	status = agent_close(agent, drain, status);
 	status = r.stop ? stop_status(r.stop, status) : status;
 	stop_close(r.stop);
 	wakeup_free(r.wakeup);

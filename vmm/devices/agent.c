@@ -500,6 +500,15 @@ static int lost_status(int status, int err)
 	return status && status != 128 + SIGPIPE ? status : 1;
 }
 
+bool agent_drained(const struct agent *a)
+{
+	bool all = true;
+
+	for (unsigned i = 0; i < ARRAY_LEN(a->stream); i++)
+		all &= !a->stream[i] || stream_out_empty(a->stream[i]);
+	return all;
+}
+
 static void close_streams(struct agent *a, bool drain)
 {
 	stream_in_close(a->stdin_);

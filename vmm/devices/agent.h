@@ -65,6 +65,8 @@ int agent_close(struct agent *a, bool drain, int status);
 bool agent_console_size(const struct run_options *opt, struct tty_size *size);
 /* The machine has ended: if the terminal is raw, write (drain) what is left of the output, and give it back. NULL is fine. */
 void agent_leave_terminal(struct agent *a, bool drain);
+/* All of the command's output is written, or lost. */
+bool agent_drained(const struct agent *a);
 /* A signal for the command. Any thread. False: there is none that could get it. */
 bool agent_signal(struct agent *a, int sig);
 /* The command runs, or has run. Any thread. */
