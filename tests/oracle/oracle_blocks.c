@@ -20,9 +20,10 @@ static struct oracle_stats run(struct oracle_test t)
 	t.max_insns = MAX_INSNS;
 	t.generate = program_generate;
 	cr_assert(oracle_test_run(&t, &stats));
+	/* in the background as many as a busy host gets done; else each block is asked for */
 	if (t.executors >> EXEC_TIER2)
-		cr_expect(stats.regions > stats.programs / 4, "tier 2 compiled %lu regions",
-			  (unsigned long)stats.regions);
+		cr_expect(stats.regions > stats.programs / (t.executors >> EXEC_TIERS12 & 1 ? 20 : 4),
+			  "tier 2 compiled %lu regions", (unsigned long)stats.regions);
 	return stats;
 }
 
