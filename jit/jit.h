@@ -24,14 +24,13 @@ enum tier { TIER_INTERP = 0, TIER_1 = 1, TIER_2 = 2 };
 
 struct jit_config {
 	bool tier1, tier2;
-	bool icount;         /* emit exact budget checks */
-	bool count_insns;    /* --stats: emit per-tier instruction counters */
-	uint64_t code_bytes; /* of code memory, 0: the default; full: everything is dropped */
-	uint32_t
-	    hot_threshold; /* executions before tier 2 is asked for: of a jump back, or see hot_blocks; 0: default */
-	bool hot_blocks;   /* tier 1: every block counts its executions, not only jumps back (--hot) */
-	bool sync_tier2;   /* jit_request_tier2() compiles, on the vCPU thread */
-	bool keep_ir;      /* keep IR for dumps: jit_dump_host interleaves it */
+	bool icount;               /* emit exact budget checks */
+	bool count_insns;          /* --stats: emit per-tier instruction counters */
+	uint64_t code_bytes;       /* of code memory, 0: the default; full: everything is dropped */
+	uint32_t hot_threshold;    /* executions before tier 2 is asked for, of what hot_blocks says; 0: default */
+	bool hot_blocks;           /* tier 1: every block counts its executions, not only jumps back (--hot) */
+	bool sync_tier2;           /* jit_request_tier2() compiles, on the vCPU thread */
+	bool keep_ir;              /* keep IR for dumps: jit_dump_host interleaves it */
 	helper_fn *const *helpers; /* [NUM_HELPERS] */
 	struct guest_state *gs;
 	/*
