@@ -9,7 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define WORD_BITS 64u
+#define WORD_BITS     64u
+#define RECLAIM_PAGES 64u
 
 uint64_t machine_memory_host_bytes(void)
 {
@@ -92,6 +93,11 @@ static int memmap_init(struct machine_memory *m)
 	if (p == MAP_FAILED)
 		return -errno;
 	m->memmap = p;
+	/* Not writable: a store that did not come through the door ends the process here, and not in another guest. */
+	p = mmap(NULL, PAGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	m->zero = (struct machine_page){.host = p, .mpn = UINT32_MAX, .flags = PAGE_SHARED | PAGE_ZERO};
 	return 0;
 }
 
@@ -115,7 +121,9 @@ int machine_memory_new(struct machine_memory **out, const struct machine_memory_
 	pthread_mutex_init(&m->lock, NULL);
 	for (unsigned i = 0; i < NUMA_MAX_NODES; i++)
 		m->node[i].fd = -1;
+	m->sharing.on = cfg->share;
 	err = memmap_init(m);
+	err = err ? err : sharing_init(m);
 	for (unsigned i = 0; !err && i < m->n_nodes; i++) {
 		uint32_t n = m->pages / m->n_nodes + (i < m->pages % m->n_nodes);
 
@@ -135,7 +143,9 @@ void machine_memory_free(struct machine_memory *m)
 {
 	if (!m)
 		return;
-	ASSERT(m->pmaps == 0);
+	ASSERT(!m->pmaps);
+	while (page_reclaim(m, UINT32_MAX))
+		;
 	for (unsigned i = 0; i < m->n_nodes; i++) {
 		struct node *nd = &m->node[i];
 
@@ -146,6 +156,9 @@ void machine_memory_free(struct machine_memory *m)
 		free(nd->bitmap);
 		free(nd->nearest);
 	}
+	sharing_fini(m);
+	if (m->zero.host)
+		munmap(m->zero.host, PAGE_BYTES);
 	if (m->memmap)
 		munmap(m->memmap, m->memmap_bytes);
 	pthread_mutex_destroy(&m->lock);
@@ -168,12 +181,10 @@ static uint32_t node_take(struct node *nd)
 	return w * WORD_BITS + bit;
 }
 
-struct machine_page *machine_page_alloc(struct machine_memory *m, unsigned node)
+static struct machine_page *take_page(struct machine_memory *m, unsigned node)
 {
 	struct machine_page *page = NULL;
 
-	if (node >= m->n_nodes)
-		panic("node %u of %u", node, m->n_nodes);
 	pthread_mutex_lock(&m->lock);
 	for (unsigned i = 0; !page && i < m->n_nodes; i++) {
 		unsigned at = m->node[node].nearest[i];
@@ -188,10 +199,21 @@ struct machine_page *machine_page_alloc(struct machine_memory *m, unsigned node)
 		    .host = nd->base + (size_t)k * PAGE_BYTES,
 		    .mpn = nd->first_mpn + k,
 		    .node = (uint16_t)at,
-		    .refs = 1,
 		};
 	}
 	pthread_mutex_unlock(&m->lock);
+	return page;
+}
+
+struct machine_page *machine_page_alloc(struct machine_memory *m, unsigned node)
+{
+	struct machine_page *page;
+
+	if (node >= m->n_nodes)
+		panic("node %u of %u", node, m->n_nodes);
+	do
+		page = take_page(m, node);
+	while (!page && page_reclaim(m, RECLAIM_PAGES));
 	return page;
 }
 
@@ -202,6 +224,9 @@ void machine_pages_free(struct machine_memory *m, uint32_t mpn, uint32_t count)
 	off_t at = (off_t)k * PAGE_BYTES, bytes = (off_t)count * PAGE_BYTES;
 
 	ASSERT(k + count <= nd->pages);
+	for (uint32_t i = mpn; m->code_gone && i < mpn + count; i++)
+		if (m->memmap[i].code)
+			m->code_gone(m->opaque, &m->memmap[i]);
 	/* A hole reads as zeroes, which is what the next owner must find. */
 	if (fallocate(nd->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, bytes) < 0)
 		memset(nd->base + at, 0, (size_t)bytes);
@@ -216,9 +241,16 @@ void machine_pages_free(struct machine_memory *m, uint32_t mpn, uint32_t count)
 	pthread_mutex_unlock(&m->lock);
 }
 
+void machine_memory_on_code_gone(struct machine_memory *m, void (*gone)(void *opaque, struct machine_page *page),
+				 void *opaque)
+{
+	m->code_gone = gone;
+	m->opaque = opaque;
+}
+
 struct machine_page *machine_page_get(struct machine_memory *m, uint32_t mpn)
 {
-	if (mpn >= m->pages || !m->memmap[mpn].refs)
+	if (mpn >= m->pages || !m->memmap[mpn].host)
 		return NULL;
 	return &m->memmap[mpn];
 }
@@ -236,13 +268,13 @@ uint64_t machine_memory_pages_used(const struct machine_memory *m, int node)
 	return n;
 }
 
-void machine_page_backmap_add(struct machine_page *page, struct l2tlb_entry *e)
+void guest_page_backmap_add(struct guest_page *g, struct l2tlb_entry *e)
 {
-	for (unsigned i = 0; i < page->n_backmaps; i++)
-		if (page->backmap[i].entry == e)
+	for (unsigned i = 0; i < g->n_backmaps; i++)
+		if (g->backmap[i].entry == e)
 			return;
-	if (page->n_backmaps == NUMA_BACKMAPS)
-		page->backmaps_overflow = true;
+	if (g->n_backmaps == NUMA_BACKMAPS)
+		g->backmaps_overflow = true;
 	else
-		page->backmap[page->n_backmaps++].entry = e;
+		g->backmap[g->n_backmaps++].entry = e;
 }

@@ -2,10 +2,10 @@
 #ifndef NUMA_MACHINE_MEMORY_H
 #define NUMA_MACHINE_MEMORY_H
 
-/* Private to numa/: the nodes and the memmap. */
+/* Private to numa/: the nodes, the memmap, who uses a machine page and what finds it, the pmap. */
 #include <pthread.h>
 
-#include "numa/numa.h"
+#include "numa/share.h"
 
 /*
  * One node's memory: a memfd (so that a page can later be mapped a second time) and one mapping of all of it.  The host
@@ -25,26 +25,112 @@ struct node {
 	uint8_t *nearest; /* all nodes, by distance from this one */
 };
 
+enum name_kind { NAME_BLOCK, NAME_EQUAL };
+
+struct page_name {
+	struct page_name *next_in_bucket, *next_of_page;
+	struct machine_page *page;
+	enum name_kind kind;
+	uint64_t hi, lo;
+};
+
+/* Bytes that were seen somewhere when a scan came by; whoever sees them elsewhere makes that page shared. */
+struct candidate {
+	uint64_t hash, where; /* 0: empty */
+};
+
+/* What is shared, and can be found.  Guarded by machine_memory.lock. */
+struct sharing {
+	bool on;
+	struct page_name **bucket;   /* [buckets]; demand zero */
+	uint64_t buckets;            /* power of two */
+	struct candidate *candidate; /* [2 * buckets]: the last two that came to a bucket; demand zero */
+	struct share_image *image;
+	uint32_t images;
+	struct machine_page *oldest, *newest; /* pages that have names and no users */
+	uint64_t idle, idle_max;              /* of them */
+	uint64_t filling;                     /* share_page_new() */
+	uint64_t pages[NUM_MEMORY_CLASSES];   /* shared machine pages */
+};
+
 struct machine_memory {
 	unsigned n_nodes;
 	uint32_t pages;
 	struct machine_page *memmap; /* [pages]; a row of zeroes is a free page */
 	size_t memmap_bytes;
 	struct node node[NUMA_MAX_NODES];
+	struct machine_page zero; /* what never written memory reads as; its host memory is read-only */
+	void (*code_gone)(void *opaque, struct machine_page *page);
+	void *opaque;
 
-	pthread_mutex_t lock;
-	uint32_t pmaps; /* alive */
+	pthread_mutex_t lock; /* guards all below, and what says so */
+	struct pmap *pmaps;   /* alive, through pmap.next */
+	struct sharing sharing;
 };
 
+/* Flat: 56 bytes per page of guest memory, and calloc() leaves the host to commit only the parts in use. */
+struct pmap {
+	struct machine_memory *memory;
+	struct pmap *next; /* machine_memory.pmaps */
+	uint64_t pages;
+	struct guest_page *row; /* by gpn */
+	struct pmap_ops ops;
+	uint64_t scan; /* where pmap_merge() goes on */
+	/* Machine pages of no guest page any more that a request in flight has: PAGE_USER_HELD. */
+	struct machine_page **held;
+	uint32_t n_held, held_room;
+	struct pmap_stats stats;
+	uint64_t class_pages[NUM_MEMORY_CLASSES]; /* written by the VM's thread, read by any */
+};
+
+/* ---- machine_memory.c ---- */
 /*
- * A zeroed page on `node`, or on the nearest one with room.  NULL: machine memory is exhausted.
+ * A zeroed page on `node`, or on the nearest one with room; nobody's yet.  NULL: machine memory is exhausted.
  * Context any thread.  Cost amortised O(1).
  */
 struct machine_page *machine_page_alloc(struct machine_memory *m, unsigned node);
-/* Give `count` pages back to the node they are all of, and their memory to the host. */
+/* Give `count` pages, which nobody uses, back to the node they are all of, and their memory to the host. */
 void machine_pages_free(struct machine_memory *m, uint32_t mpn, uint32_t count);
 
 /* Hops between two nodes in a square mesh of n. */
 unsigned numa_node_hops(unsigned n, unsigned a, unsigned b);
+
+/* ---- users.c: machine_memory.lock held, but where it says otherwise ---- */
+/* 0 or -ENOMEM, which the first user never gets. */
+MUST_CHECK int page_user_add(struct machine_memory *m, struct machine_page *page, struct pmap *p, uint64_t gpn);
+/* True: it has no users and no names now, and is to be freed. */
+bool page_user_remove(struct machine_memory *m, struct machine_page *page, struct pmap *p, uint64_t gpn);
+void page_user_hold(struct machine_page *page, struct pmap *p, uint64_t gpn);
+/* The n-th of its users. */
+struct page_user *page_user_at(struct machine_page *page, uint32_t n);
+/* Remove a user, and free the page if it was the last.  Takes the lock. */
+void page_user_leave(struct machine_memory *m, struct machine_page *page, struct pmap *p, uint64_t gpn);
+/* Give back up to `max` pages that have names and no users, the oldest first: how many.  Takes the lock. */
+unsigned page_reclaim(struct machine_memory *m, unsigned max);
+/* As many that no more are left than sharing.idle_max.  Takes the lock. */
+void page_reclaim_crowd(struct machine_memory *m);
+
+/* ---- names.c: machine_memory.lock held ---- */
+MUST_CHECK int sharing_init(struct machine_memory *m);
+void sharing_fini(struct machine_memory *m);
+struct machine_page *page_find(const struct machine_memory *m, enum name_kind kind, uint64_t hi, uint64_t lo);
+/* 0 or -ENOMEM.  The page is shared, and its flags say as what. */
+MUST_CHECK int page_name_add(struct machine_memory *m, struct machine_page *page, enum name_kind kind, uint64_t hi,
+			     uint64_t lo);
+bool page_has_block_name(const struct machine_page *page);
+void page_names_drop(struct machine_memory *m, struct machine_page *page);
+/* Was the hash seen at another place? If not, this is where it was seen. */
+bool candidate_seen(struct machine_memory *m, uint64_t hash, uint64_t where);
+
+/* ---- pmap.c ---- */
+enum memory_class page_class(const struct machine_page *page);
+/* One guest page more, or less, of that class. */
+void pmap_count(struct pmap *p, enum memory_class class, int by);
+/* new, which has the guest page as its user already, takes the place of what it has. May fail before anything happens: -ENOMEM. */
+MUST_CHECK int pmap_replace(struct pmap *p, uint64_t gpn, struct machine_page *new);
+bool pmap_in_flight(const struct pmap *p, const struct machine_page *page);
+
+/* A counter that its own thread counts and others read. */
+static inline void count_up(uint64_t *counter) { __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED); }
 
 #endif

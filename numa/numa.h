@@ -17,39 +17,87 @@
 struct pmap;
 struct l2tlb;
 struct l2tlb_entry;
+struct page_name;      /* share.h: what a machine page can be found by */
 struct machine_memory; /* all machine memory of one monitor process */
 
-/* Where a guest-virtual mapping of a machine page sits in some L2TLB, so that it can be shot down exactly. */
+/* Where a guest-virtual mapping of a guest page sits in some L2TLB, so that it can be shot down exactly. */
 struct backmap {
 	struct l2tlb_entry *entry;
 };
 
 enum page_flags {
-	PAGE_CODE = 1u << 0,    /* holds translations: no write tags (self-modifying code) */
-	PAGE_SHARED = 1u << 1,  /* more than one pmap entry: copy-on-write */
-	PAGE_REPLICA = 1u << 2, /* a replica of another page */
+	PAGE_CODE = 1u << 0,   /* holds translations: no write tags (self-modifying code) */
+	PAGE_SHARED = 1u << 1, /* nobody may write to it: copy-on-write */
+	PAGE_ZERO = 1u << 2,   /* the one page of zeroes; also PAGE_SHARED */
+	PAGE_EQUAL = 1u << 3,  /* shared because of what it holds, and not as a block of a disk */
+	PAGE_HASHED = 1u << 4, /* shared, and can be found by what it holds */
 };
 
-/* One row of the memmap. */
+/* A guest page that a machine page stands for. */
+struct page_user {
+	struct pmap *pmap;
+	uint64_t gpn; /* or PAGE_USER_HELD: no guest page's any more, but a device of the VM is still busy with it */
+};
+#define PAGE_USER_HELD UINT64_MAX
+
+/* One row of the memmap.  Nothing in it is one VM's own: that is in struct guest_page. */
 struct machine_page {
-	uint8_t *host; /* PAGE_BYTES of it, page-aligned, never moves while the page is allocated */
+	uint8_t *host; /* PAGE_BYTES of it, page-aligned, never moves while the page is allocated; NULL: a free row */
 	uint32_t mpn;  /* machine page number = index in the memmap */
 	uint16_t node;
-	uint16_t flags; /* enum page_flags */
-	uint32_t refs;
-	uint8_t n_backmaps;     /* entries used below */
-	bool backmaps_overflow; /* more exist than were recorded: sweep instead */
-	struct backmap backmap[NUMA_BACKMAPS];
-	/* The L2TLB whose entries are recorded above; only compared.  Two of them: see many_mappers. */
-	const struct l2tlb *mapper;
-	bool many_mappers; /* more than one L2TLB has mapped the page since it was allocated */
+	uint16_t flags; /* enum page_flags; page_has(), page_set(), page_clear() */
 	/* struct code_page of jit/, or NULL. Whoever gives the page back takes it away first. */
 	void *code;
+
+	/* Guarded by machine_memory.lock.  The page of zeroes has no list. */
+	uint32_t refs, room;                /* users; of more[] */
+	struct page_user user;              /* the first one */
+	struct page_user *more;             /* the others */
+	struct page_name *names;            /* what finds it; none: it is freed with its last user */
+	struct machine_page *older, *newer; /* among pages that have names and no users */
 };
+
+/* Any thread may set a flag while another sets another. */
+static inline bool page_has(const struct machine_page *page, unsigned flags)
+{
+	return __atomic_load_n(&page->flags, __ATOMIC_ACQUIRE) & flags;
+}
+
+static inline void page_set(struct machine_page *page, unsigned flags)
+{
+	__atomic_fetch_or(&page->flags, (uint16_t)flags, __ATOMIC_ACQ_REL);
+}
+
+static inline void page_clear(struct machine_page *page, unsigned flags)
+{
+	__atomic_fetch_and(&page->flags, (uint16_t)~flags, __ATOMIC_ACQ_REL);
+}
+
+/*
+ * One row of a pmap: a guest page, what stands for it, and who has its address.  Changed by the VM's own thread only; the
+ * backmaps are tlb/'s.
+ */
+struct guest_page {
+	struct machine_page *page; /* NULL: never touched */
+	uint32_t last_hash;        /* of its bytes when the scan for equal pages came by (share.h) */
+	uint8_t n_backmaps;        /* entries used below */
+	bool backmaps_overflow;    /* more exist than were recorded: sweep instead */
+	bool many_mappers;         /* more than one L2TLB has mapped it since it was touched */
+	/* The L2TLB whose entries are recorded below; only compared. */
+	const struct l2tlb *mapper;
+	struct backmap backmap[NUMA_BACKMAPS];
+};
+
+/* Whether a store to it needs nobody to be asked: neither a copy, nor translations to be dropped. */
+static inline bool guest_page_writable(const struct guest_page *g)
+{
+	return !page_has(g->page, PAGE_SHARED | PAGE_CODE);
+}
 
 struct machine_memory_config {
 	uint64_t bytes; /* capacity of machine memory; multiple of PAGE_BYTES */
 	unsigned nodes; /* 1 .. NUMA_MAX_NODES */
+	bool share;     /* pages may be shared (share.h); off: one machine loses nothing */
 };
 
 /* Bytes of RAM that this host has: the most that machine_memory_new() reserves. */
@@ -62,37 +110,75 @@ MUST_CHECK int machine_memory_new(struct machine_memory **out, const struct mach
 void machine_memory_free(struct machine_memory *m);
 /* The row of an allocated machine page; NULL if mpn is free or beyond the memmap. */
 struct machine_page *machine_page_get(struct machine_memory *m, uint32_t mpn);
+/*
+ * Called before a machine page that has a `code` is given back; it takes that away.  Any thread, no locks held.  At most once,
+ * before any page has one.
+ */
+void machine_memory_on_code_gone(struct machine_memory *m, void (*gone)(void *opaque, struct machine_page *page),
+				 void *opaque);
 /* Pages in use, per node or in total (node < 0). */
 uint64_t machine_memory_pages_used(const struct machine_memory *m, int node);
 
 /* ---- pmap: one per VM, guest physical page -> machine page, filled on first touch ---- */
+/*
+ * What the door asks of the VM.  Called on the thread that came to the door, the VM's own, without locks.
+ */
+struct pmap_ops {
+	/*
+	 * Another machine page is about to stand for guest page pa, or none: take away what knows g->page by it (L2TLB entries,
+	 * translations).  g still has the old one.
+	 */
+	void (*unmap)(void *opaque, struct gpa pa, struct guest_page *g);
+	/* Nobody may write to it from now on without coming to the door: take the write tags away. */
+	void (*protect)(void *opaque, struct guest_page *g);
+	/* Is a request of a device's in flight that has this page of host memory? */
+	bool (*in_flight)(void *opaque, const uint8_t *host);
+	void *opaque;
+};
+
+enum pmap_access { PMAP_READ, PMAP_WRITE, PMAP_EXEC };
+
 /* bytes: guest memory, multiple of PAGE_BYTES. 0 or -errno. */
 MUST_CHECK int pmap_new(struct pmap **out, struct machine_memory *m, uint64_t bytes);
 void pmap_free(struct pmap *p);
+/* NULL, and as long as nobody has called it: there is nobody to ask. */
+void pmap_set_ops(struct pmap *p, const struct pmap_ops *ops);
 uint64_t pmap_bytes(const struct pmap *p);
 /*
- * The machine page behind pa, allocated (zeroed) on `node` if this is its first touch; NULL if pa is outside guest
- * memory. *err = -ENOMEM if machine memory is exhausted (then NULL too).  vCPU thread.  Cost O(1).
+ * The one door to guest memory: the guest page of pa, ready for an access of that kind.
+ *
+ * First touch: a zeroed machine page on `node`; of memory whose reads are to cost nothing (share.h), a read maps the page of
+ * zeroes.  A write to a page that others have too gives this VM a copy of its own; a write to one that is shared, but no
+ * longer with anybody, takes it over.
+ *
+ * Returns  NULL if pa is outside guest memory; NULL with *err = -ENOMEM if machine memory is exhausted: nothing has changed.
+ *	    What of a write is left to the caller: PAGE_CODE.
+ * Context  the VM's thread.
+ * Cost     O(1); a copy O(users of the page).
  */
-struct machine_page *pmap_touch(struct pmap *p, struct gpa pa, unsigned node, int *err);
-/* Same without allocating: NULL also for a page never touched. */
+struct guest_page *pmap_get(struct pmap *p, struct gpa pa, unsigned node, enum pmap_access access, int *err);
+/* The machine page behind pa as it is; NULL also for a page never touched. */
 struct machine_page *pmap_peek(const struct pmap *p, struct gpa pa);
+/* The row of pa, whose page may be NULL; NULL outside of memory. */
+struct guest_page *pmap_row(struct pmap *p, struct gpa pa);
+/* The row of a page that is this VM's alone, i.e. not PAGE_SHARED. */
+struct guest_page *machine_page_row(const struct machine_page *page);
 
 /*
  * Untouch the pages of [pa, pa + bytes) (page-aligned): they read as zeroes from now on, and their memory goes back to the
- * host if no other pmap has them.  Whatever refers to them must be gone: L2TLB entries, translations, host pointers.
- * Pages outside memory or never touched are passed over.  Returns the bytes taken away.  vCPU thread.
+ * host if no other pmap has them.  Pages outside memory or never touched are passed over.  Returns the bytes taken away.
+ * Context  the VM's thread, outside of translated code.
  */
 uint64_t pmap_release(struct pmap *p, struct gpa pa, uint64_t bytes);
 
-/* Copy to and from guest-physical memory, page by page, through the pmap. 0, -EFAULT outside memory, -ENOMEM. */
+/* Copy to and from guest-physical memory, page by page, through the door. 0, -EFAULT outside memory, -ENOMEM. */
 MUST_CHECK int pmap_write(struct pmap *p, struct gpa pa, const void *data, uint64_t bytes);
 MUST_CHECK int pmap_read(struct pmap *p, struct gpa pa, void *data, uint64_t bytes);
 /* XXH3-64 over all of guest memory (untouched pages as zeroes), independent of placement. */
 uint64_t pmap_hash(const struct pmap *p);
 
 /* ---- backmaps ---- */
-/* Remember that `e` maps page; idempotent. Cost O(NUMA_BACKMAPS). */
-void machine_page_backmap_add(struct machine_page *page, struct l2tlb_entry *e);
+/* Remember that `e` maps the guest page; idempotent. Cost O(NUMA_BACKMAPS). */
+void guest_page_backmap_add(struct guest_page *g, struct l2tlb_entry *e);
 
 #endif

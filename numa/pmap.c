@@ -10,16 +10,6 @@
 
 #define GUEST_BYTES_MAX ((uint64_t)1 << 48) /* more than any MIPS addresses */
 
-/*
- * Flat: 8 bytes per page of guest memory, and calloc() leaves the host to commit only the parts in use.  One vCPU
- * thread fills it.
- */
-struct pmap {
-	struct machine_memory *memory;
-	uint64_t pages;
-	struct machine_page **page; /* by gpn; NULL: never touched */
-};
-
 int pmap_new(struct pmap **out, struct machine_memory *m, uint64_t bytes)
 {
 	struct pmap *p;
@@ -34,17 +24,45 @@ int pmap_new(struct pmap **out, struct machine_memory *m, uint64_t bytes)
 		return -ENOMEM;
 	p->memory = m;
 	p->pages = bytes / PAGE_BYTES;
-	p->page = calloc(p->pages, sizeof(struct machine_page *));
-	if (!p->page) {
+	p->row = calloc(p->pages, sizeof(*p->row));
+	if (!p->row) {
 		free(p);
 		return -ENOMEM;
 	}
 	pthread_mutex_lock(&m->lock);
-	m->pmaps++;
+	p->next = m->pmaps;
+	m->pmaps = p;
 	pthread_mutex_unlock(&m->lock);
 	*out = p;
 	return 0;
 }
+
+void pmap_set_ops(struct pmap *p, const struct pmap_ops *ops) { p->ops = ops ? *ops : (struct pmap_ops){0}; }
+
+/* ---- classes ---- */
+
+enum memory_class page_class(const struct machine_page *page)
+{
+	if (page_has(page, PAGE_ZERO))
+		return MEMORY_ZERO;
+	if (!page_has(page, PAGE_SHARED))
+		return MEMORY_PRIVATE;
+	return page_has(page, PAGE_EQUAL) ? MEMORY_EQUAL : MEMORY_BLOCK;
+}
+
+void pmap_count(struct pmap *p, enum memory_class class, int by)
+{
+	__atomic_store_n(&p->class_pages[class], p->class_pages[class] + (uint64_t)by, __ATOMIC_RELAXED);
+}
+
+uint64_t pmap_class_pages(const struct pmap *p, enum memory_class class)
+{
+	return __atomic_load_n(&p->class_pages[class], __ATOMIC_RELAXED);
+}
+
+const struct pmap_stats *pmap_stats(const struct pmap *p) { return &p->stats; }
+
+/* ---- giving back ---- */
 
 /*
  * Let go of the pages of [from, to); how many there were.  They were handed out in order, so that most of them go back in a
@@ -57,11 +75,18 @@ static uint64_t free_pages(struct pmap *p, uint64_t from, uint64_t to)
 	uint64_t pages = 0;
 
 	for (uint64_t gpn = from; gpn < to; gpn++) {
-		struct machine_page *page = p->page[gpn];
+		struct machine_page *page = p->row[gpn].page;
+		bool last;
 
-		p->page[gpn] = NULL;
-		pages += page != NULL;
-		if (!page || --page->refs)
+		if (!page)
+			continue;
+		pages++;
+		pmap_count(p, page_class(page), -1);
+		p->row[gpn] = (struct guest_page){0};
+		pthread_mutex_lock(&p->memory->lock);
+		last = page_user_remove(p->memory, page, p, gpn);
+		pthread_mutex_unlock(&p->memory->lock);
+		if (!last)
 			continue;
 		if (count && page->mpn == first + count && page->node == node) {
 			count++;
@@ -75,46 +100,209 @@ static uint64_t free_pages(struct pmap *p, uint64_t from, uint64_t to)
 	}
 	if (count)
 		machine_pages_free(p->memory, first, count);
+	page_reclaim_crowd(p->memory);
 	return pages;
+}
+
+static void unlist(struct pmap *p)
+{
+	struct pmap **at;
+
+	pthread_mutex_lock(&p->memory->lock);
+	for (at = &p->memory->pmaps; *at != p; at = &(*at)->next)
+		;
+	*at = p->next;
+	pthread_mutex_unlock(&p->memory->lock);
 }
 
 void pmap_free(struct pmap *p)
 {
 	if (!p)
 		return;
+	while (p->n_held)
+		page_user_leave(p->memory, p->held[--p->n_held], p, PAGE_USER_HELD);
 	free_pages(p, 0, p->pages);
-	pthread_mutex_lock(&p->memory->lock);
-	p->memory->pmaps--;
-	pthread_mutex_unlock(&p->memory->lock);
-	free(p->page);
+	unlist(p);
+	free(p->held);
+	free(p->row);
 	free(p);
 }
 
 uint64_t pmap_bytes(const struct pmap *p) { return p->pages * PAGE_BYTES; }
 
-struct machine_page *pmap_touch(struct pmap *p, struct gpa pa, unsigned node, int *err)
+/* ---- pages of requests in flight ---- */
+
+bool pmap_in_flight(const struct pmap *p, const struct machine_page *page)
+{
+	return p->ops.in_flight && p->ops.in_flight(p->ops.opaque, page->host);
+}
+
+/* Give back what was kept for requests that are done. */
+static void settle(struct pmap *p)
+{
+	for (uint32_t i = 0; i < p->n_held;) {
+		struct machine_page *page = p->held[i];
+
+		if (pmap_in_flight(p, page)) {
+			i++;
+			continue;
+		}
+		p->held[i] = p->held[--p->n_held];
+		page_user_leave(p->memory, page, p, PAGE_USER_HELD);
+	}
+}
+
+/* Room for one more, so that nothing can fail later. */
+static int reserve_held(struct pmap *p)
+{
+	struct machine_page **held;
+	uint32_t room = p->held_room ? 2 * p->held_room : 16;
+
+	if (p->n_held)
+		settle(p);
+	if (p->n_held < p->held_room)
+		return 0;
+	held = realloc(p->held, room * sizeof(*held));
+	if (!held)
+		return -ENOMEM;
+	p->held = held;
+	p->held_room = room;
+	return 0;
+}
+
+/* ---- the door ---- */
+
+/* page stands no longer for the guest page.  A device that still reads or writes it must not meet its next owner. */
+static void leave(struct pmap *p, struct machine_page *page, uint64_t gpn)
+{
+	if (page_has(page, PAGE_ZERO))
+		return;
+	if (!pmap_in_flight(p, page)) {
+		page_user_leave(p->memory, page, p, gpn);
+		return;
+	}
+	pthread_mutex_lock(&p->memory->lock);
+	page_user_hold(page, p, gpn);
+	pthread_mutex_unlock(&p->memory->lock);
+	p->held[p->n_held++] = page;
+}
+
+int pmap_replace(struct pmap *p, uint64_t gpn, struct machine_page *new)
+{
+	struct guest_page *g = &p->row[gpn];
+	struct machine_page *old = g->page;
+
+	if (old && reserve_held(p))
+		return -ENOMEM;
+	if (old && p->ops.unmap)
+		p->ops.unmap(p->ops.opaque, gpa(gpn << PAGE_SHIFT), g);
+	if (old)
+		pmap_count(p, page_class(old), -1);
+	pmap_count(p, page_class(new), 1);
+	*g = (struct guest_page){.page = new};
+	if (old)
+		leave(p, old, gpn);
+	return 0;
+}
+
+/* A page of the guest's own in the place of what it has, if anything, with the same bytes. */
+static int own_page(struct pmap *p, uint64_t gpn, unsigned node)
+{
+	const struct machine_page *old = p->row[gpn].page;
+	struct machine_page *new;
+	int err;
+
+	if (old && reserve_held(p)) /* before the copy: it may fail */
+		return -ENOMEM;
+	new = machine_page_alloc(p->memory, node);
+	if (!new)
+		return -ENOMEM;
+	if (old && !page_has(old, PAGE_ZERO))
+		memcpy(new->host, old->host, PAGE_BYTES);
+	pthread_mutex_lock(&p->memory->lock);
+	err = page_user_add(p->memory, new, p, gpn);
+	pthread_mutex_unlock(&p->memory->lock);
+	err = err ? err : pmap_replace(p, gpn, new);
+	ASSERT(!err); /* the first user of a page, and room to hold the old one */
+	return err;
+}
+
+/* True: nobody else has the page, and now it is private. */
+static bool take_over(struct pmap *p, struct machine_page *page)
+{
+	bool alone;
+
+	pthread_mutex_lock(&p->memory->lock);
+	alone = page->refs == 1;
+	if (alone) {
+		page_names_drop(p->memory, page);
+		pmap_count(p, page_class(page), -1);
+		page_clear(page, PAGE_SHARED | PAGE_EQUAL | PAGE_HASHED);
+		pmap_count(p, MEMORY_PRIVATE, 1);
+	}
+	pthread_mutex_unlock(&p->memory->lock);
+	return alone;
+}
+
+static int make_writable(struct pmap *p, uint64_t gpn, unsigned node)
+{
+	struct machine_page *page = p->row[gpn].page;
+	bool zero = page_has(page, PAGE_ZERO);
+	int err;
+
+	if (!zero && take_over(p, page)) {
+		count_up(&p->stats.taken_over);
+		return 0;
+	}
+	err = own_page(p, gpn, node);
+	if (!err)
+		count_up(zero ? &p->stats.zero_breaks : &p->stats.breaks);
+	return err;
+}
+
+static int first_touch(struct pmap *p, uint64_t gpn, unsigned node, enum pmap_access access)
+{
+	if (access != PMAP_READ || !p->memory->sharing.on)
+		return own_page(p, gpn, node);
+	count_up(&p->stats.zero_maps);
+	return pmap_replace(p, gpn, &p->memory->zero);
+}
+
+struct guest_page *pmap_get(struct pmap *p, struct gpa pa, unsigned node, enum pmap_access access, int *err)
 {
 	uint64_t gpn = pa.v >> PAGE_SHIFT;
-	struct machine_page *page;
+	struct guest_page *g;
 
 	*err = 0;
 	if (gpn >= p->pages)
 		return NULL;
-	page = p->page[gpn];
-	if (page)
-		return page;
-	page = machine_page_alloc(p->memory, node);
-	if (!page)
-		*err = -ENOMEM;
-	p->page[gpn] = page;
-	return page;
+	g = &p->row[gpn];
+	if (!g->page)
+		*err = first_touch(p, gpn, node, access);
+	else if (access == PMAP_WRITE ? page_has(g->page, PAGE_SHARED)
+				      : access == PMAP_EXEC && page_has(g->page, PAGE_ZERO))
+		*err = make_writable(p, gpn, node); /* the page of zeroes holds no translations */
+	return *err ? NULL : g;
+}
+
+struct guest_page *pmap_row(struct pmap *p, struct gpa pa)
+{
+	uint64_t gpn = pa.v >> PAGE_SHIFT;
+
+	return gpn < p->pages ? &p->row[gpn] : NULL;
 }
 
 struct machine_page *pmap_peek(const struct pmap *p, struct gpa pa)
 {
 	uint64_t gpn = pa.v >> PAGE_SHIFT;
 
-	return gpn < p->pages ? p->page[gpn] : NULL;
+	return gpn < p->pages ? p->row[gpn].page : NULL;
+}
+
+struct guest_page *machine_page_row(const struct machine_page *page)
+{
+	ASSERT(!page_has(page, PAGE_SHARED) && page->refs == 1);
+	return &page->user.pmap->row[page->user.gpn];
 }
 
 uint64_t pmap_release(struct pmap *p, struct gpa pa, uint64_t bytes)
@@ -150,11 +338,11 @@ int pmap_write(struct pmap *p, struct gpa pa, const void *data, uint64_t bytes)
 	while (bytes) {
 		uint64_t n = page_part(pa, bytes);
 		int err;
-		struct machine_page *page = pmap_touch(p, pa, 0, &err);
+		struct guest_page *g = pmap_get(p, pa, 0, PMAP_WRITE, &err);
 
-		if (!page)
+		if (!g)
 			return err;
-		memcpy(page->host + (pa.v & PAGE_MASK), from, n);
+		memcpy(g->page->host + (pa.v & PAGE_MASK), from, n);
 		from += n;
 		pa.v += n;
 		bytes -= n;
@@ -191,6 +379,6 @@ uint64_t pmap_hash(const struct pmap *p)
 	XXH3_INITSTATE(&state);
 	(void)XXH3_64bits_reset(&state);
 	for (uint64_t gpn = 0; gpn < p->pages; gpn++)
-		(void)XXH3_64bits_update(&state, p->page[gpn] ? p->page[gpn]->host : zeroes, PAGE_BYTES);
+		(void)XXH3_64bits_update(&state, p->row[gpn].page ? p->row[gpn].page->host : zeroes, PAGE_BYTES);
 	return XXH3_64bits_digest(&state);
 }

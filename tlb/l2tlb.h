@@ -57,12 +57,12 @@ enum tlb_result l2tlb_translate(struct l2tlb *l, struct gva va, uint8_t asid, en
 				bool *dirty);
 
 /*
- * Fill the table in force for va's page.  Tags say which accesses hit; write only if the caller allows it (dirty, page
- * not PAGE_CODE ...).  Registers the backmap.  Tags that the entry already has for the same page stay.
+ * Fill the table in force for va's page.  Tags say which accesses hit; write only if the caller allows it (dirty, and
+ * guest_page_writable()).  Registers the backmap.  Tags that the entry already has for the same page stay.
  * A mapped address must have been translated just before, by l2tlb_translate(), for the ASID and mode in force;
  * unmapped ones (KSEG0/KSEG1, ERL-kuseg) just come.
  */
-void l2tlb_fill(struct l2tlb *l, struct gva va, struct machine_page *page, bool read, bool write, bool exec);
+void l2tlb_fill(struct l2tlb *l, struct gva va, struct guest_page *g, bool read, bool write, bool exec);
 
 /* The guest wrote TLB entry i (old is what it held). Called after the architectural TLB was changed. */
 void l2tlb_on_write(struct l2tlb *l, unsigned i, const struct guest_tlb_entry *old, bool random);
@@ -73,9 +73,12 @@ void l2tlb_on_write(struct l2tlb *l, unsigned i, const struct guest_tlb_entry *o
 void l2tlb_on_probe_miss(struct l2tlb *l, struct gva va, uint8_t asid);
 void l2tlb_on_read(struct l2tlb *l, unsigned i);
 
-/* The monitor takes something away from a machine page. */
-void l2tlb_drop_writes(struct l2tlb *l, struct machine_page *page);
-void l2tlb_drop_page(struct l2tlb *l, struct machine_page *page);
+/*
+ * The monitor takes something away from a guest page.  (Where two guest pages of the VM are one machine page, entries of the
+ * other one may go too.)
+ */
+void l2tlb_drop_writes(struct l2tlb *l, struct guest_page *g);
+void l2tlb_drop_page(struct l2tlb *l, struct guest_page *g);
 /* Forget every table entry of every space (not the banks).  Also what a change of Status.ERL calls for. */
 void l2tlb_flush_tables(struct l2tlb *l);
 

@@ -204,27 +204,27 @@ static bool owns(const struct l2tlb *l, const struct l2tlb_entry *e)
  * Forget backmaps of ours whose entry has been filled with something else since.  Those of another L2TLB stay: it may
  * be gone, and its entries with it.
  */
-static void prune_backmaps(const struct l2tlb *l, struct machine_page *page)
+static void prune_backmaps(const struct l2tlb *l, struct guest_page *g)
 {
-	for (unsigned i = 0; i < page->n_backmaps;) {
-		const struct l2tlb_entry *e = page->backmap[i].entry;
+	for (unsigned i = 0; i < g->n_backmaps;) {
+		const struct l2tlb_entry *e = g->backmap[i].entry;
 
-		if (owns(l, e) && !entry_maps(e, page))
-			page->backmap[i] = page->backmap[--page->n_backmaps];
+		if (owns(l, e) && !entry_maps(e, g->page))
+			g->backmap[i] = g->backmap[--g->n_backmaps];
 		else
 			i++;
 	}
 }
 
-static void add_backmap(struct l2tlb *l, struct machine_page *page, struct l2tlb_entry *e)
+static void add_backmap(struct l2tlb *l, struct guest_page *g, struct l2tlb_entry *e)
 {
-	if (page->mapper != l) {
-		page->many_mappers |= page->mapper != NULL;
-		page->mapper = l;
+	if (g->mapper != l) {
+		g->many_mappers |= g->mapper != NULL;
+		g->mapper = l;
 	}
-	if (page->n_backmaps == NUMA_BACKMAPS)
-		prune_backmaps(l, page);
-	machine_page_backmap_add(page, e);
+	if (g->n_backmaps == NUMA_BACKMAPS)
+		prune_backmaps(l, g);
+	guest_page_backmap_add(g, e);
 }
 
 /* Does a translation of va hold for the current ASID only? Also counts who answered. */
@@ -244,7 +244,7 @@ static bool fill_is_local(struct l2tlb *l, uint64_t va)
 	return segment_is_user(va) || !global;
 }
 
-void l2tlb_fill(struct l2tlb *l, struct gva va, struct machine_page *page, bool read, bool write, bool exec)
+void l2tlb_fill(struct l2tlb *l, struct gva va, struct guest_page *g, bool read, bool write, bool exec)
 {
 	uint64_t at = va.v & ~PAGE_MASK, bit;
 	unsigned index = index_of(at), t = l->current;
@@ -254,9 +254,9 @@ void l2tlb_fill(struct l2tlb *l, struct gva va, struct machine_page *page, bool 
 	/* Supervisor mode shares the user's table, which must not answer for sseg: such accesses stay slow. */
 	if (t != TABLE_KERNEL && !segment_is_user(at))
 		return;
-	if (entry_page(e) != at || !entry_maps(e, page)) {
+	if (entry_page(e) != at || !entry_maps(e, g->page)) {
 		entry_clear(e);
-		e->addend = (int64_t)((uint64_t)(uintptr_t)page->host - at);
+		e->addend = (int64_t)((uint64_t)(uintptr_t)g->page->host - at);
 	}
 	if (read)
 		e->read_tag = at;
@@ -270,7 +270,7 @@ void l2tlb_fill(struct l2tlb *l, struct gva va, struct machine_page *page, bool 
 		l->table[t].local[index / 64] |= bit;
 	else
 		l->table[t].local[index / 64] &= ~bit;
-	add_backmap(l, page, e);
+	add_backmap(l, g, e);
 }
 
 /* ---- shootdown ---- */
@@ -287,14 +287,14 @@ static void take_away(struct l2tlb_entry *e, bool all)
  * Look at every entry.  If nobody else has entries for the page, what is left can be recorded afresh, and the next
  * shootdown is cheap again.
  */
-static void sweep(struct l2tlb *l, struct machine_page *page, bool all)
+static void sweep(struct l2tlb *l, struct guest_page *g, bool all)
 {
-	bool alone = page->mapper == l && !page->many_mappers;
+	bool alone = g->mapper == l && !g->many_mappers;
 
 	l->stats.sweeps++;
 	if (alone) {
-		page->n_backmaps = 0;
-		page->backmaps_overflow = false;
+		g->n_backmaps = 0;
+		g->backmaps_overflow = false;
 	}
 	for (unsigned t = 0; t < TABLES; t++) {
 		for (unsigned w = 0; w < TABLE_WORDS; w++) {
@@ -302,29 +302,29 @@ static void sweep(struct l2tlb *l, struct machine_page *page, bool all)
 				unsigned index = w * 64 + (unsigned)__builtin_ctzll(left);
 				struct l2tlb_entry *e = &table_entries(l, t)[index];
 
-				if (!entry_maps(e, page))
+				if (!entry_maps(e, g->page))
 					continue;
 				take_away(e, all);
-				if (alone && entry_maps(e, page))
-					machine_page_backmap_add(page, e);
+				if (alone && entry_maps(e, g->page))
+					guest_page_backmap_add(g, e);
 			}
 		}
 	}
 }
 
-static void shoot_down(struct l2tlb *l, struct machine_page *page, bool all)
+static void shoot_down(struct l2tlb *l, struct guest_page *g, bool all)
 {
 	l->stats.shootdowns++;
-	if (page->backmaps_overflow) {
-		sweep(l, page, all);
+	if (g->backmaps_overflow) {
+		sweep(l, g, all);
 		return;
 	}
-	for (unsigned i = 0; i < page->n_backmaps; i++)
-		if (owns(l, page->backmap[i].entry) && entry_maps(page->backmap[i].entry, page))
-			take_away(page->backmap[i].entry, all);
-	prune_backmaps(l, page);
+	for (unsigned i = 0; i < g->n_backmaps; i++)
+		if (owns(l, g->backmap[i].entry) && entry_maps(g->backmap[i].entry, g->page))
+			take_away(g->backmap[i].entry, all);
+	prune_backmaps(l, g);
 }
 
-void l2tlb_drop_writes(struct l2tlb *l, struct machine_page *page) { shoot_down(l, page, false); }
+void l2tlb_drop_writes(struct l2tlb *l, struct guest_page *g) { shoot_down(l, g, false); }
 
-void l2tlb_drop_page(struct l2tlb *l, struct machine_page *page) { shoot_down(l, page, true); }
+void l2tlb_drop_page(struct l2tlb *l, struct guest_page *g) { shoot_down(l, g, true); }

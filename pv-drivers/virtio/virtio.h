@@ -45,10 +45,11 @@ enum { VIRTIO_MAX_QUEUES = 18, VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
 /* What the monitor gives to a device.  Filled by vmm/ (or a test) when the device is put on a bus. */
 struct virtio_host {
 	/*
-	 * Host memory of [pa, pa + *bytes): *bytes is shortened to what is contiguous there.  NULL outside of guest memory
-	 * (*err = -EFAULT) or if machine memory is exhausted (-ENOMEM).  vCPU thread.
+	 * Host memory of [pa, pa + *bytes), to be read, or to be written too: *bytes is shortened to what is contiguous there.
+	 * NULL outside of guest memory (*err = -EFAULT) or if machine memory is exhausted (-ENOMEM).  It is the guest's as long as
+	 * a chain in flight has it; the guest may get another page for that address meanwhile.  vCPU thread.
 	 */
-	uint8_t *(*map)(void *opaque, struct gpa pa, uint64_t *bytes, int *err);
+	uint8_t *(*map)(void *opaque, struct gpa pa, uint64_t *bytes, bool write, int *err);
 	/* The device has written there: drop translations of it.  vCPU thread. */
 	void (*written)(void *opaque, struct gpa pa, uint64_t bytes);
 	/*

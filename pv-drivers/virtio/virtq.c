@@ -25,14 +25,14 @@ enum {
  * A field of a ring.  Rings are aligned (virtq_check()), so that no field crosses a page.  NULL: *err is -EPROTO (it is
  * not in guest memory: the queue is broken now) or -ENOMEM.
  */
-static void *ring_field(struct virtq *q, struct gpa ring, uint64_t off, uint64_t bytes, int *err)
+static void *ring_field(struct virtq *q, struct gpa ring, uint64_t off, uint64_t bytes, bool write, int *err)
 {
 	const struct virtio_host *h = &q->dev->host;
 	uint64_t n = bytes;
 	uint8_t *p;
 
 	*err = -EFAULT;
-	p = ring.v + off < ring.v ? NULL : h->map(h->opaque, gpa(ring.v + off), &n, err);
+	p = ring.v + off < ring.v ? NULL : h->map(h->opaque, gpa(ring.v + off), &n, write, err);
 	if (p && n == bytes)
 		return p;
 	if (!p && *err == -ENOMEM)
@@ -45,7 +45,7 @@ static void *ring_field(struct virtq *q, struct gpa ring, uint64_t off, uint64_t
 static int ring_get16(struct virtq *q, struct gpa ring, uint64_t off, uint16_t *out)
 {
 	int err;
-	const uint16_t *p = ring_field(q, ring, off, sizeof(*p), &err);
+	const uint16_t *p = ring_field(q, ring, off, sizeof(*p), false, &err);
 
 	*out = 0;
 	if (!p)
@@ -57,7 +57,7 @@ static int ring_get16(struct virtq *q, struct gpa ring, uint64_t off, uint16_t *
 static void ring_put16(struct virtq *q, struct gpa ring, uint64_t off, uint16_t v)
 {
 	int err;
-	uint16_t *p = ring_field(q, ring, off, sizeof(*p), &err);
+	uint16_t *p = ring_field(q, ring, off, sizeof(*p), true, &err);
 
 	if (!p)
 		return;
@@ -83,7 +83,7 @@ static int check_area(const struct virtq *q, struct gpa at, uint64_t bytes, uint
 	while (bytes) {
 		uint64_t n = bytes;
 
-		if (!h->map(h->opaque, at, &n, &err))
+		if (!h->map(h->opaque, at, &n, false, &err))
 			return err == -ENOMEM ? err : -EFAULT;
 		at.v += n;
 		bytes -= n;
@@ -212,9 +212,9 @@ void virtq_fill(struct virtq_chain *c, uint64_t written, unsigned n)
 	q->dev->stats.requests++;
 	q->dev->stats.bytes_out += c->out_bytes;
 	q->dev->stats.bytes_in += written;
-	element = usable(q)
-		      ? ring_field(q, q->used, RING_ENTRIES + (uint64_t)USED_ENTRY_BYTES * slot, USED_ENTRY_BYTES, &err)
-		      : NULL;
+	element = usable(q) ? ring_field(q, q->used, RING_ENTRIES + (uint64_t)USED_ENTRY_BYTES * slot, USED_ENTRY_BYTES,
+					 true, &err)
+			    : NULL;
 	if (element) {
 		element[0] = c->head;
 		element[1] = (uint32_t)written;

@@ -173,7 +173,7 @@ static int add_buffer(struct virtq_held *h, const struct desc *d)
 	while (left) {
 		uint64_t n = left;
 		int err = -EFAULT;
-		uint8_t *p = host->map(host->opaque, gpa(pa), &n, &err);
+		uint8_t *p = host->map(host->opaque, gpa(pa), &n, d->flags & DESC_WRITE, &err);
 
 		if (!p && err == -ENOMEM)
 			return -ENOMEM;
@@ -199,7 +199,7 @@ static int read_desc(struct virtq *q, uint64_t table, uint32_t i, struct desc *d
 	while (done < VIRTQ_DESC_BYTES) {
 		uint64_t n = VIRTQ_DESC_BYTES - done;
 		int err = -EFAULT;
-		const uint8_t *p = host->map(host->opaque, gpa(pa + done), &n, &err);
+		const uint8_t *p = host->map(host->opaque, gpa(pa + done), &n, false, &err);
 
 		if (!p && err == -ENOMEM)
 			return -ENOMEM;
@@ -272,12 +272,12 @@ int virtq_chain_gather(struct virtq *q, uint16_t head, struct virtq_chain **c)
 
 	if (!h)
 		return -ENOMEM;
+	list_add(q, h); /* before it has host memory, which must not be taken away from now on */
 	err = gather(h, head);
 	if (err) {
-		held_free(h);
+		virtq_chain_free(&h->c);
 		return err;
 	}
-	list_add(q, h);
 	*c = &h->c;
 	return 0;
 }

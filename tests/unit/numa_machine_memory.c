@@ -12,14 +12,19 @@ static struct machine_memory *make(uint64_t pages, unsigned nodes)
 {
 	struct machine_memory *m;
 
-	cr_assert_eq(machine_memory_new(&m, &(struct machine_memory_config){pages * PAGE_BYTES, nodes}), 0);
+	cr_assert_eq(
+	    machine_memory_new(&m, &(struct machine_memory_config){.bytes = pages * PAGE_BYTES, .nodes = nodes}), 0);
 	return m;
 }
 
 Test(machine, refuses_bad_shapes)
 {
 	static const struct machine_memory_config bad[] = {
-	    {0, 1}, {PAGE_BYTES + 1, 1}, {MIB, 0}, {MIB, NUMA_MAX_NODES + 1}, {2 * PAGE_BYTES, 3},
+	    {.bytes = 0, .nodes = 1},
+	    {.bytes = PAGE_BYTES + 1, .nodes = 1},
+	    {.bytes = MIB, .nodes = 0},
+	    {.bytes = MIB, .nodes = NUMA_MAX_NODES + 1},
+	    {.bytes = 2 * PAGE_BYTES, .nodes = 3},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -36,10 +41,14 @@ Test(machine, refuses_more_than_the_host_has)
 	struct machine_memory *m;
 
 	cr_assert_gt(host, 16 * MIB);
-	cr_assert_eq(machine_memory_new(&m, &(struct machine_memory_config){host + PAGE_BYTES, 1}), -ENOMEM);
+	cr_assert_eq(machine_memory_new(&m, &(struct machine_memory_config){.bytes = host + PAGE_BYTES, .nodes = 1}),
+		     -ENOMEM);
 	cr_assert_null(m);
-	cr_assert_eq(machine_memory_new(&m, &(struct machine_memory_config){UINT64_MAX & ~PAGE_MASK, 4}), -ENOMEM);
-	cr_assert_eq(machine_memory_new(&m, &(struct machine_memory_config){host, 2}), 0, "all of it is only reserved");
+	cr_assert_eq(
+	    machine_memory_new(&m, &(struct machine_memory_config){.bytes = UINT64_MAX & ~PAGE_MASK, .nodes = 4}),
+	    -ENOMEM);
+	cr_assert_eq(machine_memory_new(&m, &(struct machine_memory_config){.bytes = host, .nodes = 2}), 0,
+		     "all of it is only reserved");
 	machine_memory_free(m);
 	machine_memory_free(NULL);
 }
@@ -126,23 +135,28 @@ Test(machine, freed_pages_come_back_zeroed)
 Test(machine, backmaps_are_remembered_once_and_overflow_shows)
 {
 	struct machine_memory *m = make(1, 1);
-	struct machine_page *p = machine_page_alloc(m, 0);
 	char place[NUMA_BACKMAPS + 1];
+	struct guest_page *g;
+	struct pmap *p;
+	int err;
 
+	cr_assert_eq(pmap_new(&p, m, PAGE_BYTES), 0);
+	g = pmap_get(p, gpa(0), 0, PMAP_WRITE, &err);
 	for (unsigned i = 0; i < NUMA_BACKMAPS; i++)
 		for (unsigned twice = 0; twice < 2; twice++)
-			machine_page_backmap_add(p, (struct l2tlb_entry *)&place[i]);
-	cr_assert_eq(p->n_backmaps, NUMA_BACKMAPS);
-	cr_assert_not(p->backmaps_overflow);
-	machine_page_backmap_add(p, (struct l2tlb_entry *)&place[0]);
-	cr_assert_not(p->backmaps_overflow, "it has been recorded before");
-	machine_page_backmap_add(p, (struct l2tlb_entry *)&place[NUMA_BACKMAPS]);
-	cr_assert(p->backmaps_overflow);
-	cr_assert_eq(p->n_backmaps, NUMA_BACKMAPS);
-	machine_pages_free(m, 0, 1);
-	p = machine_page_alloc(m, 0);
-	cr_assert_eq(p->n_backmaps, 0, "a page starts its new life without its old backmaps");
-	cr_assert_not(p->backmaps_overflow);
+			guest_page_backmap_add(g, (struct l2tlb_entry *)&place[i]);
+	cr_assert_eq(g->n_backmaps, NUMA_BACKMAPS);
+	cr_assert_not(g->backmaps_overflow);
+	guest_page_backmap_add(g, (struct l2tlb_entry *)&place[0]);
+	cr_assert_not(g->backmaps_overflow, "it has been recorded before");
+	guest_page_backmap_add(g, (struct l2tlb_entry *)&place[NUMA_BACKMAPS]);
+	cr_assert(g->backmaps_overflow);
+	cr_assert_eq(g->n_backmaps, NUMA_BACKMAPS);
+	cr_assert_eq(pmap_release(p, gpa(0), PAGE_BYTES), PAGE_BYTES);
+	g = pmap_get(p, gpa(0), 0, PMAP_WRITE, &err);
+	cr_assert_eq(g->n_backmaps, 0, "a page starts its new life without its old backmaps");
+	cr_assert_not(g->backmaps_overflow);
+	pmap_free(p);
 	machine_memory_free(m);
 }
 

@@ -51,7 +51,7 @@ static inline void pv_guest_free(struct pv_guest *g)
 			free(g->page[i]);
 }
 
-static inline uint8_t *pv_guest_map(void *opaque, struct gpa pa, uint64_t *bytes, int *err)
+static inline uint8_t *pv_guest_map(void *opaque, struct gpa pa, uint64_t *bytes, bool write, int *err)
 {
 	struct pv_guest *g = opaque;
 	uint64_t n = pa.v >> PAGE_SHIFT, got = PAGE_BYTES - (pa.v & PAGE_MASK);

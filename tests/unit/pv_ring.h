@@ -34,7 +34,7 @@ struct ring_rig {
 	} q[VIRTIO_MAX_QUEUES];
 };
 
-static inline uint8_t *ring_map(void *opaque, struct gpa pa, uint64_t *bytes, int *err)
+static inline uint8_t *ring_map(void *opaque, struct gpa pa, uint64_t *bytes, bool write, int *err)
 {
 	struct ring_rig *r = opaque;
 

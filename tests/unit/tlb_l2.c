@@ -18,7 +18,8 @@ struct world {
 
 static void setup(struct world *w, uint64_t pages)
 {
-	cr_assert_eq(machine_memory_new(&w->m, &(struct machine_memory_config){pages * PAGE_BYTES, 1}), 0);
+	cr_assert_eq(
+	    machine_memory_new(&w->m, &(struct machine_memory_config){.bytes = pages * PAGE_BYTES, .nodes = 1}), 0);
 	cr_assert_eq(pmap_new(&w->p, w->m, pages * PAGE_BYTES), 0);
 	guest_tlb_reset(&w->arch, N);
 	cr_assert_eq(l2tlb_new(&w->l, &w->arch), 0);
@@ -52,10 +53,10 @@ static enum tlb_result ask(struct world *w, uint64_t va, uint8_t asid, enum tlb_
 	return l2tlb_translate(w->l, gva(va), asid, acc, &pa, &dirty);
 }
 
-static struct machine_page *page_of(struct world *w, uint64_t pfn)
+static struct guest_page *page_of(struct world *w, uint64_t pfn)
 {
 	int err;
-	struct machine_page *page = pmap_touch(w->p, gpa(pfn << PAGE_SHIFT), 0, &err);
+	struct guest_page *page = pmap_get(w->p, gpa(pfn << PAGE_SHIFT), 0, PMAP_WRITE, &err);
 
 	cr_assert_not_null(page);
 	return page;
@@ -98,21 +99,21 @@ Test(l2tlb, probe_hits_what_was_filled_and_nothing_else)
 		cr_assert_null(probe(t, va, 4, TLB_READ), "a fresh table is empty");
 	put(&w, 0, pair(0x400000, 3, LO(5, VD), LO(6, ENTRYLO_V)), false);
 	touch(&w, 0x400123, 3, TLB_READ);
-	cr_assert_eq(probe(t, 0x400ffc, 4, TLB_READ), page_of(&w, 5)->host + 0xffc);
+	cr_assert_eq(probe(t, 0x400ffc, 4, TLB_READ), page_of(&w, 5)->page->host + 0xffc);
 	cr_assert_null(probe(t, 0x400ffe, 4, TLB_READ), "misaligned");
-	cr_assert_eq(probe(t, 0x400fff, 1, TLB_READ), page_of(&w, 5)->host + 0xfff);
+	cr_assert_eq(probe(t, 0x400fff, 1, TLB_READ), page_of(&w, 5)->page->host + 0xfff);
 	cr_assert_null(probe(t, 0x400ffc, 4, TLB_WRITE));
 	cr_assert_null(probe(t, 0x400ffc, 4, TLB_EXEC));
 	cr_assert_null(probe(t, 0x400000 + L2TLB_ENTRIES * PAGE_BYTES, 4, TLB_READ), "same index, other page");
 	touch(&w, 0x400000, 3, TLB_WRITE);
 	touch(&w, 0x400000, 3, TLB_EXEC);
 	for (enum tlb_access acc = TLB_READ; acc <= TLB_EXEC; acc++)
-		cr_assert_eq(probe(t, 0x400008, 8, acc), page_of(&w, 5)->host + 8, "tags of one page add up");
+		cr_assert_eq(probe(t, 0x400008, 8, acc), page_of(&w, 5)->page->host + 8, "tags of one page add up");
 	touch(&w, 0x401000, 3, TLB_READ);
 	put(&w, 1, pair(0x400000 + L2TLB_ENTRIES * PAGE_BYTES, 3, LO(9, VD), LO(9, VD)), false);
 	touch(&w, 0x400000 + L2TLB_ENTRIES * PAGE_BYTES, 3, TLB_READ);
 	cr_assert_null(probe(t, 0x400000, 4, TLB_WRITE), "another page in the same entry takes all its tags away");
-	cr_assert_eq(probe(t, 0x401000, 4, TLB_READ), page_of(&w, 6)->host);
+	cr_assert_eq(probe(t, 0x401000, 4, TLB_READ), page_of(&w, 6)->page->host);
 	teardown(&w);
 }
 
@@ -129,10 +130,10 @@ Test(l2tlb, a_duplicate_with_a_lower_index_takes_over)
 	put(&w, 3, pair(0x400000, 1, LO(6, VD), 0), true);
 	cr_assert_null(probe(t, 0x400000, 4, TLB_READ));
 	touch(&w, 0x400000, 1, TLB_READ);
-	cr_assert_eq(probe(t, 0x400000, 4, TLB_READ), page_of(&w, 6)->host);
+	cr_assert_eq(probe(t, 0x400000, 4, TLB_READ), page_of(&w, 6)->page->host);
 	put(&w, 3, pair(0x80000000, 1, 0, 0), false);
 	touch(&w, 0x400000, 1, TLB_READ);
-	cr_assert_eq(probe(t, 0x400000, 4, TLB_READ), page_of(&w, 5)->host);
+	cr_assert_eq(probe(t, 0x400000, 4, TLB_READ), page_of(&w, 5)->page->host);
 	teardown(&w);
 }
 
@@ -166,8 +167,8 @@ Test(l2tlb, tables_are_per_address_space)
 	cr_assert_null(probe(b, 0x400000, 4, TLB_READ));
 	touch(&w, 0x400000, 2, TLB_READ);
 	cr_assert_eq(l2tlb_select(w.l, 1, true), a);
-	cr_assert_eq(probe(a, 0x400000, 4, TLB_READ), page_of(&w, 5)->host);
-	cr_assert_eq(probe(b, 0x400000, 4, TLB_READ), page_of(&w, 6)->host);
+	cr_assert_eq(probe(a, 0x400000, 4, TLB_READ), page_of(&w, 5)->page->host);
+	cr_assert_eq(probe(b, 0x400000, 4, TLB_READ), page_of(&w, 6)->page->host);
 	k = l2tlb_select(w.l, 1, false);
 	cr_assert(k != a && k != b);
 	cr_assert_null(probe(k, 0x400000, 4, TLB_READ));
@@ -197,8 +198,8 @@ Test(l2tlb, kernel_table_loses_what_is_local_on_an_asid_change)
 	l2tlb_select(w.l, 2, false);
 	cr_assert_null(probe(k, 0x404000, 4, TLB_READ), "kuseg");
 	cr_assert_null(probe(k, 0xd0002000, 4, TLB_READ), "a kseg2 page that is not global");
-	cr_assert_eq(probe(k, 0xc0000010, 4, TLB_READ), page_of(&w, 7)->host + 0x10, "global");
-	cr_assert_eq(probe(k, 0x80003004, 4, TLB_WRITE), page_of(&w, 3)->host + 4, "KSEG0");
+	cr_assert_eq(probe(k, 0xc0000010, 4, TLB_READ), page_of(&w, 7)->page->host + 0x10, "global");
+	cr_assert_eq(probe(k, 0x80003004, 4, TLB_WRITE), page_of(&w, 3)->page->host + 4, "KSEG0");
 	teardown(&w);
 }
 
@@ -217,7 +218,7 @@ Test(l2tlb, user_tables_are_recycled)
 			cr_assert_null(probe(t, 0x10000000 + (asid + 192) % 256 * 0x2000, 4, TLB_READ), "%u", asid);
 			put(&w, asid % N, pair(va, (uint8_t)asid, LO(asid, VD), 0), true);
 			touch(&w, va, (uint8_t)asid, TLB_READ);
-			cr_assert_eq(probe(t, va, 4, TLB_READ), page_of(&w, asid)->host);
+			cr_assert_eq(probe(t, va, 4, TLB_READ), page_of(&w, asid)->page->host);
 			cr_assert_eq(l2tlb_select(w.l, (uint8_t)asid, true), t);
 		}
 	}

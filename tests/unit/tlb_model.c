@@ -302,15 +302,15 @@ static void fill_and_probe(struct model *m, uint64_t va, uint64_t pa, enum tlb_a
 {
 	struct l2tlb_entry *table = l2tlb_select(m->l, m->asid, m->user && va < 0x80000000);
 	const struct l2tlb_entry *e = &table[(va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];
-	struct machine_page *page;
+	struct guest_page *g;
 	int err;
 
-	page = pmap_touch(m->p, gpa(pa), 0, &err);
-	if (!page)
+	g = pmap_get(m->p, gpa(pa), 0, PMAP_WRITE, &err);
+	if (!g)
 		return;
-	l2tlb_fill(m->l, gva(va), page, acc == TLB_READ, acc == TLB_WRITE, acc == TLB_EXEC);
+	l2tlb_fill(m->l, gva(va), g, acc == TLB_READ, acc == TLB_WRITE, acc == TLB_EXEC);
 	cr_assert_eq(acc == TLB_READ ? e->read_tag : acc == TLB_WRITE ? e->write_tag : e->exec_tag, va & ~PAGE_MASK);
-	cr_assert_eq(va + (uint64_t)e->addend, (uintptr_t)page->host + (va & PAGE_MASK));
+	cr_assert_eq(va + (uint64_t)e->addend, (uintptr_t)g->page->host + (va & PAGE_MASK));
 }
 
 static void op_access(struct model *m, uint64_t va)
@@ -432,7 +432,8 @@ ParameterizedTest(struct run *run, l2tlb_model, agrees)
 
 	m->run = *run;
 	m->random = run->seed;
-	cr_assert_eq(machine_memory_new(&m->m, &(struct machine_memory_config){RAM_PAGES * PAGE_BYTES, 1}), 0);
+	cr_assert_eq(
+	    machine_memory_new(&m->m, &(struct machine_memory_config){.bytes = RAM_PAGES * PAGE_BYTES, .nodes = 1}), 0);
 	cr_assert_eq(pmap_new(&m->p, m->m, RAM_PAGES * PAGE_BYTES), 0);
 	guest_tlb_reset(&m->arch, run->entries);
 	cr_assert_eq(l2tlb_new(&m->l, &m->arch), 0);

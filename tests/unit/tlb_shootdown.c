@@ -14,7 +14,8 @@ struct world {
 
 static void setup(struct world *w)
 {
-	cr_assert_eq(machine_memory_new(&w->m, &(struct machine_memory_config){4096 * PAGE_BYTES, 1}), 0);
+	cr_assert_eq(machine_memory_new(&w->m, &(struct machine_memory_config){.bytes = 4096 * PAGE_BYTES, .nodes = 1}),
+		     0);
 	cr_assert_eq(pmap_new(&w->p, w->m, 4096 * PAGE_BYTES), 0);
 	guest_tlb_reset(&w->arch, 16);
 	cr_assert_eq(l2tlb_new(&w->l, &w->arch), 0);
@@ -27,15 +28,15 @@ static void teardown(struct world *w)
 	machine_memory_free(w->m);
 }
 
-static struct machine_page *page_of(struct world *w, uint64_t pfn)
+static struct guest_page *page_of(struct world *w, uint64_t pfn)
 {
 	int err;
 
-	return pmap_touch(w->p, gpa(pfn << PAGE_SHIFT), 0, &err);
+	return pmap_get(w->p, gpa(pfn << PAGE_SHIFT), 0, PMAP_WRITE, &err);
 }
 
 /* Make va writable in asid's user table, as a mapping of page. */
-static struct l2tlb_entry *map(struct world *w, uint64_t va, uint8_t asid, struct machine_page *page)
+static struct l2tlb_entry *map(struct world *w, uint64_t va, uint8_t asid, struct guest_page *page)
 {
 	struct l2tlb_entry *t = l2tlb_select(w->l, asid, va < KSEG0);
 
@@ -50,7 +51,7 @@ static bool writable(const struct l2tlb_entry *e, uint64_t va) { return e->write
 Test(shootdown, takes_writes_or_all_from_every_mapping)
 {
 	struct l2tlb_entry *e[NUMA_BACKMAPS], *other;
-	struct machine_page *page;
+	struct guest_page *page;
 	struct world w;
 
 	setup(&w);
@@ -79,7 +80,7 @@ Test(shootdown, takes_writes_or_all_from_every_mapping)
 
 Test(shootdown, leaves_an_entry_that_was_reused_for_another_page)
 {
-	struct machine_page *a, *b;
+	struct guest_page *a, *b;
 	struct l2tlb_entry *e;
 	struct world w;
 
@@ -101,7 +102,7 @@ Test(shootdown, leaves_an_entry_that_was_reused_for_another_page)
 
 Test(shootdown, stale_backmaps_make_room)
 {
-	struct machine_page *page;
+	struct guest_page *page;
 	struct world w;
 
 	setup(&w);
@@ -117,7 +118,7 @@ Test(shootdown, stale_backmaps_make_room)
 Test(shootdown, sweeps_after_an_overflow_and_then_knows_again)
 {
 	struct l2tlb_entry *e[20];
-	struct machine_page *page;
+	struct guest_page *page;
 	struct world w;
 
 	setup(&w);
@@ -143,7 +144,7 @@ Test(shootdown, sweeps_after_an_overflow_and_then_knows_again)
 Test(shootdown, two_vcpus_map_one_page)
 {
 	struct l2tlb_entry *mine, *yours[8];
-	struct machine_page *page;
+	struct guest_page *page;
 	struct guest_tlb arch;
 	struct world w, v;
 

@@ -102,7 +102,7 @@ Test(vmm_monitor, exhausted_for_one)
 	put_program(rich, 1);
 	put_program(poor, 2);
 	for (uint64_t at = 0; at < RAM_BYTES && !err; at += PAGE_BYTES)
-		(void)pmap_touch(rich->ram, gpa(at), 0, &err);
+		(void)pmap_get(rich->ram, gpa(at), 0, PMAP_WRITE, &err);
 	cr_assert_eq(err, -ENOMEM);
 	cr_assert_eq(vm_run(poor), VM_NO_MEMORY);
 	cr_assert_eq(vm_run(rich), VM_RESET);

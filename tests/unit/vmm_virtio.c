@@ -258,24 +258,24 @@ Test(vmm_virtio, guest_memory_as_far_as_it_goes)
 	uint8_t *host;
 
 	/* touched out of order: not adjacent in the host */
-	cr_assert_not_null(pmap_touch(vm->ram, gpa(0x102000), 0, &err));
-	cr_assert_not_null(pmap_touch(vm->ram, gpa(0x101000), 0, &err));
-	host = h->map(h->opaque, gpa(0x101010), &n, &err);
+	cr_assert_not_null(pmap_get(vm->ram, gpa(0x102000), 0, PMAP_WRITE, &err));
+	cr_assert_not_null(pmap_get(vm->ram, gpa(0x101000), 0, PMAP_WRITE, &err));
+	host = h->map(h->opaque, gpa(0x101010), &n, true, &err);
 	page = pmap_peek(vm->ram, gpa(0x101000));
 	cr_assert_eq(host, page->host + 0x10);
 	cr_assert_eq(n, PAGE_BYTES - 0x10);
 	n = 10 * PAGE_BYTES; /* first touches: in order */
-	host = h->map(h->opaque, gpa(0x120ff0), &n, &err);
+	host = h->map(h->opaque, gpa(0x120ff0), &n, true, &err);
 	cr_assert_eq(host, pmap_peek(vm->ram, gpa(0x120000))->host + 0xff0);
 	cr_assert_eq(n, 10 * PAGE_BYTES);
 	n = 100;
-	cr_assert_not_null(h->map(h->opaque, gpa(RAM_BYTES - 10), &n, &err));
+	cr_assert_not_null(h->map(h->opaque, gpa(RAM_BYTES - 10), &n, true, &err));
 	cr_assert_eq(n, 10);
 	for (unsigned i = 0; i < 4; i++) {
 		static const uint64_t outside[] = {RAM_BYTES, BAR_PA, UINT64_MAX, 0x20000000};
 
 		n = 16;
-		cr_assert_null(h->map(h->opaque, gpa(outside[i]), &n, &err));
+		cr_assert_null(h->map(h->opaque, gpa(outside[i]), &n, true, &err));
 		cr_assert_eq(err, -EFAULT);
 		h->written(h->opaque, gpa(outside[i]), 16);
 		h->release(h->opaque, gpa(outside[i] & ~PAGE_MASK), 3 * PAGE_BYTES);
@@ -293,7 +293,7 @@ static void patch(struct probe *p)
 	uint64_t n = 4;
 	int err;
 	uint32_t word = A_ADDIU(S0, S0, (uint16_t)(3 * p->notified)),
-		 *host = (uint32_t *)h->map(h->opaque, pa, &n, &err);
+		 *host = (uint32_t *)h->map(h->opaque, pa, &n, true, &err);
 
 	*host = word;
 	h->written(h->opaque, pa, 4);
@@ -340,7 +340,7 @@ static void patch_across(struct probe *p)
 	for (unsigned i = 0; i < 2; i++) { /* the last word of the page before, then the function's first */
 		uint64_t n = 4;
 		int err;
-		uint32_t *host = (uint32_t *)h->map(h->opaque, gpa(pa.v + 4 * i), &n, &err);
+		uint32_t *host = (uint32_t *)h->map(h->opaque, gpa(pa.v + 4 * i), &n, true, &err);
 
 		cr_assert_eq(n, 4);
 		*host = i ? word : 0x12345678;
@@ -357,7 +357,7 @@ static void patch_over_three(struct probe *p)
 	uint64_t n = 4;
 	int err;
 
-	host = (uint32_t *)h->map(h->opaque, pa, &n, &err);
+	host = (uint32_t *)h->map(h->opaque, pa, &n, true, &err);
 	*host = word;
 	h->written(h->opaque, gpa(pa.v - PAGE_BYTES - 16), PAGE_BYTES + 20);
 }

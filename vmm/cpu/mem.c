@@ -74,19 +74,19 @@ uint64_t mem_physical(struct vcpu *v, struct gva va)
 	return translate_va(v, va, TLB_READ, &pa, &dirty) == GUEST_OK ? pa.v : 0;
 }
 
-/* The machine page of an address in RAM. NULL: not RAM, or machine memory is exhausted (the VM then ends). */
-static struct machine_page *ram_page(struct vcpu *v, struct gpa pa)
+/* The guest page of an address in RAM.  NULL: not RAM, or machine memory is exhausted (the VM then ends). */
+static struct guest_page *ram_page(struct vcpu *v, struct gpa pa, enum pmap_access access)
 {
-	struct machine_page *page;
+	struct guest_page *g;
 	struct gpa ram;
 	int err = 0;
 
 	if (!vm_ram(v->vm, pa, &ram))
 		return NULL;
-	page = pmap_touch(v->vm->ram, ram, v->node, &err);
-	if (!page && err)
+	g = pmap_get(v->vm->ram, ram, v->node, access, &err);
+	if (!g && err)
 		vm_end(v->vm, VM_NO_MEMORY);
-	return page;
+	return g;
 }
 
 static uint64_t load_host(const uint8_t *p, uint32_t meta)
@@ -128,7 +128,7 @@ static bool accesses_elsewhere(const struct vcpu *v, uint32_t opcode)
  */
 static struct gva fault_address(struct vcpu *v, enum tlb_access acc, struct gva va)
 {
-	struct machine_page *page;
+	struct guest_page *g;
 	struct gpa pa;
 	uint32_t word, own;
 	bool dirty;
@@ -137,10 +137,10 @@ static struct gva fault_address(struct vcpu *v, enum tlb_access acc, struct gva 
 		return va;
 	if (translate_va(v, gva(v->gs.pc), TLB_EXEC, &pa, &dirty) != GUEST_OK)
 		return va;
-	page = ram_page(v, pa);
-	if (!page)
+	g = ram_page(v, pa, PMAP_READ);
+	if (!g)
 		return va;
-	word = (uint32_t)load_host(page->host + (pa.v & PAGE_MASK & ~3ull),
+	word = (uint32_t)load_host(g->page->host + (pa.v & PAGE_MASK & ~3ull),
 				   MEM_META(2, v->gs.mode & MODE_BE ? MEM_BE : 0));
 	if (!accesses_elsewhere(v, insn_opcode(word)))
 		return va;
@@ -287,7 +287,7 @@ HELPER_FN(mem_load)
 	enum tlb_access acc = meta & MEM_INTENT ? TLB_WRITE : TLB_READ;
 	struct gva va = gva((uint32_t)a);
 	uint8_t *host = probe(gs, va.v, META_SIZE(meta), acc == TLB_WRITE);
-	struct machine_page *page;
+	struct guest_page *g;
 	enum tlb_result r;
 	struct gpa pa;
 	uint64_t x;
@@ -301,10 +301,10 @@ HELPER_FN(mem_load)
 		raise_fault(v, r, acc, va);
 		return 0;
 	}
-	page = ram_page(v, pa);
-	if (page) {
-		l2tlb_fill(v->l2tlb, va, page, acc == TLB_READ, dirty && !(page->flags & PAGE_CODE), false);
-		return extend(load_host(page->host + (pa.v & PAGE_MASK), meta), meta);
+	g = ram_page(v, pa, PMAP_READ); /* also of an LL that means to write: the SC may be a store to code */
+	if (g) {
+		l2tlb_fill(v->l2tlb, va, g, acc == TLB_READ, dirty && guest_page_writable(g), false);
+		return extend(load_host(g->page->host + (pa.v & PAGE_MASK), meta), meta);
 	}
 	if (device_wants_step(v))
 		return 0;
@@ -322,11 +322,21 @@ static bool store_hits_code(struct vcpu *v, struct machine_page *page, struct gp
 	uint32_t off = (uint32_t)(pa.v & PAGE_MASK);
 	bool hit = vcpu_invalidate_code(v, page, off, size);
 
-	if (hit)
-		v->stats.smc_stores++;
 	if (!vcpu_page_has_code(v, page))
-		page->flags &= (uint16_t)~PAGE_CODE; /* the next store may have its write tag back */
+		page_clear(page, PAGE_CODE); /* the next store may have its write tag back */
 	return hit;
+}
+
+/* Are there translations that a store to this address of RAM would be to? Nothing changes. */
+static bool ram_has_code(struct vcpu *v, struct gpa pa, uint32_t size)
+{
+	struct machine_page *page;
+	struct gpa ram;
+
+	if (!vm_ram(v->vm, pa, &ram))
+		return false;
+	page = pmap_peek(v->vm->ram, ram);
+	return page && page_has(page, PAGE_CODE) && vcpu_code_at(v, page, (uint32_t)(pa.v & PAGE_MASK), size);
 }
 
 /* Leave after this instruction: what the rest of the block was made from may be gone. A slot ends its block anyway. */
@@ -342,19 +352,23 @@ static void leave_after(struct guest_state *gs)
 	gs->leave = EXIT_SMC;
 }
 
-/* A store to RAM that the inlined probe did not do. True if it hit translated code. */
-static bool store_ram(struct vcpu *v, struct gva va, struct machine_page *page, struct gpa pa, uint64_t x,
-		      uint32_t meta)
+/*
+ * A store to RAM that the inlined probe did not do.  True if it was to translated code.  Of a page that is shared the
+ * translations stay with the others, but those that this vCPU is in are no longer of its page: had_code.
+ */
+static bool store_ram(struct vcpu *v, struct gva va, struct guest_page *g, struct gpa pa, uint64_t x, uint32_t meta,
+		      bool had_code)
 {
 	struct gpa unused;
-	bool readable, dirty, hit = false;
+	bool readable, dirty, hit = had_code;
 
-	store_host(page->host + (pa.v & PAGE_MASK), x, meta);
-	if (page->flags & PAGE_CODE)
-		hit = store_hits_code(v, page, pa, META_SIZE(meta));
-	if (!(page->flags & PAGE_CODE)) {
+	store_host(g->page->host + (pa.v & PAGE_MASK), x, meta);
+	if (page_has(g->page, PAGE_CODE))
+		hit |= store_hits_code(v, g->page, pa, META_SIZE(meta));
+	v->stats.smc_stores += hit;
+	if (guest_page_writable(g)) {
 		readable = translate_va(v, va, TLB_READ, &unused, &dirty) == GUEST_OK;
-		l2tlb_fill(v->l2tlb, va, page, readable, true, false);
+		l2tlb_fill(v->l2tlb, va, g, readable, true, false);
 	}
 	return hit;
 }
@@ -365,10 +379,10 @@ HELPER_FN(mem_store)
 	uint32_t meta = (uint32_t)c;
 	struct gva va = gva((uint32_t)a);
 	uint8_t *host = probe(gs, va.v, META_SIZE(meta), true);
-	struct machine_page *page;
+	struct guest_page *g;
 	enum tlb_result r;
 	struct gpa pa;
-	bool dirty, claimed = true;
+	bool dirty, code, claimed = true;
 
 	if (host) {
 		store_host(host, b, meta);
@@ -380,12 +394,15 @@ HELPER_FN(mem_store)
 		raise_fault(v, r, TLB_WRITE, va);
 		return 0;
 	}
-	page = ram_page(v, pa);
-	if (page) {
-		/* SC still has to write its register: it cannot leave behind the store, so nothing may come behind it. */
-		if (meta & MEM_MORE && !v->step && vcpu_code_at(v, page, (uint32_t)(pa.v & PAGE_MASK), META_SIZE(meta)))
-			step_alone(v);
-		else if (store_ram(v, va, page, pa, b, meta) && !(meta & MEM_MORE))
+	code = ram_has_code(v, pa, META_SIZE(meta));
+	/* SC still has to write its register: it cannot leave behind the store, so nothing may come behind it. */
+	if (code && meta & MEM_MORE && !v->step) {
+		step_alone(v);
+		return 0;
+	}
+	g = ram_page(v, pa, PMAP_WRITE);
+	if (g) {
+		if (store_ram(v, va, g, pa, b, meta, code) && !(meta & MEM_MORE))
 			leave_after(gs);
 		return 0;
 	}
@@ -451,17 +468,17 @@ static struct machine_page *fetch_fast(struct vcpu *v, struct gva pc)
 /* *why: the exception that a NULL stands for; GUEST_OK is a bus error. */
 static struct machine_page *fetch_slow(struct vcpu *v, struct gva pc, enum tlb_result *why)
 {
-	struct machine_page *page;
+	struct guest_page *g;
 	struct gpa pa;
 	bool dirty;
 
 	*why = pc.v & 3 ? GUEST_ADDRESS_ERROR : translate_va(v, pc, TLB_EXEC, &pa, &dirty);
-	page = *why == GUEST_OK ? ram_page(v, pa) : NULL;
-	if (page && !mem_unmapped(v, pc)) {
-		l2tlb_fill(v->l2tlb, gva(pc.v & ~PAGE_MASK), page, false, false, true);
-		*page_cache_slot(v, page->host) = (struct page_cache_entry){page->host, page};
+	g = *why == GUEST_OK ? ram_page(v, pa, PMAP_EXEC) : NULL;
+	if (g && !mem_unmapped(v, pc)) {
+		l2tlb_fill(v->l2tlb, gva(pc.v & ~PAGE_MASK), g, false, false, true);
+		*page_cache_slot(v, g->page->host) = (struct page_cache_entry){g->page->host, g->page};
 	}
-	return page;
+	return g ? g->page : NULL;
 }
 
 struct machine_page *mem_fetch(struct vcpu *v, struct gva pc)
@@ -490,8 +507,9 @@ struct machine_page *mem_fetch_try(struct vcpu *v, struct gva pc)
 
 void mem_protect_code(struct vcpu *v, struct machine_page *page)
 {
-	if (page->flags & PAGE_CODE)
+	if (page_has(page, PAGE_CODE))
 		return;
-	page->flags |= PAGE_CODE;
-	l2tlb_drop_writes(v->l2tlb, page);
+	page_set(page, PAGE_CODE);
+	if (!page_has(page, PAGE_SHARED)) /* which has no write tags */
+		l2tlb_drop_writes(v->l2tlb, machine_page_row(page));
 }

@@ -159,7 +159,7 @@ bool vcpu_invalidate_code(struct vcpu *v, struct machine_page *page, uint32_t of
 	return hit;
 }
 
-void vcpu_forget_page(struct vcpu *v, struct machine_page *page)
+void vcpu_forget_page(struct vcpu *v, struct machine_page *page, struct gpa pa)
 {
 	interp_cache_invalidate(v->interp, page, 0, PAGE_BYTES);
 	if (page->code)

@@ -75,9 +75,12 @@ void vcpu_free(struct vcpu *v);
 void vcpu_reset(struct vcpu *v);
 /* Recompute gs->mode and gs->l2tlb from Status, FCSR, EntryHi and the segment of gs->pc. Every dispatch. */
 void vcpu_update_mode(struct vcpu *v);
+/*
+ * Guest page pa is about to lose this machine page, which others may still have: nothing that leads from there to its code may
+ * be left.
+ */
+void vcpu_forget_page(struct vcpu *v, struct machine_page *page, struct gpa pa);
 /* Translations (and lifted blocks of the interpreter) that cover bytes of a page. */
-/* The machine page is about to be given back: nothing of its code may be left. */
-void vcpu_forget_page(struct vcpu *v, struct machine_page *page);
 bool vcpu_invalidate_code(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes);
 bool vcpu_page_has_code(struct vcpu *v, struct machine_page *page);
 bool vcpu_code_at(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes);

@@ -6,7 +6,7 @@
 
 #include "pv-drivers/virtio/virtio_pci.h"
 #include "vmm/board/pci.h"
-#include "vmm/cpu/vcpu.h"
+#include "vmm/devices/virtio_memory.h"
 #include "vmm/monitor/vm.h"
 
 enum {
@@ -50,109 +50,31 @@ struct virtio_bus {
 
 /* ---- what a device gets from the machine ---- */
 
-/* As far as the guest's pages are adjacent in the host, which they mostly are: they are handed out in order of first touch. */
-static uint8_t *host_map(void *opaque, struct gpa pa, uint64_t *bytes, int *err)
+static uint8_t *host_map(void *opaque, struct gpa pa, uint64_t *bytes, bool write, int *err)
 {
-	struct virtio_function *f = opaque;
-	struct vm *vm = f->vm;
-	struct machine_page *page = NULL;
-	uint64_t got = 0;
-	uint8_t *host = NULL;
-
-	*err = -EFAULT;
-	while (got < *bytes) {
-		struct gpa at = gpa(pa.v + got), ram;
-		uint64_t room = PAGE_BYTES - (at.v & PAGE_MASK);
-
-		page = vm_ram(vm, at, &ram) ? pmap_touch(vm->ram, ram, vm->vcpu->node, err) : NULL;
-		if (!page || (host && page->host != host + got))
-			break;
-		if (!host)
-			host = page->host + (at.v & PAGE_MASK);
-		got += room;
-	}
-	if (!host && *err == -ENOMEM)
-		vm_end(vm, VM_NO_MEMORY);
-	if (got < *bytes)
-		*bytes = got;
-	return host;
-}
-
-/* Translations of a page that a device wrote to go, as for a store of the guest's (mem.c). */
-static void written_page(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes)
-{
-	if (!(page->flags & PAGE_CODE))
-		return;
-	/* what was just run may be gone: leave it at the next poll point */
-	if (vcpu_invalidate_code(v, page, off, bytes))
-		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
-	if (!vcpu_page_has_code(v, page))
-		page->flags &= (uint16_t)~PAGE_CODE;
+	return virtio_memory_map(((struct virtio_function *)opaque)->vm, pa, bytes, write, err);
 }
 
 static void host_written(void *opaque, struct gpa pa, uint64_t bytes)
 {
-	struct virtio_function *f = opaque;
-	struct vm *vm = f->vm;
-
-	while (bytes) {
-		uint64_t off = pa.v & PAGE_MASK, n = bytes < PAGE_BYTES - off ? bytes : PAGE_BYTES - off;
-		struct machine_page *page;
-		struct gpa ram;
-
-		page = vm_ram(vm, pa, &ram) ? pmap_peek(vm->ram, ram) : NULL;
-		if (page)
-			written_page(vm->vcpu, page, (uint32_t)off, (uint32_t)n);
-		pa.v += n;
-		bytes -= n;
-	}
-}
-
-/* A request of another device may be in the hands of its thread: that memory stays where it is. */
-static bool in_flight(const struct virtio_function *f, const uint8_t *host)
-{
-	const struct virtio_bus *b = f->vm->virtio;
-
-	for (unsigned i = 0; i < b->n; i++)
-		if (b->f[i] != f && virtio_uses(b->f[i]->dev, host, PAGE_BYTES))
-			return true;
-	return false;
-}
-
-/* Take away what refers to the page. False: it must stay. */
-static bool forget_page(struct virtio_function *f, struct machine_page *page)
-{
-	struct vcpu *v = f->vm->vcpu;
-
-	if (page->refs != 1 || in_flight(f, page->host))
-		return false;
-	vcpu_forget_page(v, page);
-	l2tlb_drop_page(v->l2tlb, page);
-	return true;
+	virtio_memory_written(((struct virtio_function *)opaque)->vm, pa, bytes);
 }
 
 static void host_release(void *opaque, struct gpa pa, uint64_t bytes)
 {
 	struct virtio_function *f = opaque;
-	struct pmap *ram = f->vm->ram;
-	struct gpa first = gpa(0), at;
-	uint64_t run = 0; /* bytes from `first` on that can go */
 
-	for (uint64_t off = 0; off < bytes; off += PAGE_BYTES) {
-		struct machine_page *page = vm_ram(f->vm, gpa(pa.v + off), &at) ? pmap_peek(ram, at) : NULL;
+	virtio_memory_release(f->vm, f->dev, pa, bytes);
+}
 
-		if (!page || !forget_page(f, page))
-			continue;
-		if (run && at.v != first.v + run) {
-			pmap_release(ram, first, run);
-			run = 0;
-		}
-		if (!run)
-			first = at;
-		run += PAGE_BYTES;
-	}
-	if (run)
-		pmap_release(ram, first, run);
+bool virtio_bus_uses(const struct vm *vm, const struct virtio_device *but, const uint8_t *host)
+{
+	const struct virtio_bus *b = vm->virtio;
+
+	for (unsigned i = 0; b && i < b->n; i++)
+		if (b->f[i]->dev != but && virtio_uses(b->f[i]->dev, host, PAGE_BYTES))
+			return true;
+	return false;
 }
 
 static void host_set_irq(void *opaque, bool level)

@@ -8,7 +8,7 @@
 
 int monitor_new(struct monitor **out, const struct monitor_config *cfg)
 {
-	struct machine_memory_config mc = {.bytes = cfg->memory_bytes, .nodes = cfg->nodes};
+	struct machine_memory_config mc = {.bytes = cfg->memory_bytes, .nodes = cfg->nodes, .share = cfg->share};
 	struct monitor *mon = calloc(1, sizeof(*mon));
 	int err;
 

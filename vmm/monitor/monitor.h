@@ -3,8 +3,8 @@
 #define VMM_MONITOR_H
 
 /*
- * The monitor: one per process, under all of its machines.  It has the machine memory that they are given; each machine page is
- * one machine's at a time (design.md section 11 says what else is to be shared).
+ * The monitor: one per process, under all of its machines.  It has the machine memory that they are given, and lets them share
+ * pages of it (numa/share.h).
  */
 #include <pthread.h>
 
@@ -15,6 +15,7 @@ struct vm;
 struct monitor_config {
 	uint64_t memory_bytes; /* of machine memory, for all machines together; multiple of PAGE_BYTES */
 	unsigned nodes;        /* that it is spread over, 1 .. NUMA_MAX_NODES */
+	bool share;            /* more than one machine may come: they share what is equal (numa/share.h) */
 };
 
 struct monitor {

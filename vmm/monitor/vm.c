@@ -9,6 +9,7 @@
 #include "frontend/cp0.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_bus.h"
+#include "vmm/devices/virtio_memory.h"
 #include "vmm/monitor/monitor.h"
 
 #define LOW_RAM_BYTES ((uint64_t)256 << 20)
@@ -97,8 +98,12 @@ int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg)
 	err = pmap_new(&vm->ram, mon->memory, cfg->ram_bytes);
 	if (!err)
 		err = vcpu_new(&vm->vcpu, vm);
-	if (!err)
+	if (!err) {
+		struct pmap_ops ops = virtio_memory_pmap_ops(vm);
+
+		pmap_set_ops(vm->ram, &ops);
 		vm_wants(cfg->want, NULL, 0);
+	}
 	if (!err)
 		err = clock_new(&vm->clock, &vm->vcpu->gs, cfg->icount, cfg->input_fd);
 	if (!err) {
@@ -123,6 +128,7 @@ void vm_free(struct vm *vm)
 	if (!vm)
 		return;
 	virtio_bus_free(vm->virtio);
+	vm->virtio = NULL;
 	board_free(vm->board);
 	clock_free(vm->clock);
 	vcpu_free(vm->vcpu);
