@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "numa/machine_memory.h"
+
+/* machine_memory_audit(): everything that is written down twice, both ways. */
+
+struct audit {
+	struct machine_memory *m;
+	unsigned errors;
+	char *first;
+	size_t bytes;
+};
+
+static void PRINTF_LIKE(2, 3) wrong(struct audit *a, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (!a->errors++)
+		vsnprintf(a->first, a->bytes, fmt, ap);
+	va_end(ap);
+}
+
+static bool is_alive(const struct audit *a, const struct pmap *p)
+{
+	for (const struct pmap *q = a->m->pmaps; q; q = q->next)
+		if (q == p)
+			return true;
+	return false;
+}
+
+static bool is_held(const struct pmap *p, const struct machine_page *page)
+{
+	for (uint32_t i = 0; i < p->n_held; i++)
+		if (p->held[i] == page)
+			return true;
+	return false;
+}
+
+static void check_user(struct audit *a, const struct machine_page *page, const struct page_user *u)
+{
+	if (!is_alive(a, u->pmap))
+		wrong(a, "machine page %u is used by a VM that is gone", page->mpn);
+	else if (u->gpn == PAGE_USER_HELD ? !is_held(u->pmap, page)
+					  : u->gpn >= u->pmap->pages || u->pmap->row[u->gpn].page != page)
+		wrong(a, "machine page %u says that guest page %llu has it, which has not", page->mpn,
+		      (unsigned long long)u->gpn);
+}
+
+static void check_names(struct audit *a, const struct machine_page *page)
+{
+	bool equal = false;
+
+	for (const struct page_name *n = page->names; n; n = n->next_of_page) {
+		equal |= n->kind == NAME_EQUAL;
+		if (n->page != page || page_find(a->m, n->kind, n->hi, n->lo) != page)
+			wrong(a, "machine page %u has a name that does not lead to it", page->mpn);
+	}
+	if (equal != page_has(page, PAGE_HASHED))
+		wrong(a, "machine page %u: is it found by its bytes or not?", page->mpn);
+	if ((page->names != NULL) != page_has(page, PAGE_SHARED))
+		wrong(a, "machine page %u: names %s, flags %#x", page->mpn, page->names ? "some" : "none", page->flags);
+}
+
+/* Numbers that the loop over all pages sums up. */
+struct sums {
+	uint64_t used, idle, orphans, shared[NUM_MEMORY_CLASSES];
+};
+
+static void check_page(struct audit *a, struct machine_page *page, struct sums *s)
+{
+	s->used++;
+	for (uint32_t i = 0; i < page->refs; i++)
+		check_user(a, page, page_user_at(page, i));
+	check_names(a, page);
+	if (page->names)
+		s->shared[page_class(page)]++;
+	s->idle += !page->refs && page->names;
+	s->orphans += !page->refs && !page->names;
+	if (page->refs > 1 && !page_has(page, PAGE_SHARED))
+		wrong(a, "machine page %u has %u users and can be written to", page->mpn, page->refs);
+}
+
+static bool uses(struct machine_page *page, const struct pmap *p, uint64_t gpn)
+{
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < page->refs; i++)
+		n += page_user_at(page, i)->pmap == p && page_user_at(page, i)->gpn == gpn;
+	return n == 1;
+}
+
+static void check_pmap(struct audit *a, const struct pmap *p)
+{
+	uint64_t class[NUM_MEMORY_CLASSES] = {0};
+
+	for (uint64_t gpn = 0; gpn < p->pages; gpn++) {
+		struct machine_page *page = p->row[gpn].page;
+
+		if (!page)
+			continue;
+		class[page_class(page)]++;
+		if (page_has(page, PAGE_ZERO))
+			continue;
+		if (machine_page_get(a->m, page->mpn) != page)
+			wrong(a, "guest page %llu has machine page %u, which is free", (unsigned long long)gpn,
+			      page->mpn);
+		else if (!uses(page, p, gpn))
+			wrong(a, "guest page %llu is not among the users of machine page %u", (unsigned long long)gpn,
+			      page->mpn);
+	}
+	for (unsigned c = 0; c < NUM_MEMORY_CLASSES; c++)
+		if (class[c] != p->class_pages[c])
+			wrong(a, "a VM counts %llu pages of class %u and has %llu",
+			      (unsigned long long)p->class_pages[c], c, (unsigned long long)class[c]);
+}
+
+static void check_zero(struct audit *a)
+{
+	for (unsigned i = 0; i < PAGE_BYTES; i++)
+		if (a->m->zero.host[i]) {
+			wrong(a, "the page of zeroes has %#x at %#x", a->m->zero.host[i], i);
+			return;
+		}
+}
+
+unsigned machine_memory_audit(struct machine_memory *m, char *first, size_t bytes)
+{
+	struct audit a = {.m = m, .first = first, .bytes = bytes};
+	uint64_t used = machine_memory_pages_used(m, -1);
+	struct sums s = {0};
+
+	pthread_mutex_lock(&m->lock);
+	for (uint32_t mpn = 0; mpn < m->pages; mpn++)
+		if (m->memmap[mpn].host)
+			check_page(&a, &m->memmap[mpn], &s);
+	for (const struct pmap *p = m->pmaps; p; p = p->next)
+		check_pmap(&a, p);
+	check_zero(&a);
+	if (s.used != used)
+		wrong(&a, "%llu machine pages in use, %llu counted", (unsigned long long)s.used,
+		      (unsigned long long)used);
+	if (s.idle != m->sharing.idle || s.orphans != m->sharing.filling)
+		wrong(&a, "%llu pages without users and %llu being filled, %llu and %llu counted",
+		      (unsigned long long)s.idle, (unsigned long long)s.orphans, (unsigned long long)m->sharing.idle,
+		      (unsigned long long)m->sharing.filling);
+	for (unsigned c = 0; c < NUM_MEMORY_CLASSES; c++)
+		if (s.shared[c] != m->sharing.pages[c])
+			wrong(&a, "%llu shared pages of class %u, %llu counted", (unsigned long long)s.shared[c], c,
+			      (unsigned long long)m->sharing.pages[c]);
+	pthread_mutex_unlock(&m->lock);
+	return a.errors;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "numa/machine_memory.h"
+
+/* Pages that hold the same bytes. */
+
+static bool all_zero(const struct machine_page *page)
+{
+	const uint64_t *w = (const uint64_t *)(const void *)page->host;
+
+	for (size_t i = 0; i < PAGE_BYTES / sizeof(*w); i++)
+		if (w[i])
+			return false;
+	return true;
+}
+
+/* Another page with these bytes, with the guest page as its user; or NULL. */
+static struct machine_page *join_equal(struct pmap *p, uint64_t gpn, XXH128_hash_t hash)
+{
+	struct machine_memory *m = p->memory;
+	const struct machine_page *page = p->row[gpn].page;
+	struct machine_page *other;
+
+	pthread_mutex_lock(&m->lock);
+	other = page_find(m, NAME_EQUAL, hash.high64, hash.low64);
+	/* under the lock, as long as it cannot be taken over and written to */
+	if (other && (other == page || memcmp(other->host, page->host, PAGE_BYTES) || page_user_add(m, other, p, gpn)))
+		other = NULL;
+	pthread_mutex_unlock(&m->lock);
+	return other;
+}
+
+/* Were these bytes seen elsewhere? If not, here is where they were seen. */
+static bool seen_elsewhere(struct pmap *p, uint64_t gpn, XXH128_hash_t hash)
+{
+	bool seen;
+
+	pthread_mutex_lock(&p->memory->lock);
+	seen = candidate_seen(p->memory, hash.high64 ^ hash.low64, (uint64_t)(uintptr_t)&p->row[gpn]);
+	pthread_mutex_unlock(&p->memory->lock);
+	return seen;
+}
+
+/* Let others find it by what it holds; it becomes shared if it is not. */
+static void publish_equal(struct pmap *p, struct guest_page *g, XXH128_hash_t hash)
+{
+	struct machine_memory *m = p->memory;
+	struct machine_page *page = g->page;
+	bool private = !page_has(page, PAGE_SHARED);
+
+	if (private && p->ops.protect)
+		p->ops.protect(p->ops.opaque, g);
+	pthread_mutex_lock(&m->lock);
+	if (private)
+		page_set(page, PAGE_SHARED | PAGE_EQUAL);
+	if (page_find(m, NAME_EQUAL, hash.high64, hash.low64) ||
+	    page_name_add(m, page, NAME_EQUAL, hash.high64, hash.low64)) {
+		if (private) /* another machine was faster: the next time */
+			page_clear(page, PAGE_SHARED | PAGE_EQUAL);
+	} else {
+		page_set(page, PAGE_HASHED);
+	}
+	pthread_mutex_unlock(&m->lock);
+	if (private && page_has(page, PAGE_SHARED)) {
+		pmap_count(p, MEMORY_PRIVATE, -1);
+		pmap_count(p, MEMORY_EQUAL, 1);
+	}
+}
+
+static void merge_into(struct pmap *p, uint64_t gpn, struct machine_page *other)
+{
+	if (!pmap_replace(p, gpn, other))
+		count_up(&p->stats.merged);
+	else if (!page_has(other, PAGE_ZERO))
+		page_user_leave(p->memory, other, p, gpn);
+}
+
+/* alone: share it although its bytes were not seen elsewhere yet. */
+static void share_page(struct pmap *p, uint64_t gpn, bool alone)
+{
+	struct guest_page *g = &p->row[gpn];
+	struct machine_page *other;
+	XXH128_hash_t hash;
+
+	/* a device that is writing there would write into everybody's */
+	if (pmap_in_flight(p, g->page))
+		return;
+	if (all_zero(g->page)) {
+		merge_into(p, gpn, &p->memory->zero);
+		return;
+	}
+	hash = XXH3_128bits(g->page->host, PAGE_BYTES);
+	other = join_equal(p, gpn, hash);
+	if (other)
+		merge_into(p, gpn, other);
+	else if (alone || page_has(g->page, PAGE_SHARED) || seen_elsewhere(p, gpn, hash))
+		publish_equal(p, g, hash);
+}
+
+void pmap_share_equal(struct pmap *p, struct gpa pa, uint64_t bytes)
+{
+	uint64_t from = (pa.v + PAGE_MASK) >> PAGE_SHIFT, to = (pa.v + bytes) >> PAGE_SHIFT;
+
+	for (uint64_t gpn = from; p->memory->sharing.on && gpn < to && gpn < p->pages; gpn++)
+		if (p->row[gpn].page && !page_has(p->row[gpn].page, PAGE_ZERO | PAGE_HASHED))
+			share_page(p, gpn, true);
+}
+
+/* Has it kept its bytes since the scan last came by? A page that is shared has, and is looked at until it can be found. */
+static bool is_cold(struct guest_page *g)
+{
+	uint32_t hash, last = g->last_hash;
+
+	if (page_has(g->page, PAGE_ZERO | PAGE_HASHED))
+		return false;
+	if (page_has(g->page, PAGE_SHARED))
+		return true;
+	hash = (uint32_t)XXH3_64bits(g->page->host, PAGE_BYTES) | 1; /* 0: not yet */
+	g->last_hash = hash;
+	return hash == last;
+}
+
+void pmap_merge(struct pmap *p, uint64_t pages)
+{
+	if (!p->memory->sharing.on)
+		return;
+	for (uint64_t n = 0; n < pages && n < p->pages; n++) {
+		uint64_t gpn = p->scan;
+
+		p->scan = gpn + 1 == p->pages ? 0 : gpn + 1;
+		if (p->row[gpn].page && is_cold(&p->row[gpn]))
+			share_page(p, gpn, false);
+	}
+}
