@@ -35,6 +35,8 @@ static const struct {
     {"--initrd", "/proc/self/exe"},
     {"--append", "a=b"},
     {"--mem", "64M"},
+    {"--name", "web"},
+    {"--vms", "3"},
     {"--cpu", "24Kf"},
     {"--disk", "/proc/self/exe,mode=ro"},
     {"--net", "user"},

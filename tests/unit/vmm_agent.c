@@ -100,8 +100,10 @@ static struct agent *start_on(bool command, enum run_tty tty)
 	options =
 	    (struct run_options){.command = command, .argc = 2, .argv = argv, .n_env = 2, .env = {"TERM=mine", "X=y"}};
 	options.tty = tty;
+	options.speaker = "disco run";
+	signal(SIGPIPE, SIG_IGN); /* the session blocks it */
 	cr_assert_eq(wakeup_new(&wake), 0);
-	cr_assert_eq(agent_open(&a, &options, wake, ready, NULL), 0);
+	cr_assert_eq(agent_open(&a, &options, NULL, wake, ready, NULL), 0);
 	cr_assert_eq(agent_plug(a, (struct vm *)&guest), 0);
 	return a;
 }
@@ -437,14 +439,14 @@ Test(agent, terminal_size, .timeout = 60)
 	hello(VERSION);
 	guest.n_sent[PORT_CONTROL] = 0;
 	agent_poll(a);
-	on_size_signal(a, SIGWINCH);
+	agent_resized(a);
 	agent_poll(a);
 	cr_assert_eq(guest.n_sent[PORT_CONTROL], 0, "the same size");
 	guest.room = 0;
 	for (int i = 0; i < 100000; i++) {
 		w.ws_col = (uint16_t)(100 + i % 7);
 		cr_assert_eq(ioctl(master, TIOCSWINSZ, &w), 0);
-		on_size_signal(a, i & 1 ? SIGWINCH : SIGCONT);
+		agent_resized(a);
 		agent_poll(a);
 	}
 	is(a, AGENT_NOTHING, 0);
@@ -453,7 +455,7 @@ Test(agent, terminal_size, .timeout = 60)
 	/* no size at all is none */
 	w.ws_col = 0;
 	cr_assert_eq(ioctl(master, TIOCSWINSZ, &w), 0);
-	on_size_signal(a, SIGWINCH);
+	agent_resized(a);
 	agent_poll(a);
 	cr_assert_eq(guest.n_sent[PORT_CONTROL], 0);
 	stop(a);
@@ -550,18 +552,17 @@ Test(agent, console_size, .timeout = 60)
 	guest.room = SIZE_MAX;
 	options.initrd = "initrd";
 	cr_assert_eq(wakeup_new(&wake), 0);
-	cr_assert_eq(agent_open(&a, &options, wake, ready, NULL), 0);
+	cr_assert_eq(agent_open(&a, &options, NULL, wake, ready, NULL), 0);
 	for (int boot = 0; boot < 2; boot++) {
 		cr_assert_eq(agent_plug(a, (struct vm *)&guest), 0);
-		kill(getpid(), SIGWINCH);
-		usleep(20000);
+		agent_resized(a);
 		agent_poll(a);
 		cr_assert_eq(guest.n_sent[PORT_CONTROL], 0, "nobody listens yet");
 		say('R', "", 0);
 		cr_assert_arr_eq(sent(a, PORT_CONTROL, 12),
 				 boot ? "W\0\0\0\4\0\0\0\x5a\0\x14\0" : "W\0\0\0\4\0\0\0\x65\0\x21\0", 12);
 		cr_assert_eq(ioctl(master, TIOCSWINSZ, &w), 0);
-		kill(getpid(), SIGWINCH);
+		agent_resized(a);
 		if (!boot)
 			cr_assert_arr_eq(sent(a, PORT_CONTROL, 12), "W\0\0\0\4\0\0\0\x5a\0\x14\0", 12);
 		agent_unplug(a);

@@ -33,6 +33,7 @@ struct self {
 	int log;
 	bool passes, flush_hangs;
 	struct stop *stop;
+	struct stop_thread thread;
 };
 
 static void note(struct self *s, char c) { (void)!write(s->log, &c, 1); }
@@ -64,6 +65,7 @@ static void flush(void *opaque)
 static void leave(void *opaque) { note(opaque, 'L'); }
 static void statistics(void *opaque) { note(opaque, 'S'); }
 static void look(void *opaque) { note(opaque, 'l'); }
+static void resized(void *opaque) { note(opaque, 'r'); }
 
 static const struct stop_config plain;
 
@@ -80,12 +82,14 @@ static struct child start(void (*body)(struct self *), struct self self, struct 
 		close(err[0]);
 		close(log[0]);
 		self.log = log[1];
-		cfg.ops = (struct stop_ops){pass, end, flush, leave, statistics, look, &self};
+		cfg.ops = (struct stop_ops){pass, end, flush, leave, statistics, look, resized, &self};
+		cfg.speaker = "disco run";
 		if (stop_open(&self.stop, &cfg))
 			_exit(99);
+		stop_add(self.stop, &self.thread, &self);
 		note(&self, '+');
 		body(&self);
-		stop_settle(self.stop);
+		stop_settle(&self.thread);
 		_exit(stop_status(self.stop, 7));
 	}
 	close(log[1]);
@@ -305,12 +309,65 @@ Test(vmm_stop, statistics)
 	close(c.err);
 }
 
+/* The terminal's size is another, perhaps: nothing of an end. */
+Test(vmm_stop, sizes)
+{
+	static const struct stop_config cfg = {.sizes = true};
+	struct child c = start(run_until_asked, (struct self){0}, cfg);
+	char seen[256];
+
+	kill(c.pid, SIGWINCH);
+	sleep_ms(LATE_MS);
+	kill(c.pid, SIGCONT);
+	sleep_ms(LATE_MS);
+	finish(&c, SIGTERM, 143, seen, sizeof(seen));
+	cr_assert_eq(strncmp(seen, "rrp", 3), 0, "%s", seen);
+	close(c.err);
+}
+
+/* A thread that has settled is left alone, the others are not. */
+static void *hang_too(void *arg)
+{
+	struct self *s = arg;
+	struct stop_thread t;
+	int fds[2];
+	char c;
+
+	if (pipe(fds))
+		_exit(97);
+	stop_add(s->stop, &t, s);
+	note(s, read(fds[0], &c, 1) < 0 && errno == EINTR ? 'R' : '?');
+	stop_remove(&t);
+	return NULL;
+}
+
+static void one_of_two(struct self *s)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, hang_too, s))
+		_exit(98);
+	stop_settle(&s->thread);
+	pthread_join(thread, NULL);
+}
+
+Test(vmm_stop, two_threads)
+{
+	struct child c = start(one_of_two, (struct self){0}, plain);
+	char seen[256];
+	unsigned ms = finish(&c, SIGTERM, 143, seen, sizeof(seen));
+
+	cr_assert_lt(ms, STOP_FLUSH_MS + LATE_MS + c.late_ms, "%u ms", ms);
+	cr_assert(strchr(seen, 'R') && !strpbrk(seen, "L?"), "%s", seen);
+	close(c.err);
+}
+
 /* After stop_settle() nothing is interrupted or flushed, and the limit still holds. */
 static void settle_and_hang(struct self *s)
 {
 	struct timespec ts = {5, 0};
 
-	stop_settle(s->stop);
+	stop_settle(&s->thread);
 	note(s, nanosleep(&ts, NULL) ? '!' : '?');
 }
 

@@ -46,7 +46,7 @@ Test(stream, in, .timeout = 60)
 
 	cr_assert_eq(wakeup_new(&w), 0);
 	cr_assert_eq(pipe(fds), 0);
-	cr_assert_eq(stream_in_open(&s, fds[0], false, w, -1, NULL, NULL), 0);
+	cr_assert_eq(stream_in_open(&s, fds[0], false, w), 0);
 	cr_assert_eq(pthread_create(&thread, NULL, writer, &fds[1]), 0);
 	while (!stream_in_ended(s)) {
 		const uint8_t *data;
@@ -81,7 +81,7 @@ Test(stream, in_is_bounded, .timeout = 60)
 
 	cr_assert_eq(wakeup_new(&w), 0);
 	cr_assert_eq(pipe2(fds, O_NONBLOCK), 0);
-	cr_assert_eq(stream_in_open(&s, fds[0], false, w, -1, NULL, NULL), 0);
+	cr_assert_eq(stream_in_open(&s, fds[0], false, w), 0);
 	while (stream_in_peek(s, &data) < STREAM_BYTES) {
 		ssize_t n = write(fds[1], buf, sizeof(buf));
 
@@ -109,7 +109,7 @@ Test(stream, in_held, .timeout = 60)
 	cr_assert_eq(pipe(fds), 0);
 	cr_assert_eq(write(fds[1], "abc", 3), 3);
 	close(fds[1]);
-	cr_assert_eq(stream_in_open(&s, fds[0], true, w, -1, NULL, NULL), 0);
+	cr_assert_eq(stream_in_open(&s, fds[0], true, w), 0);
 	usleep(50000);
 	cr_assert_eq(stream_in_peek(s, &data), 0);
 	cr_assert(!stream_in_ended(s));
@@ -131,7 +131,7 @@ Test(stream, in_of_nothing, .timeout = 60)
 	struct stream_in *s;
 
 	cr_assert_eq(wakeup_new(&w), 0);
-	cr_assert_eq(stream_in_open(&s, -1, false, w, -1, NULL, NULL), 0);
+	cr_assert_eq(stream_in_open(&s, -1, false, w), 0);
 	cr_assert(stream_in_ended(s));
 	stream_in_close(s);
 	wakeup_free(w);

@@ -13,13 +13,13 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-struct run_options;
+struct plan;
 struct dump_options;
 struct bench_options;
 
 enum exit_status { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 
-int run_machine(const struct run_options *opt);  /* vmm/cli/run.c */
+int run_machines(struct plan *plan);             /* vmm/cli/run_session.c */
 int dump_main(const struct dump_options *opt);   /* vmm/look/dump_main.c */
 int bench_main(const struct bench_options *opt); /* vmm/bench/bench.c */
 

@@ -3,6 +3,7 @@
 #include "vmm/cli/commands.h"
 #include "vmm/cli/guest_cmd.h"
 #include "vmm/cli/options.h"
+#include "vmm/cli/plan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,11 +29,13 @@ static int show(int what, const char *command)
 static int run_command(int argc, char **argv)
 {
 	struct options_error err = {{0}};
-	struct run_options opt;
-	int r = options_parse_run(argc, argv, &opt, &err);
-	int status = r < 0 ? bad_usage("run", &err) : r ? show(r, "run") : run_machine(&opt);
+	struct plan plan;
+	int r = plan_from_arguments(&plan, argc, argv, &err), status;
 
-	options_free_run(&opt);
+	if (!r)
+		r = plan_check(&plan, NULL, &err);
+	status = r < 0 ? bad_usage("run", &err) : r ? show(r, "run") : run_machines(&plan);
+	plan_free(&plan);
 	return status;
 }
 

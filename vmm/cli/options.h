@@ -45,6 +45,7 @@ struct dump_filter {
 	const char *symbol;       /* NULL: any; allocated */
 };
 
+enum { RUN_MAX_MACHINES = 1000, RUN_MAX_NAME_BYTES = 32 };
 enum { RUN_MAX_DISKS = 8, RUN_MAX_NETS = 4, RUN_MAX_SHARES = 8, RUN_MAX_TERMINALS = 4, RUN_MAX_ENV = 64 };
 
 struct run_disk {
@@ -86,6 +87,10 @@ struct run_seconds {
 };
 
 struct run_options {
+	const char *name;    /* --name, or NULL; never NULL in a plan (vmm/cli/plan.h) */
+	unsigned vms;        /* --vms, or 0 */
+	unsigned number;     /* of several machines, from 1; 0: it is alone */
+	const char *speaker; /* what is said about it begins with this: "disco run", "disco run: vm3" */
 	const char *kernel;
 	const char *initrd; /* or NULL */
 	const char *append; /* never NULL; --append and what the devices and the command add to it */

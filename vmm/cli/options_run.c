@@ -33,6 +33,27 @@ static int option_seconds(void *field, const struct option_value *v)
 	return 0;
 }
 
+OPTION_TYPE(machine_name, const char *);
+static int option_machine_name(void *field, const struct option_value *v)
+{
+	size_t n = strlen(v->text);
+
+	for (const char *c = v->text; *c; c++)
+		if (!isalnum((unsigned char)*c) && (c == v->text || !strchr("._-", *c)))
+			n = 0;
+	if (!n || n > RUN_MAX_NAME_BYTES)
+		return option_bad(v, "1 to %d letters, digits, '.', '_' and '-', the first a letter or digit",
+				  RUN_MAX_NAME_BYTES);
+	*(const char **)field = v->text;
+	return 0;
+}
+
+OPTION_TYPE(vms, unsigned);
+static int option_vms(void *field, const struct option_value *v)
+{
+	return option_number(v, 1, RUN_MAX_MACHINES, field);
+}
+
 OPTION_TYPE(stats, const char *);
 static int option_stats(void *field, const struct option_value *v)
 {
@@ -119,6 +140,7 @@ int options_parse_run(int argc, char **argv, struct run_options *out, struct opt
 	int r, last;
 
 	*out = (struct run_options){
+	    .speaker = "disco run",
 	    .mem_bytes = MEM_DEFAULT_BYTES,
 	    .cpu = cpu_model_find(CPU_DEFAULT),
 	    .tiers = "12",

@@ -4,27 +4,53 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "vmm/boot/loader.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/vcpu.h"
-#include "vmm/devices/agent.h"
 #include "vmm/devices/guest_devices.h"
 #include "vmm/host/console.h"
-#include "vmm/host/stop.h"
+#include "vmm/host/consoles.h"
+#include "vmm/host/lines.h"
 #include "vmm/host/stream.h"
 #include "vmm/host/tty.h"
 #include "vmm/look/dump.h"
 #include "vmm/monitor/monitor.h"
 
 /* `disco run`: one machine from power-on to its end. */
+
+void run_say(const struct run *r, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "%s: %s\n", r->opt->speaker, text);
+}
+
+bool run_stopped(const struct run *r)
+{
+	return stop_asked(r->session->stop) || __atomic_load_n(&r->ended, __ATOMIC_ACQUIRE);
+}
+
+void run_end(struct run *r)
+{
+	__atomic_store_n(&r->ended, true, __ATOMIC_RELEASE);
+	pthread_mutex_lock(&r->lock);
+	if (r->console)
+		console_stop(r->console);
+	if (r->vm)
+		vm_end(r->vm, VM_QUIT);
+	pthread_mutex_unlock(&r->lock);
+}
 
 static void on_tx(void *opaque, const uint8_t *data, size_t n)
 {
@@ -43,7 +69,7 @@ static void on_tx(void *opaque, const uint8_t *data, size_t n)
 		vm_end(r->vm, VM_PANIC);
 }
 
-static void on_report(void *opaque, const char *text) { fprintf(stderr, "disco run: %s\n", text); }
+static void on_report(void *opaque, const char *text) { run_say(opaque, "%s", text); }
 
 static size_t on_rx(void *opaque, uint8_t *data, size_t n, int *end)
 {
@@ -80,8 +106,8 @@ void run_end_line(const struct run *r)
 {
 	struct stat out, err;
 
-	if (r->mid_line && !fstat(STDOUT_FILENO, &out) && !fstat(STDERR_FILENO, &err) && out.st_dev == err.st_dev &&
-	    out.st_ino == err.st_ino)
+	if (r->mid_line && r->session->n == 1 && !fstat(STDOUT_FILENO, &out) && !fstat(STDERR_FILENO, &err) &&
+	    out.st_dev == err.st_dev && out.st_ino == err.st_ino)
 		fputc('\n', stderr);
 }
 
@@ -90,54 +116,9 @@ static bool drained(const struct run *r)
 {
 	const struct timespec ms = {0, 1000000};
 
-	while (r->agent && r->stop && !stop_asked(r->stop) && !agent_drained(r->agent))
+	while (r->agent && !run_stopped(r) && !agent_drained(r->agent))
 		nanosleep(&ms, NULL);
-	return !r->stop || !stop_asked(r->stop);
-}
-
-/* A command: its own status, or 125 and why there is none. */
-static int command_status(const struct run *r, enum vm_end why)
-{
-	int status;
-	enum agent_result result = agent_result(r->agent, &status);
-
-	if (result == AGENT_STATUS)
-		return status;
-	if (result == AGENT_QUIT) {
-		fprintf(stderr, "disco run: left before the command had ended\n");
-		return AGENT_NO_STATUS;
-	}
-	if (stop_asked(r->stop))
-		return AGENT_NO_STATUS; /* stop_status() will say which */
-	console_tail_print(&r->tail, stderr);
-	if (result == AGENT_REFUSED)
-		fprintf(stderr, "disco run: the command was not run: %s\n", agent_failure(r->agent));
-	else if (why == VM_NO_MEMORY)
-		fprintf(stderr, "disco run: the host has no memory left for the guest\n");
-	else
-		fprintf(stderr, "disco run: the guest %s before the command had ended\n",
-			r->panic.seen     ? "panicked"
-			: why == VM_RESET ? "restarted"
-					  : "powered off");
-	return AGENT_NO_STATUS;
-}
-
-/* A kernel that powers off has not panicked, whatever was printed. */
-static int status_of(const struct run *r, enum vm_end why)
-{
-	if (r->opt->command)
-		return command_status(r, why);
-	if (r->hidden && why != VM_QUIT)
-		console_tail_print(&r->tail, stderr);
-	if (r->panic.seen && why != VM_POWER_OFF) {
-		fprintf(stderr, "disco run: the guest panicked\n");
-		return STATUS_FAILED;
-	}
-	if (why == VM_NO_MEMORY) {
-		fprintf(stderr, "disco run: the host has no memory left for the guest\n");
-		return STATUS_FAILED;
-	}
-	return STATUS_OK;
+	return !run_stopped(r);
 }
 
 /* From here on the terminal is the user's again. */
@@ -154,28 +135,8 @@ static int close_console(struct run *r, int status)
 	pthread_mutex_unlock(&r->lock);
 	lost = console_close(c);
 	if (lost && lost != EPIPE)
-		fprintf(stderr, "disco run: standard output: %s\n", strerror(lost));
+		run_say(r, "standard output: %s", strerror(lost));
 	return lost && !status ? STATUS_FAILED : status;
-}
-
-/* Most often it is that, and not the host. */
-static const char *address_limit(void)
-{
-	struct rlimit limit;
-
-	return getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY
-		   ? ""
-		   : "; there is a limit of address space (ulimit -v)";
-}
-
-static int cannot_make(int err, const struct vm_want *want)
-{
-	if (err == -ENOMEM && want->what)
-		fprintf(stderr, "disco run: cannot make the machine: the host gives no %lluM for %s%s\n",
-			(unsigned long long)((want->bytes + (1 << 20) - 1) >> 20), want->what, address_limit());
-	else
-		fprintf(stderr, "disco run: cannot make the machine: %s\n", strerror(-err));
-	return STATUS_FAILED;
 }
 
 static int open_vm(struct run *r, bool big_endian)
@@ -208,12 +169,14 @@ static int open_vm(struct run *r, bool big_endian)
 	int err;
 
 	cfg.want = &want;
-	err = vm_new(&vm, r->monitor, &cfg);
+	err = vm_new(&vm, r->session->monitor, &cfg);
 
 	if (!err) {
 		pthread_mutex_lock(&r->lock);
 		r->vm = vm;
 		pthread_mutex_unlock(&r->lock);
+		if (run_stopped(r))
+			vm_end(vm, VM_QUIT); /* run_end() was there between two boots */
 	}
 	if (!err && guest_devices_plug(r->devices, r->vm, r->agent))
 		return STATUS_FAILED;
@@ -224,13 +187,13 @@ static int open_vm(struct run *r, bool big_endian)
 
 		err = vm_dump_open(r->vm, opt, stderr, &why);
 		if (err && why.text[0]) {
-			fprintf(stderr, "disco run: %s\n", why.text);
+			run_say(r, "%s", why.text);
 			return STATUS_USAGE;
 		}
 	}
 	if (!err)
 		return STATUS_OK;
-	return cannot_make(err, &want);
+	return run_cannot_make(r, err, &want);
 }
 
 static void close_vm(struct run *r)
@@ -242,7 +205,7 @@ static void close_vm(struct run *r)
 	wakeup_set(r->wakeup, NULL);
 	agent_unplug(r->agent);
 	guest_devices_unplug(r->devices);
-	if (stop_asked(r->stop) && jit_abandon(vm->vcpu->jit)) {
+	if (run_stopped(r) && jit_abandon(vm->vcpu->jit)) {
 		vm->vcpu->jit = NULL;
 		r->exit_at_once = true;
 	}
@@ -271,15 +234,15 @@ static int boot(struct run *r, bool big_endian, bool *again)
 	why = vm_run(r->vm);
 	if (r->console)
 		console_flush(r->console);
-	*again = why == VM_RESET && !r->panic.seen && !r->opt->no_reboot && !r->opt->command && !stop_asked(r->stop);
+	*again = why == VM_RESET && !r->panic.seen && !r->opt->no_reboot && !r->opt->command && !run_stopped(r);
 	if (!*again) {
 		lost = close_console(r, STATUS_OK);
 		agent_leave_terminal(r->agent, drained(r));
 		run_end_line(r);
-		status = status_of(r, why);
+		status = run_status(r, why);
 		if (r->opt->icount)
-			fprintf(stderr, "disco run: %" PRIu64 " instructions, state %016" PRIx64 "\n",
-				clock_insns(r->vm->clock), vm_state_hash(r->vm));
+			run_say(r, "%" PRIu64 " instructions, state %016" PRIx64, clock_insns(r->vm->clock),
+				vm_state_hash(r->vm));
 		stats = run_stats_write(r);
 		status = status ? status : stats ? stats : lost;
 	}
@@ -287,89 +250,162 @@ static int boot(struct run *r, bool big_endian, bool *again)
 	return status;
 }
 
-/* What outlives a boot. stop and agent first: they have signals that no thread made after them is to get. */
-static int open_run(struct run *r)
+/* ---- what outlives a boot ---- */
+
+/* Several machines: what their command prints are lines with a name in front. */
+static const struct agent_outputs *outputs_of(struct run *r)
+{
+	struct session *s = r->session;
+
+	if (!s->lines[0])
+		return NULL;
+	r->outputs = (struct agent_outputs){.lines = {s->lines[0], s->lines[1]}, .name = r->opt->name};
+	return &r->outputs;
+}
+
+static int open_agent(struct run *r)
 {
 	const struct run_options *opt = r->opt;
-	struct guest_devices *devices;
-	struct console *console;
-	int err = wakeup_new(&r->wakeup), status;
 	struct tty_size size;
+	struct agent *agent;
+	int err;
 
-	err = err ? err : run_stop_open(r);
-	if (err) {
-		fprintf(stderr, "disco run: %s\n", strerror(-err));
-		return STATUS_FAILED;
-	}
-	if (agent_console_size(opt, &size) &&
+	if (r->session->n == 1 && agent_console_size(opt, &size) &&
 	    asprintf(&r->append, "%s%s disco.size=%ux%u", opt->append, opt->quiet_boot ? "" : " disco.agent=ready",
 		     size.columns, size.rows) < 0) {
 		r->append = NULL;
-		fprintf(stderr, "disco run: the host has no memory left\n");
+		run_say(r, "the host has no memory left");
 		return STATUS_FAILED;
 	}
-	if (opt->command || opt->quiet_boot || r->append) {
-		struct agent *agent;
-
-		err = agent_open(&agent, opt, r->wakeup, on_ready, r);
-		if (err)
-			return err == -EINVAL ? STATUS_USAGE : STATUS_FAILED;
-		pthread_mutex_lock(&r->lock);
-		r->agent = agent;
-		pthread_mutex_unlock(&r->lock);
-	}
-	err = monitor_new(&r->monitor, &(struct monitor_config){.memory_bytes = opt->mem_bytes, .nodes = 1});
+	if (!opt->command && !opt->quiet_boot && !r->append)
+		return STATUS_OK;
+	err = agent_open(&agent, opt, outputs_of(r), r->wakeup, on_ready, r);
 	if (err)
-		return cannot_make(err, &(struct vm_want){.what = "guest memory (--mem)", .bytes = opt->mem_bytes});
-	if (guest_devices_open(&devices, opt, r->wakeup))
+		return err == -EINVAL ? STATUS_USAGE : STATUS_FAILED;
+	pthread_mutex_lock(&r->lock);
+	r->agent = agent;
+	pthread_mutex_unlock(&r->lock);
+	return STATUS_OK;
+}
+
+/* On a pipe that several machines write to. */
+static int put_lines(void *port, const uint8_t *data, size_t n)
+{
+	lines_put(port, data, n);
+	return 0; /* the session looks at lines_error() */
+}
+static void stop_lines(void *port) { lines_port_stop(port); }
+static void close_lines(void *port) { lines_port_close(port); }
+
+static int open_console_lines(struct run *r, struct console **out)
+{
+	struct console_sink sink = {.write = put_lines, .stop = stop_lines, .close = close_lines};
+	struct lines_port *port;
+	int err = lines_port_open(&port, r->session->lines[0], r->opt->name);
+
+	if (err)
+		return err;
+	sink.opaque = port;
+	err = console_open_sink(out, -1, &sink);
+	if (err)
+		lines_port_close(port);
+	return err;
+}
+
+static int open_console(struct run *r)
+{
+	struct session *s = r->session;
+	struct console *console;
+	int err;
+
+	if (r->opt->command)
+		return STATUS_OK;
+	err = s->consoles   ? consoles_add(s->consoles, r->opt->name, &console)
+	      : s->lines[0] ? open_console_lines(r, &console)
+			    : console_open(&console, STDIN_FILENO, STDOUT_FILENO);
+	if (err) {
+		run_say(r, "the terminal: %s", strerror(-err));
+		return STATUS_FAILED;
+	}
+	pthread_mutex_lock(&r->lock);
+	r->console = console;
+	pthread_mutex_unlock(&r->lock);
+	return STATUS_OK;
+}
+
+static int open_run(struct run *r)
+{
+	struct guest_devices *devices;
+	int err = wakeup_new(&r->wakeup), status;
+
+	if (err) {
+		run_say(r, "%s", strerror(-err));
+		return STATUS_FAILED;
+	}
+	status = open_agent(r);
+	if (status)
+		return status;
+	if (guest_devices_open(&devices, r->opt, r->wakeup))
 		return STATUS_USAGE;
 	pthread_mutex_lock(&r->lock);
 	r->devices = devices;
 	pthread_mutex_unlock(&r->lock);
 	status = run_stats_open(r);
-	if (status || opt->command)
-		return status;
-	err = console_open(&console, STDIN_FILENO, STDOUT_FILENO);
-	if (!err) {
-		pthread_mutex_lock(&r->lock);
-		r->console = console;
-		pthread_mutex_unlock(&r->lock);
-		return STATUS_OK;
-	}
-	fprintf(stderr, "disco run: the terminal: %s\n", strerror(-err));
-	return STATUS_FAILED;
+	return status ? status : open_console(r);
 }
 
-int run_machine(const struct run_options *opt)
+static int close_run(struct run *r, int status)
 {
-	/* repeatable runs see the same calendar: 2000-01-01 */
-	struct run r = {.opt = opt, .date_ns = 946684800ull * 1000000000u, .lock = PTHREAD_MUTEX_INITIALIZER};
-	int status = open_run(&r), stats;
-	struct agent *agent;
-	bool drain, big_endian = !status && run_image_big_endian(opt->kernel), again = true;
+	struct agent *agent = r->agent;
+	bool drain;
+	int stats;
 
-	while (!status && again)
-		status = boot(&r, big_endian, &again);
-	status = close_console(&r, status);
-	stop_settle(r.stop);
-	if (guest_devices_close(r.devices) && !status)
+	status = close_console(r, status);
+	stop_settle(&r->stopping);
+	if (guest_devices_close(r->devices) && !status)
 		status = STATUS_FAILED;
-	stats = run_stats_close(&r);
+	stats = run_stats_close(r);
 	status = status ? status : stats;
-	drain = drained(&r);
-	agent = r.agent;
-	pthread_mutex_lock(&r.lock);
-	r.agent = NULL;
-	pthread_mutex_unlock(&r.lock);
+	drain = drained(r);
+	pthread_mutex_lock(&r->lock);
+	r->agent = NULL;
+	pthread_mutex_unlock(&r->lock);
 	status = agent_close(agent, drain, status);
-	status = r.stop ? stop_status(r.stop, status) : status;
-	stop_close(r.stop);
-	wakeup_free(r.wakeup);
-	monitor_free(r.monitor);
-	free(r.append);
-	if (r.exit_at_once) {
-		fflush(NULL);
-		_exit(status);
-	}
+	wakeup_free(r->wakeup);
+	free(r->append);
 	return status;
+}
+
+/* All machines are opened before one of them runs: what cannot be opened leaves nothing behind. */
+static bool wait_for_others(struct run *r, int status)
+{
+	struct session *s = r->session;
+	bool go;
+
+	pthread_mutex_lock(&s->lock);
+	r->status = status;
+	r->opened = true;
+	pthread_cond_broadcast(&s->changed);
+	while (s->phase == SESSION_OPENS)
+		pthread_cond_wait(&s->changed, &s->lock);
+	go = s->phase == SESSION_RUNS;
+	pthread_mutex_unlock(&s->lock);
+	return go && !status;
+}
+
+void *run_main(void *run)
+{
+	struct run *r = run;
+	bool again, big_endian;
+	int status;
+
+	stop_add(r->session->stop, &r->stopping, r);
+	status = open_run(r);
+	again = wait_for_others(r, status);
+	big_endian = again && run_image_big_endian(r->opt->kernel);
+	while (!status && again)
+		status = boot(r, big_endian, &again);
+	r->status = close_run(r, status);
+	stop_remove(&r->stopping);
+	return NULL;
 }

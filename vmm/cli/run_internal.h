@@ -2,23 +2,38 @@
 #ifndef VMM_CLI_RUN_INTERNAL_H
 #define VMM_CLI_RUN_INTERNAL_H
 
-/* What the files of `disco run` share: run.c boots machines, run_stop.c ends them from outside, run_stats.c writes --stats,
- * run_load.c is the boot monitor. */
+/*
+ * What the files of `disco run` share.  A session is what the process has: the monitor, signals and time, the terminal; and its
+ * machines, each with a thread that opens, boots, reboots and closes it (struct run).
+ *
+ *   run_session.c  the session, from the options of its machines to the process's status
+ *   run.c          one machine from power-on to its end
+ *   run_load.c     its boot monitor
+ *   run_status.c   what it ended with, and what is said about that
+ *   run_stats.c    --stats
+ *   run_stop.c     ending all of them from outside
+ */
 #include <pthread.h>
 
 #include "vmm/board/mc146818.h"
 #include "vmm/boot/panic_watch.h"
 #include "vmm/cli/options.h"
+#include "vmm/devices/agent.h"
 #include "vmm/host/console_tail.h"
+#include "vmm/host/stop.h"
+#include "vmm/monitor/vm.h"
 
 struct agent;
 struct console;
+struct consoles;
 struct guest_devices;
-struct stop;
-struct vm;
+struct lines;
 struct wakeup;
 
+/* ---- one machine ---- */
+
 struct run {
+	struct session *session;
 	const struct run_options *opt;
 	bool hidden;       /* nobody sees the guest's console (yet) */
 	bool exit_at_once; /* jit_abandon() */
@@ -28,14 +43,13 @@ struct run {
 	bool warned;   /* of little memory */
 	bool spoke;    /* atomic: the user has seen something of the guest's */
 	struct wakeup *wakeup;
-	struct stop *stop;
 	bool want_stats; /* atomic: SIGUSR1 came */
+	bool ended;      /* atomic: its end was asked for from outside, but not the session's */
 
-	/* Set and cleared by the run's thread with `lock`, so that stop's may use them with it. */
+	/* Set and cleared by the run's thread with `lock`, so that others may use them with it. */
 	pthread_mutex_t lock;
-	struct console *console; /* NULL: standard input and output are a command's */
+	struct console *console; /* NULL: a command instead, or none */
 	struct agent *agent;     /* or NULL */
-	struct monitor *monitor; /* outlives resets */
 	struct vm *vm;
 	struct guest_devices *devices;
 
@@ -43,7 +57,55 @@ struct run {
 	FILE *stats;                     /* --stats=FILE */
 	uint64_t date_ns;                /* --icount: when the next boot begins */
 	struct mc146818_battery battery; /* what outlives a reset on the board */
+	struct agent_outputs outputs;
+
+	pthread_t thread;
+	struct stop_thread stopping;
+	bool opened; /* guarded by session.lock: all that it needs is there, or status says what is not */
+	int status;
 };
+
+/* ---- all of them ---- */
+
+enum session_phase {
+	SESSION_OPENS, /* machines are opened; none runs */
+	SESSION_RUNS,
+	SESSION_FAILED, /* one could not be opened: none is to run */
+};
+
+struct session {
+	const char *speaker; /* "disco run" */
+	unsigned n;
+	struct run *run;
+	struct monitor *monitor;
+	struct stop *stop;
+	struct consoles *consoles; /* several machines on one terminal, or NULL */
+	struct lines *lines[2];    /* several machines: standard output and error; the same if that is one file */
+
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t changed;
+	enum session_phase phase;
+};
+
+/* ---- run.c ---- */
+/* The machine's thread. */
+void *run_main(void *run);
+/* What the monitor says stands on lines of its own, also where the guest's output goes to the same place. */
+void run_end_line(const struct run *r);
+/* A line on standard error, in the name of the machine. */
+void run_say(const struct run *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The end has been asked for, of this machine or of all. Any thread. */
+bool run_stopped(const struct run *r);
+/* Ask this machine alone to end; again, if it has not heard (RUN_END_AGAIN_MS). Any thread. */
+void run_end(struct run *r);
+
+/* ---- run_status.c ---- */
+/* Why the machine cannot be made. STATUS_FAILED. */
+int run_cannot_make(const struct run *r, int err, const struct vm_want *want);
+/* It has ended, for this reason. enum exit_status, or the command's. */
+int run_status(const struct run *r, enum vm_end why);
+/* Of all machines: the first one that is not 0; and if there are several, which failed is said. */
+int session_status(const struct session *s);
 
 /* ---- run_load.c ---- */
 /* Kernel, initrd and argument block into RAM; the boot CPU as YAMON would leave it. enum exit_status. */
@@ -53,7 +115,7 @@ bool run_image_big_endian(const char *path);
 
 /* ---- run_stop.c ---- */
 /* Before any other thread. 0 or -errno. */
-MUST_CHECK int run_stop_open(struct run *r);
+MUST_CHECK int session_stop_open(struct session *s);
 
 /* ---- run_stats.c: enum exit_status ---- */
 /* Before the machine starts, so that a path that cannot be written does not cost its user a run. */
@@ -63,9 +125,5 @@ int run_stats_write(struct run *r);
 /* SIGUSR1: what there is so far, in the same place; without --stats on standard error. vCPU thread. */
 void run_stats_now(struct run *r);
 int run_stats_close(struct run *r);
-
-/* ---- run.c ---- */
-/* What the monitor says stands on lines of its own, also where the guest's output goes to the same place. */
-void run_end_line(const struct run *r);
 
 #endif

@@ -30,9 +30,9 @@ static void poke_board(struct vm *vm)
 static void warn_of_little(struct run *r, uint64_t needed)
 {
 	if (r->opt->mem_bytes < needed && !r->warned)
-		fprintf(stderr,
-			"disco run: --mem: %lluM are little for this kernel and initrd, which take some %lluM; if the "
-			"guest hangs or panics, give it more\n",
+		run_say(r,
+			"--mem: %lluM are little for this kernel and initrd, which take some %lluM; if the guest hangs "
+			"or panics, give it more",
 			(unsigned long long)(r->opt->mem_bytes >> 20),
 			(unsigned long long)((needed + (1 << 20) - 1) >> 20));
 	r->warned = true;
@@ -74,7 +74,7 @@ int run_load(struct run *r)
 	uint32_t regs[4];
 
 	if (load_images(r, &image, regs, &err)) {
-		fprintf(stderr, "disco run: %s\n", err.text);
+		run_say(r, "%s", err.text);
 		return STATUS_USAGE;
 	}
 	poke_board(vm);

@@ -10,7 +10,7 @@
 
 static int failed(const struct run *r)
 {
-	fprintf(stderr, "disco run: --stats=%s: %s\n", r->opt->stats_file, strerror(errno));
+	run_say(r, "--stats=%s: %s", r->opt->stats_file, strerror(errno));
 	return STATUS_FAILED;
 }
 
@@ -31,12 +31,22 @@ static int write_file(struct run *r)
 	return fflush(r->stats) || ferror(r->stats) ? failed(r) : STATUS_OK;
 }
 
+/* In one piece: others may be printing theirs. */
+static void print_text(struct run *r)
+{
+	flockfile(stderr);
+	if (r->session->n > 1)
+		run_say(r, "statistics:");
+	stats_print(r->vm, stderr);
+	funlockfile(stderr);
+}
+
 int run_stats_write(struct run *r)
 {
 	if (r->stats)
 		return write_file(r);
 	if (r->opt->stats)
-		stats_print(r->vm, stderr);
+		print_text(r);
 	return STATUS_OK;
 }
 
@@ -47,7 +57,7 @@ void run_stats_now(struct run *r)
 		return;
 	}
 	run_end_line(r);
-	stats_print(r->vm, stderr);
+	print_text(r);
 	r->mid_line = false;
 }
 

@@ -4,22 +4,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/devices/agent.h"
 #include "vmm/devices/guest_devices.h"
 #include "vmm/host/console.h"
-#include "vmm/host/stop.h"
 #include "vmm/host/stream.h"
 #include "vmm/host/tty.h"
-#include "vmm/monitor/vm.h"
 
-/* What signals and time do to a run: host/stop.h. On stop's thread, but for flush(). */
+/* What signals and time do to a session: host/stop.h. On stop's thread, but for flush(). */
 
 /* A guest that works has shown something by then, on the slowest of hosts. */
 enum { LOOK_MS = 10000, LOOK_HIDDEN_MS = 20000 };
 
-static bool pass(void *opaque, int sig)
+static bool pass_one(struct run *r, int sig)
 {
-	struct run *r = opaque;
 	bool passed;
 
 	pthread_mutex_lock(&r->lock);
@@ -29,21 +25,39 @@ static bool pass(void *opaque, int sig)
 	return passed;
 }
 
-static void end(void *opaque)
+/* Commands get it; a machine whose command has not begun ends then, as it would if it were alone. */
+static bool pass(void *opaque, int sig)
 {
-	struct run *r = opaque;
+	struct session *s = opaque;
+	bool taken[RUN_MAX_MACHINES], any = false;
 
-	pthread_mutex_lock(&r->lock);
-	if (r->console)
-		console_stop(r->console);
-	if (r->vm)
-		vm_end(r->vm, VM_QUIT);
-	pthread_mutex_unlock(&r->lock);
+	for (unsigned i = 0; i < s->n; i++)
+		any |= taken[i] = pass_one(&s->run[i], sig);
+	for (unsigned i = 0; any && i < s->n; i++)
+		if (!taken[i])
+			run_end(&s->run[i]);
+	return any;
 }
 
-static void flush(void *opaque)
+static void end(void *opaque)
 {
-	struct run *r = opaque;
+	struct session *s = opaque;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		struct run *r = &s->run[i];
+
+		pthread_mutex_lock(&r->lock);
+		if (r->console)
+			console_stop(r->console);
+		if (r->vm)
+			vm_end(r->vm, VM_QUIT);
+		pthread_mutex_unlock(&r->lock);
+	}
+}
+
+static void flush(void *machine)
+{
+	struct run *r = machine;
 	struct guest_devices *devices;
 
 	pthread_mutex_lock(&r->lock);
@@ -57,43 +71,68 @@ static void leave(void *opaque) { tty_restore(); }
 
 static void statistics(void *opaque)
 {
-	struct run *r = opaque;
+	struct session *s = opaque;
 
-	__atomic_store_n(&r->want_stats, true, __ATOMIC_RELEASE);
-	wakeup_kick(r->wakeup);
+	for (unsigned i = 0; i < s->n; i++) {
+		struct run *r = &s->run[i];
+
+		__atomic_store_n(&r->want_stats, true, __ATOMIC_RELEASE);
+		pthread_mutex_lock(&r->lock);
+		if (r->vm)
+			wakeup_kick(r->wakeup);
+		pthread_mutex_unlock(&r->lock);
+	}
+}
+
+static void resized(void *opaque)
+{
+	struct session *s = opaque;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		pthread_mutex_lock(&s->run[i].lock);
+		agent_resized(s->run[i].agent);
+		pthread_mutex_unlock(&s->run[i].lock);
+	}
+}
+
+static bool is_up(struct run *r)
+{
+	bool up = __atomic_load_n(&r->spoke, __ATOMIC_ACQUIRE);
+
+	pthread_mutex_lock(&r->lock);
+	up |= !r->vm || (r->opt->command && r->agent && agent_started(r->agent));
+	pthread_mutex_unlock(&r->lock);
+	return up;
 }
 
 /* A kernel that hangs before its console works says nothing, and a user would wait for ever. */
 static void look(void *opaque)
 {
-	struct run *r = opaque;
-	bool up = __atomic_load_n(&r->spoke, __ATOMIC_ACQUIRE);
+	struct session *s = opaque;
+	const struct run_options *opt = NULL;
 
-	pthread_mutex_lock(&r->lock);
-	up |= r->opt->command && r->agent && agent_started(r->agent);
-	pthread_mutex_unlock(&r->lock);
-	if (up)
+	for (unsigned i = 0; i < s->n && !opt; i++)
+		if (!is_up(&s->run[i]))
+			opt = s->run[i].opt;
+	if (!opt)
 		return;
-	if (r->opt->command)
-		stop_say(
-		    "disco run: the guest has not come up for %d s; the same without the command shows its console "
-		    "(Ctrl-C ends this run)\n",
-		    LOOK_HIDDEN_MS / 1000);
-	else if (r->opt->quiet_boot)
-		stop_say(
-		    "disco run: the guest has not come up for %d s; the same without --quiet-boot shows its console "
-		    "(Ctrl-A x quits)\n",
-		    LOOK_HIDDEN_MS / 1000);
+	if (opt->command)
+		stop_say("%s: the guest has not come up for %d s; the same without the command shows its console "
+			 "(Ctrl-C ends this run)\n",
+			 opt->speaker, LOOK_HIDDEN_MS / 1000);
+	else if (opt->quiet_boot)
+		stop_say("%s: the guest has not come up for %d s; the same without --quiet-boot shows its console "
+			 "(Ctrl-A x quits)\n",
+			 opt->speaker, LOOK_HIDDEN_MS / 1000);
 	else
-		stop_say("disco run: nothing from the guest for %d s%s (Ctrl-A x quits)\n", LOOK_MS / 1000,
-			 strstr(r->opt->append, "console=")
+		stop_say("%s: nothing from the guest for %d s%s (Ctrl-A x quits)\n", opt->speaker, LOOK_MS / 1000,
+			 strstr(opt->append, "console=")
 			     ? "; is the kernel one for this board, are --initrd and --mem right?"
 			     : "; its kernel is not told to use the console: --append console=ttyS0");
 }
 
-int run_stop_open(struct run *r)
+int session_stop_open(struct session *s)
 {
-	const struct run_options *opt = r->opt;
 	struct stop_config cfg = {
 	    .ops = {.pass = pass,
 		    .end = end,
@@ -101,12 +140,20 @@ int run_stop_open(struct run *r)
 		    .leave = leave,
 		    .statistics = statistics,
 		    .look = look,
-		    .opaque = r},
-	    .timeout_ms = opt->timeout.ms,
-	    .timeout_text = opt->timeout.text,
+		    .resized = resized,
+		    .opaque = s},
+	    .speaker = s->speaker,
+	    .timeout_ms = s->run[0].opt->timeout.ms,
+	    .timeout_text = s->run[0].opt->timeout.text,
 	};
+	bool hidden = false;
 
+	for (unsigned i = 0; i < s->n; i++) {
+		hidden |= s->run[i].opt->command || s->run[i].opt->quiet_boot;
+		cfg.pipes |= s->run[i].opt->command;
+	}
+	cfg.sizes = s->n == 1 && agent_wants_sizes(s->run[0].opt);
 	if (isatty(STDERR_FILENO))
-		cfg.look_ms = opt->command || opt->quiet_boot ? LOOK_HIDDEN_MS : LOOK_MS;
-	return stop_open(&r->stop, &cfg);
+		cfg.look_ms = hidden ? LOOK_HIDDEN_MS : LOOK_MS;
+	return stop_open(&s->stop, &cfg);
 }

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "pv-drivers/virtio/devices.h"
@@ -27,6 +26,7 @@ struct agent_port {
 
 struct agent {
 	const struct run_options *opt;
+	const struct agent_outputs *outputs; /* or NULL */
 	struct wakeup *wakeup;
 	void (*on_ready)(void *opaque);
 	void *opaque;
@@ -60,9 +60,6 @@ struct agent {
 	enum agent_result result;
 	char failure[MAX_MESSAGE + 1];
 
-	int signal_fd;
-	sigset_t old_mask;
-	bool masked;
 	int signals[8]; /* that came, oldest first; atomic; 0: none */
 };
 
@@ -158,11 +155,10 @@ static void send_size(struct agent *a)
 		send_message(a, 'W', size, sizeof(size));
 }
 
-/* SIGWINCH, or SIGCONT: in the background nobody tells us of a new size. The stream's thread. */
-static void on_size_signal(void *opaque, int sig)
+void agent_resized(struct agent *a)
 {
-	struct agent *a = opaque;
-
+	if (!a)
+		return;
 	__atomic_store_n(&a->tty.look, true, __ATOMIC_RELEASE);
 	wakeup_kick(a->wakeup);
 }
@@ -205,7 +201,7 @@ static void handle(struct agent *a, char type, const uint8_t *p, uint32_t n)
 		a->on_ready(a->opaque);
 		a->ready = true;
 		a->tty.told = (struct tty_size){0}; /* what it was at the machine's start may not be true any more */
-		on_size_signal(a, SIGWINCH);
+		agent_resized(a);
 	} else if (type == 'X' && n == 20 && a->started && !a->ended) {
 		__atomic_store_n(&a->ended, true, __ATOMIC_RELEASE);
 		a->status = (int)(get32(p) & 0xff);
@@ -343,7 +339,7 @@ static void say_lost(struct agent *a, unsigned which, int err)
 {
 	/* A reader that went away is nothing to talk about. */
 	if (err && err != EPIPE && !a->error_said[which])
-		fprintf(stderr, "disco run: standard %s: %s\n", which ? "error" : "output", strerror(err));
+		fprintf(stderr, "%s: standard %s: %s\n", a->opt->speaker, which ? "error" : "output", strerror(err));
 	a->error_said[which] = true;
 }
 
@@ -414,41 +410,16 @@ void agent_poll(struct agent *a)
 
 /* ---- making and unmaking ---- */
 
-static int open_signals(struct agent *a)
-{
-	sigset_t mine;
-	int r;
-
-	sigemptyset(&mine);
-	if (a->tty.size_fd >= 0) {
-		sigaddset(&mine, SIGWINCH);
-		sigaddset(&mine, SIGCONT);
-		a->signal_fd = signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
-		if (a->signal_fd < 0)
-			return -errno;
-	}
-	/* a write to a reader that went away is an error, which is told to the command */
-	if (a->opt->command)
-		sigaddset(&mine, SIGPIPE);
-	r = -pthread_sigmask(SIG_BLOCK, &mine, &a->old_mask);
-	a->masked = !r;
-	return r;
-}
-
 static int open_streams(struct agent *a)
 {
-	bool command = a->opt->command;
-	int r = open_signals(a);
+	const struct agent_outputs *to = a->outputs;
+	int r = stream_in_open(&a->stdin_, to ? -1 : STDIN_FILENO, true, a->wakeup);
 
-	if (!r)
-		r = stream_in_open(&a->stdin_, command ? STDIN_FILENO : -1, true, a->wakeup, a->signal_fd,
-				   on_size_signal, a);
-	if (!r && command)
-		r = stream_out_open(&a->stream[0], STDOUT_FILENO, a->wakeup);
-	if (!r && command)
-		r = stream_out_open(&a->stream[1], STDERR_FILENO, a->wakeup);
+	for (unsigned i = 0; !r && i < ARRAY_LEN(a->stream); i++)
+		r = to ? stream_out_open_lines(&a->stream[i], to->lines[i], to->name, a->wakeup)
+		       : stream_out_open(&a->stream[i], i ? STDERR_FILENO : STDOUT_FILENO, a->wakeup);
 	if (r)
-		fprintf(stderr, "disco run: standard input and output: %s\n", strerror(-r));
+		fprintf(stderr, "%s: standard input and output: %s\n", a->opt->speaker, strerror(-r));
 	return r;
 }
 
@@ -457,30 +428,41 @@ bool agent_console_size(const struct run_options *opt, struct tty_size *size)
 	return !opt->command && opt->initrd && !opt->icount && isatty(STDIN_FILENO) && tty_size(STDOUT_FILENO, size);
 }
 
-int agent_open(struct agent **out, const struct run_options *opt, struct wakeup *w, void (*on_ready)(void *opaque),
-	       void *opaque)
+bool agent_wants_sizes(const struct run_options *opt)
+{
+	struct agent_tty tty = {.size_fd = -1};
+	struct tty_size size;
+
+	if (!opt->command)
+		return agent_console_size(opt, &size);
+	agent_tty_init(&tty, opt->tty);
+	return tty.size_fd >= 0;
+}
+
+int agent_open(struct agent **out, const struct run_options *opt, const struct agent_outputs *outputs, struct wakeup *w,
+	       void (*on_ready)(void *opaque), void *opaque)
 {
 	struct agent *a = calloc(1, sizeof(*a));
 	struct tty_size size;
 	int r = 0;
 
 	if (!a) {
-		fprintf(stderr, "disco run: the host has no memory left\n");
+		fprintf(stderr, "%s: the host has no memory left\n", opt->speaker);
 		return -ENOMEM;
 	}
 	a->opt = opt;
+	a->outputs = outputs;
 	a->wakeup = w;
 	a->on_ready = on_ready;
 	a->opaque = opaque;
-	a->signal_fd = -1;
 	if (opt->script)
-		r = agent_script_read(opt->script, &a->script, &a->script_bytes);
+		r = agent_script_read(opt, &a->script, &a->script_bytes);
 	a->tty.raw_fd = a->tty.size_fd = -1;
 	if (opt->command)
 		agent_tty_init(&a->tty, opt->tty);
 	else if (agent_console_size(opt, &size))
 		a->tty.size_fd = STDOUT_FILENO;
-	if (!r && (opt->command || a->tty.size_fd >= 0))
+	if (!r && opt->command)
 		r = open_streams(a);
 	if (r) {
 		(void)agent_close(a, false, 0);
@@ -541,10 +523,6 @@ int agent_close(struct agent *a, bool drain, int status)
 	agent_tty_leave(&a->tty);
 	for (unsigned i = 0; i < ARRAY_LEN(a->stream); i++)
 		status = lost_status(status, a->lost[i]);
-	if (a->signal_fd >= 0)
-		close(a->signal_fd);
-	if (a->masked)
-		pthread_sigmask(SIG_SETMASK, &a->old_mask, NULL);
 	free(a->script);
 	free(a->out);
 	free(a);

@@ -36,18 +36,25 @@ struct wakeup;
 struct run_options;
 struct agent;
 struct tty_size;
+struct lines;
 
 enum { AGENT_NO_STATUS = 125 }; /* as docker, env and timeout: the command itself has no status */
 
+/* Instead of standard output and error: as lines among those of other machines. Such a command has no standard input. */
+struct agent_outputs {
+	struct lines *lines[2];
+	const char *name;
+};
+
 /*
- * Reads --script, and if there is a command blocks SIGPIPE for this thread and those it will make; if that has a terminal, also
- * SIGWINCH and SIGCONT.
+ * Reads --script.  If there is a command, SIGPIPE is blocked already.
  *
+ * outputs   NULL: the command has this process's descriptors.  Outlives the agent
  * on_ready  userland begins (vCPU thread)
  * Returns   0 or -errno, said on standard error.
  */
-MUST_CHECK int agent_open(struct agent **out, const struct run_options *opt, struct wakeup *w,
-			  void (*on_ready)(void *opaque), void *opaque);
+MUST_CHECK int agent_open(struct agent **out, const struct run_options *opt, const struct agent_outputs *outputs,
+			  struct wakeup *w, void (*on_ready)(void *opaque), void *opaque);
 /*
  * NULL is fine.
  *
@@ -63,10 +70,14 @@ int agent_close(struct agent *a, bool drain, int status);
  * no initramfs whose agent could be told; and in a run that is to be repeated.
  */
 bool agent_console_size(const struct run_options *opt, struct tty_size *size);
+/* Is there a terminal whose changes of size are to be told (agent_resized())? */
+bool agent_wants_sizes(const struct run_options *opt);
 /* The machine has ended: if the terminal is raw, write (drain) what is left of the output, and give it back. NULL is fine. */
 void agent_leave_terminal(struct agent *a, bool drain);
 /* All of the command's output is written, or lost. */
 bool agent_drained(const struct agent *a);
+/* The user's terminal has perhaps another size. Any thread. NULL is fine. */
+void agent_resized(struct agent *a);
 /* A signal for the command. Any thread. False: there is none that could get it. */
 bool agent_signal(struct agent *a, int sig);
 /* The command runs, or has run. Any thread. */

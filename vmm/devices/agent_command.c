@@ -8,9 +8,9 @@
 
 enum { MAX_SCRIPT_BYTES = 16 << 20 };
 
-int agent_script_read(const char *path, char **out, size_t *bytes)
+int agent_script_read(const struct run_options *opt, char **out, size_t *bytes)
 {
-	FILE *f = fopen(path, "rb");
+	FILE *f = fopen(opt->script, "rb");
 	const char *why = NULL;
 
 	if (!f) {
@@ -19,7 +19,7 @@ int agent_script_read(const char *path, char **out, size_t *bytes)
 		*out = malloc(MAX_SCRIPT_BYTES + 1);
 		if (!*out) {
 			fclose(f);
-			fprintf(stderr, "disco run: the host has no memory left\n");
+			fprintf(stderr, "%s: the host has no memory left\n", opt->speaker);
 			return -ENOMEM;
 		}
 		*bytes = fread(*out, 1, MAX_SCRIPT_BYTES + 1, f);
@@ -32,7 +32,7 @@ int agent_script_read(const char *path, char **out, size_t *bytes)
 		fclose(f);
 	}
 	if (why)
-		fprintf(stderr, "disco run: --script %s: %s\n", path, why);
+		fprintf(stderr, "%s: --script %s: %s\n", opt->speaker, opt->script, why);
 	return why ? -EINVAL : 0;
 }
 

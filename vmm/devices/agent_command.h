@@ -7,8 +7,8 @@
 #include "base/types.h"
 #include "vmm/devices/agent_tty.h"
 
-/* *out is the caller's to free. 0 or -errno, said on standard error; -EINVAL: the file cannot be a script. */
-MUST_CHECK int agent_script_read(const char *path, char **out, size_t *bytes);
+/* opt->script. *out is the caller's to free. 0 or -errno, said on standard error; -EINVAL: the file cannot be a script. */
+MUST_CHECK int agent_script_read(const struct run_options *opt, char **out, size_t *bytes);
 /* Allocated, or NULL: the host has no memory left. tty: as agent_tty_describe() says. */
 char *agent_command_text(const struct run_options *opt, const char *script, size_t script_bytes,
 			 const uint8_t tty[AGENT_TTY_BYTES], size_t *bytes);

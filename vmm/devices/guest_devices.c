@@ -37,7 +37,12 @@ struct guest_devices {
 };
 
 /* Any thread. */
-static void complain(void *opaque, const char *line) { fprintf(stderr, "disco run: %s\n", line); }
+static void complain(void *opaque, const char *line)
+{
+	const struct guest_devices *m = opaque;
+
+	fprintf(stderr, "%s: %s\n", m->opt->speaker, line);
+}
 
 static int open_disk(struct guest_devices *m, unsigned i)
 {
@@ -48,18 +53,19 @@ static int open_disk(struct guest_devices *m, unsigned i)
 				  .overlay = d->overlay,
 				  .werror = d->werror,
 				  .rerror = d->rerror,
-				  .complain = complain};
+				  .complain = complain,
+				  .opaque = m};
 	struct disk_error err = {{0}};
 	int r;
 
 	if (asprintf(&m->disk_name[i], "disk %s", d->path) < 0) {
 		m->disk_name[i] = NULL;
-		fprintf(stderr, "disco run: the host has no memory left\n");
+		fprintf(stderr, "%s: the host has no memory left\n", m->opt->speaker);
 		return -ENOMEM;
 	}
 	r = disk_open(&m->disk[i], &cfg, &err);
 	if (r)
-		fprintf(stderr, "disco run: --disk %s\n", err.text);
+		fprintf(stderr, "%s: --disk %s\n", m->opt->speaker, err.text);
 	return r;
 }
 
@@ -70,9 +76,11 @@ static int open_net(struct guest_devices *m, unsigned i)
 	int r;
 
 	cfg.complain = complain;
+	cfg.opaque = m;
 	/* Locally administered; the same in every run that is to be repeated. */
 	if (m->opt->icount && !cfg.has_mac) {
-		const uint8_t mac[6] = {2, 0, 0, 0, 0, (uint8_t)(1 + i)};
+		unsigned n = m->opt->number;
+		const uint8_t mac[6] = {2, 0, 0, (uint8_t)(n >> 8), (uint8_t)n, (uint8_t)(1 + i)};
 
 		cfg.has_mac = true;
 		memcpy(cfg.mac, mac, sizeof(mac));
@@ -80,18 +88,18 @@ static int open_net(struct guest_devices *m, unsigned i)
 	snprintf(m->net_name[i], sizeof(m->net_name[i]), "net %u", i);
 	r = net_open(&m->net[i], &cfg, &err);
 	if (r)
-		fprintf(stderr, "disco run: --net: %s\n", err.text);
+		fprintf(stderr, "%s: --net: %s\n", m->opt->speaker, err.text);
 	return r;
 }
 
 static int open_terminal(struct guest_devices *m, unsigned i, struct wakeup *w)
 {
 	const char *path = m->opt->terminal[i].path;
-	int r = terminal_open(&m->terminal[i], path, w);
+	int r = terminal_open(&m->terminal[i], path, w, m->opt->speaker);
 
 	m->port[i] = (struct terminal_port){m, i};
 	if (r)
-		fprintf(stderr, "disco run: --terminal %s%s: %s\n", path ? "unix=" : "pty", path ? path : "",
+		fprintf(stderr, "%s: --terminal %s%s: %s\n", m->opt->speaker, path ? "unix=" : "pty", path ? path : "",
 			strerror(-r));
 	return r;
 }
@@ -102,7 +110,7 @@ int guest_devices_open(struct guest_devices **out, const struct run_options *opt
 	int r = 0;
 
 	if (!m) {
-		fprintf(stderr, "disco run: the host has no memory left\n");
+		fprintf(stderr, "%s: the host has no memory left\n", opt->speaker);
 		return -ENOMEM;
 	}
 	m->opt = opt;
@@ -263,7 +271,7 @@ int guest_devices_plug(struct guest_devices *m, struct vm *vm, struct agent *age
 	r = r ? r : plug_shares(m, vm);
 	r = r ? r : plug_others(m, vm);
 	if (r)
-		fprintf(stderr, "disco run: cannot make the machine's devices: %s\n", strerror(-r));
+		fprintf(stderr, "%s: cannot make the machine's devices: %s\n", m->opt->speaker, strerror(-r));
 	return r;
 }
 

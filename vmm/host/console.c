@@ -16,9 +16,12 @@
 
 struct console {
 	int in_fd, out_fd; /* in_fd: -1 after the end of input */
-	bool is_tty;       /* input is a terminal: raw, with the monitor's keys */
-	bool stop;         /* atomic: console_stop() */
-	int lost;          /* errno of the first output that was */
+	int own_fd;        /* to be closed, or -1 */
+	bool has_sink;
+	struct console_sink sink; /* instead of out_fd */
+	bool is_tty;              /* input is a terminal: raw, with the monitor's keys */
+	bool stop;                /* atomic: console_stop() */
+	int lost;                 /* errno of the first output that was */
 	struct tty_keys keys;
 
 	pthread_mutex_t lock; /* guards what follows */
@@ -28,26 +31,25 @@ struct console {
 };
 
 /* The other side takes something, after a wait if need be; false: it does not, and nobody waits any more. */
-static bool may_write(const struct console *c)
+static bool may_write(int fd, const bool *stop)
 {
-	struct pollfd p = {.fd = c->out_fd, .events = POLLOUT};
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
 
-	return !__atomic_load_n(&c->stop, __ATOMIC_ACQUIRE) || poll(&p, 1, 0) > 0;
+	return !__atomic_load_n(stop, __ATOMIC_ACQUIRE) || poll(&p, 1, 0) > 0;
 }
 
-/* Write all of it, waiting if the other side is slow; give up on an error, which it returns. */
-static int write_all(const struct console *c, const void *data, size_t n)
+int console_write_all(int fd, const bool *stop, const void *data, size_t n)
 {
 	const uint8_t *p = data;
 
-	while (n && may_write(c)) {
-		ssize_t w = write(c->out_fd, p, n);
+	while (n && may_write(fd, stop)) {
+		ssize_t w = write(fd, p, n);
 
 		if (w > 0) {
 			p += w;
 			n -= (size_t)w;
 		} else if (w < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-			struct pollfd pfd = {.fd = c->out_fd, .events = POLLOUT};
+			struct pollfd pfd = {.fd = fd, .events = POLLOUT};
 
 			poll(&pfd, 1, -1);
 		} else if (w == 0 || errno != EINTR) {
@@ -57,9 +59,14 @@ static int write_all(const struct console *c, const void *data, size_t n)
 	return 0;
 }
 
+static int write_out(const struct console *c, const void *data, size_t n)
+{
+	return c->has_sink ? c->sink.write(c->sink.opaque, data, n) : console_write_all(c->out_fd, &c->stop, data, n);
+}
+
 static void flush_locked(struct console *c)
 {
-	int err = write_all(c, c->buffer, c->used);
+	int err = write_out(c, c->buffer, c->used);
 
 	c->lost = c->lost ? c->lost : err;
 	c->used = 0;
@@ -87,6 +94,7 @@ int console_open(struct console **out, int in_fd, int out_fd)
 		return -ENOMEM;
 	c->in_fd = in_fd;
 	c->out_fd = out_fd;
+	c->own_fd = -1;
 	c->is_tty = in_fd >= 0 && isatty(in_fd);
 	/* Messages of the monitor get their carriage returns; the guest sends its own, which does no harm. */
 	r = c->is_tty ? tty_enter(in_fd, TTY_OUTPUT_COOKED) : 0;
@@ -104,6 +112,22 @@ int console_open(struct console **out, int in_fd, int out_fd)
 	return 0;
 }
 
+int console_open_sink(struct console **out, int in_fd, const struct console_sink *sink)
+{
+	struct console *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->in_fd = c->own_fd = in_fd;
+	c->out_fd = -1;
+	c->has_sink = true;
+	c->sink = *sink;
+	pthread_mutex_init(&c->lock, NULL);
+	panic_set_hook(on_panic, c);
+	*out = c;
+	return 0;
+}
+
 int console_close(struct console *c)
 {
 	int lost;
@@ -115,6 +139,10 @@ int console_close(struct console *c)
 	if (c->is_tty)
 		tty_leave();
 	lost = c->lost;
+	if (c->has_sink)
+		c->sink.close(c->sink.opaque);
+	if (c->own_fd >= 0)
+		close(c->own_fd);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 	return lost;
@@ -151,7 +179,12 @@ void console_flush(struct console *c)
 	pthread_mutex_unlock(&c->lock);
 }
 
-void console_stop(struct console *c) { __atomic_store_n(&c->stop, true, __ATOMIC_RELEASE); }
+void console_stop(struct console *c)
+{
+	__atomic_store_n(&c->stop, true, __ATOMIC_RELEASE);
+	if (c->has_sink)
+		c->sink.stop(c->sink.opaque);
+}
 
 int console_fd(const struct console *c) { return c->in_fd; }
 
@@ -159,7 +192,7 @@ static void show_keys(struct console *c)
 {
 	pthread_mutex_lock(&c->lock);
 	flush_locked(c);
-	(void)write_all(c, tty_keys_help, strlen(tty_keys_help));
+	(void)write_out(c, tty_keys_help, strlen(tty_keys_help));
 	pthread_mutex_unlock(&c->lock);
 }
 

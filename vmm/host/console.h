@@ -22,6 +22,17 @@ struct console;
  * Context  opened and closed on one thread (panic()'s hook is that thread's); one thread may write and another read.
  */
 MUST_CHECK int console_open(struct console **out, int in_fd, int out_fd);
+
+/* Where the output of a console goes that has no descriptor of its own: one of several machines. */
+struct console_sink {
+	/* All of it; may wait. errno if it was lost, else 0. One thread at a time. */
+	int (*write)(void *opaque, const uint8_t *data, size_t n);
+	void (*stop)(void *opaque); /* console_stop(). Any thread. */
+	void (*close)(void *opaque);
+	void *opaque;
+};
+/* in_fd: closed with it; without keys of the monitor's. -1: no input. 0 or -errno. */
+MUST_CHECK int console_open_sink(struct console **out, int in_fd, const struct console_sink *sink);
 /* Flush, restore the terminal, free. NULL is fine. Returns errno of the first output that was lost, or 0. */
 int console_close(struct console *c);
 
@@ -35,6 +46,9 @@ void console_write(struct console *c, const uint8_t *data, size_t n);
 void console_flush(struct console *c);
 /* From here on output that nobody takes is dropped instead of waited for; who waits already, drops after a signal. Any thread. */
 void console_stop(struct console *c);
+
+/* Write all of it, waiting if the other side is slow, until *stop (atomic); give up on an error, which it returns. */
+int console_write_all(int fd, const bool *stop, const void *data, size_t n);
 
 /* To poll for input; -1 when there will be no more (end of file). */
 int console_fd(const struct console *c);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,7 +16,7 @@
 
 struct stop {
 	struct stop_config cfg;
-	pthread_t thread, run; /* run: the thread that is interrupted */
+	pthread_t thread;
 	int signal_fd, event;
 	sigset_t old_mask;
 	bool asked, timed_out, said, quit; /* atomic */
@@ -29,8 +28,7 @@ struct stop {
 	uint64_t timeout_at, look_at, grace_at, flush_at, limit_at; /* ms, or NEVER */
 
 	pthread_mutex_t lock; /* guards what follows */
-	bool settled, flushing;
-	pthread_t flusher;
+	struct stop_thread *threads;
 };
 
 static uint64_t now_ms(void)
@@ -62,7 +60,7 @@ void stop_say(const char *fmt, ...)
 static void say_time_is_over(struct stop *s)
 {
 	if (__atomic_load_n(&s->timed_out, __ATOMIC_ACQUIRE) && !__atomic_exchange_n(&s->said, true, __ATOMIC_SEQ_CST))
-		stop_say("disco run: --timeout %s: the run took longer, and was ended\n", s->cfg.timeout_text);
+		stop_say("%s: --timeout %s: the run took longer, and was ended\n", s->cfg.speaker, s->cfg.timeout_text);
 }
 
 static void ask(struct stop *s, int status, uint64_t limit_at)
@@ -97,6 +95,8 @@ static void take_signals(struct stop *s)
 	while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1)
 			s->cfg.ops.statistics(s->cfg.ops.opaque);
+		else if (info.ssi_signo == SIGWINCH || info.ssi_signo == SIGCONT)
+			s->cfg.ops.resized(s->cfg.ops.opaque);
 		else
 			take(s, (int)info.ssi_signo, 128 + (int)info.ssi_signo);
 	}
@@ -104,16 +104,17 @@ static void take_signals(struct stop *s)
 
 static void *flush_main(void *arg)
 {
-	struct stop *s = arg;
+	struct stop_thread *t = arg;
 
-	s->cfg.ops.flush(s->cfg.ops.opaque);
+	t->stop->cfg.ops.flush(t->machine);
 	return NULL;
 }
 
 static void start_flush(struct stop *s)
 {
 	pthread_mutex_lock(&s->lock);
-	s->flushing = !s->settled && pthread_create(&s->flusher, NULL, flush_main, s) == 0;
+	for (struct stop_thread *t = s->threads; t; t = t->next)
+		t->flushing = !t->settled && pthread_create(&t->flusher, NULL, flush_main, t) == 0;
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -122,8 +123,9 @@ static void push(struct stop *s)
 {
 	s->cfg.ops.end(s->cfg.ops.opaque);
 	pthread_mutex_lock(&s->lock);
-	if (!s->settled)
-		pthread_kill(s->run, SIGRTMIN);
+	for (struct stop_thread *t = s->threads; t; t = t->next)
+		if (!t->settled)
+			pthread_kill(t->thread, SIGRTMIN);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -202,6 +204,10 @@ static int block_signals(struct stop *s)
 	sigset_t mine;
 
 	sigemptyset(&mine);
+	if (s->cfg.sizes) {
+		sigaddset(&mine, SIGWINCH);
+		sigaddset(&mine, SIGCONT);
+	}
 	sigaddset(&mine, SIGINT);
 	sigaddset(&mine, SIGTERM);
 	sigaddset(&mine, SIGUSR1);
@@ -211,6 +217,8 @@ static int block_signals(struct stop *s)
 	s->signal_fd = signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->signal_fd < 0 || sigaction(SIGRTMIN, &interrupt, NULL))
 		return -errno;
+	if (s->cfg.pipes)
+		sigaddset(&mine, SIGPIPE);
 	return -pthread_sigmask(SIG_BLOCK, &mine, &s->old_mask);
 }
 
@@ -233,7 +241,7 @@ int stop_open(struct stop **out, const struct stop_config *cfg)
 
 	if (!s)
 		return -ENOMEM;
-	*s = (struct stop){.cfg = *cfg, .run = pthread_self(), .signal_fd = -1};
+	*s = (struct stop){.cfg = *cfg, .signal_fd = -1};
 	s->timeout_at = cfg->timeout_ms ? now_ms() + cfg->timeout_ms : NEVER;
 	s->look_at = cfg->look_ms ? now_ms() + cfg->look_ms : NEVER;
 	s->grace_at = s->flush_at = s->limit_at = NEVER;
@@ -266,19 +274,43 @@ int stop_status(struct stop *s, int own)
 	return stop_asked(s) ? s->status : own;
 }
 
-void stop_settle(struct stop *s)
+void stop_add(struct stop *s, struct stop_thread *t, void *machine)
 {
+	*t = (struct stop_thread){.stop = s, .machine = machine, .thread = pthread_self()};
+	pthread_mutex_lock(&s->lock);
+	t->next = s->threads;
+	s->threads = t;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void stop_settle(struct stop_thread *t)
+{
+	struct stop *s = t->stop;
 	bool join;
+
+	pthread_mutex_lock(&s->lock);
+	t->settled = true;
+	join = t->flushing;
+	t->flushing = false;
+	pthread_mutex_unlock(&s->lock);
+	if (join)
+		pthread_join(t->flusher, NULL);
+}
+
+void stop_remove(struct stop_thread *t)
+{
+	struct stop *s = t->stop;
+	struct stop_thread **at;
 
 	if (!s)
 		return;
+	stop_settle(t);
 	pthread_mutex_lock(&s->lock);
-	s->settled = true;
-	join = s->flushing;
-	s->flushing = false;
+	for (at = &s->threads; *at != t; at = &(*at)->next)
+		;
+	*at = t->next;
 	pthread_mutex_unlock(&s->lock);
-	if (join)
-		pthread_join(s->flusher, NULL);
+	t->stop = NULL;
 }
 
 void stop_close(struct stop *s)
@@ -288,7 +320,7 @@ void stop_close(struct stop *s)
 
 	if (!s)
 		return;
-	stop_settle(s);
+	ASSERT(!s->threads);
 	__atomic_store_n(&s->quit, true, __ATOMIC_RELEASE);
 	(void)!write(s->event, &one, sizeof(one));
 	pthread_join(s->thread, NULL);

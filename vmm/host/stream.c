@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "vmm/host/lines.h"
 #include "vmm/monitor/clock.h"
 
 /* ---- whom to wake ---- */
@@ -144,22 +144,12 @@ static void clear_event(int event)
 /* ---- from a descriptor ---- */
 
 struct stream_in {
-	int fd, event, signal_fd;
+	int fd, event;
 	struct wakeup *wakeup;
-	void (*on_signal)(void *opaque, int sig);
-	void *opaque;
 	pthread_t thread;
 	bool stop, ended, held; /* atomic */
 	struct ring ring;
 };
-
-static void take_signals(struct stream_in *s)
-{
-	struct signalfd_siginfo info;
-
-	while (read(s->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-		s->on_signal(s->opaque, (int)info.ssi_signo);
-}
 
 static void read_some(struct stream_in *s, uint8_t *to, size_t room)
 {
@@ -179,28 +169,25 @@ static void *in_thread(void *arg)
 	struct stream_in *s = arg;
 
 	while (!__atomic_load_n(&s->stop, __ATOMIC_ACQUIRE)) {
-		struct pollfd p[3] = {{.fd = s->event, .events = POLLIN}, {.fd = s->signal_fd, .events = POLLIN}};
+		struct pollfd p[2] = {{.fd = s->event, .events = POLLIN}};
 		uint8_t *to;
 		size_t room = ring_free(&s->ring, &to);
 
 		/* a negative descriptor is skipped */
 		if (__atomic_load_n(&s->held, __ATOMIC_ACQUIRE))
 			room = 0;
-		p[2] = (struct pollfd){.fd = room && !s->ended ? s->fd : -1, .events = POLLIN};
+		p[1] = (struct pollfd){.fd = room && !s->ended ? s->fd : -1, .events = POLLIN};
 		if (poll(p, ARRAY_LEN(p), -1) < 0)
 			continue;
 		if (p[0].revents)
 			clear_event(s->event);
 		if (p[1].revents)
-			take_signals(s);
-		if (p[2].revents)
 			read_some(s, to, room);
 	}
 	return NULL;
 }
 
-int stream_in_open(struct stream_in **out, int fd, bool held, struct wakeup *w, int signal_fd,
-		   void (*on_signal)(void *opaque, int sig), void *opaque)
+int stream_in_open(struct stream_in **out, int fd, bool held, struct wakeup *w)
 {
 	struct stream_in *s = calloc(1, sizeof(*s));
 	int r;
@@ -209,10 +196,7 @@ int stream_in_open(struct stream_in **out, int fd, bool held, struct wakeup *w, 
 		return -ENOMEM;
 	s->fd = fd;
 	s->held = held;
-	s->signal_fd = signal_fd;
 	s->wakeup = w;
-	s->on_signal = on_signal;
-	s->opaque = opaque;
 	s->ended = fd < 0;
 	s->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = s->event < 0 ? -errno : -pthread_mutex_init(&s->ring.lock, NULL);
@@ -273,6 +257,8 @@ bool stream_in_ended(struct stream_in *s)
 
 struct stream_out {
 	int fd;
+	struct lines *lines; /* or NULL */
+	struct lines_port *port;
 	struct wakeup *wakeup;
 	pthread_t thread;
 	pthread_cond_t filled; /* with ring.lock */
@@ -301,9 +287,16 @@ static ssize_t write_waiting(int fd, const uint8_t *from, size_t n)
 	return w;
 }
 
+static ssize_t write_lines(struct stream_out *s, const uint8_t *from, size_t n)
+{
+	lines_put(s->port, from, n);
+	errno = lines_error(s->lines);
+	return errno ? -1 : (ssize_t)n;
+}
+
 static void write_some(struct stream_out *s, const uint8_t *from, size_t n)
 {
-	ssize_t w = s->error ? (ssize_t)n : write_waiting(s->fd, from, n);
+	ssize_t w = s->error ? (ssize_t)n : s->port ? write_lines(s, from, n) : write_waiting(s->fd, from, n);
 
 	if (w < 0 && errno == EINTR)
 		return;
@@ -337,7 +330,7 @@ static void *out_thread(void *arg)
 	}
 }
 
-int stream_out_open(struct stream_out **out, int fd, struct wakeup *w)
+static int open_out(struct stream_out **out, int fd, struct lines *lines, const char *name, struct wakeup *w)
 {
 	struct stream_out *s = calloc(1, sizeof(*s));
 	int r;
@@ -345,7 +338,11 @@ int stream_out_open(struct stream_out **out, int fd, struct wakeup *w)
 	if (!s)
 		return -ENOMEM;
 	s->fd = fd;
+	s->lines = lines;
 	s->wakeup = w;
+	r = lines ? lines_port_open(&s->port, lines, name) : 0;
+	if (r)
+		goto no_port;
 	r = -pthread_mutex_init(&s->ring.lock, NULL);
 	if (r)
 		goto no_lock;
@@ -362,8 +359,18 @@ no_thread:
 no_cond:
 	pthread_mutex_destroy(&s->ring.lock);
 no_lock:
+	if (s->port)
+		lines_port_close(s->port);
+no_port:
 	free(s);
 	return r;
+}
+
+int stream_out_open(struct stream_out **out, int fd, struct wakeup *w) { return open_out(out, fd, NULL, NULL, w); }
+
+int stream_out_open_lines(struct stream_out **out, struct lines *lines, const char *name, struct wakeup *w)
+{
+	return open_out(out, -1, lines, name, w);
 }
 
 int stream_out_close(struct stream_out *s, bool drain)
@@ -372,14 +379,18 @@ int stream_out_close(struct stream_out *s, bool drain)
 
 	if (!s)
 		return 0;
-	if (!drain)
+	if (!drain && s->port)
+		lines_port_stop(s->port);
+	else if (!drain)
 		pthread_cancel(s->thread);
 	pthread_mutex_lock(&s->ring.lock);
 	s->stop = true;
 	pthread_cond_signal(&s->filled);
 	pthread_mutex_unlock(&s->ring.lock);
 	pthread_join(s->thread, NULL);
-	err = s->error;
+	if (s->port)
+		lines_port_close(s->port);
+	err = s->error ? s->error : s->lines ? lines_error(s->lines) : 0;
 	pthread_cond_destroy(&s->filled);
 	pthread_mutex_destroy(&s->ring.lock);
 	free(s);
@@ -415,6 +426,10 @@ bool stream_out_has_room(struct stream_out *s)
 	return room;
 }
 
-bool stream_out_empty(struct stream_out *s) { return ring_used(&s->ring) == 0; }
+bool stream_out_empty(struct stream_out *s)
+{
+	/* in this order: what is taken out of the ring has been put into lines before */
+	return ring_used(&s->ring) == 0 && (!s->port || lines_port_written(s->port));
+}
 
 int stream_out_error(struct stream_out *s) { return __atomic_load_n(&s->error, __ATOMIC_ACQUIRE); }

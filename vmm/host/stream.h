@@ -13,6 +13,7 @@
 #define STREAM_BYTES (256u << 10)
 
 struct clock;
+struct lines;
 
 /* Who is to look at the streams again: the vCPU of the machine that runs now, if one does. */
 struct wakeup;
@@ -27,11 +28,9 @@ void wakeup_kick(struct wakeup *w);
 struct stream_in;
 /*
  * held: nothing is read before stream_in_release().
- * on_signal: if signal_fd (a signalfd, or -1) has one, it is told on the thread of the stream.
  * 0 or -errno.
  */
-MUST_CHECK int stream_in_open(struct stream_in **out, int fd, bool held, struct wakeup *w, int signal_fd,
-			      void (*on_signal)(void *opaque, int sig), void *opaque);
+MUST_CHECK int stream_in_open(struct stream_in **out, int fd, bool held, struct wakeup *w);
 void stream_in_release(struct stream_in *s);
 /* Stops the thread; what was read and not taken is lost. NULL is fine. */
 void stream_in_close(struct stream_in *s);
@@ -44,6 +43,8 @@ bool stream_in_ended(struct stream_in *s);
 /* What goes to a descriptor. */
 struct stream_out;
 MUST_CHECK int stream_out_open(struct stream_out **out, int fd, struct wakeup *w);
+/* The same for one that several machines write to, as lines with the name of this one. */
+MUST_CHECK int stream_out_open_lines(struct stream_out **out, struct lines *lines, const char *name, struct wakeup *w);
 /*
  * Stops the thread.  drain: first waits until all is written, as long as that takes; else what was not is lost.
  * NULL is fine.  Returns the last stream_out_error().

@@ -220,7 +220,7 @@ static int open_socket(struct terminal *t, const char *path)
 	return listen(t->listen_fd, 1) ? -errno : 0;
 }
 
-static int open_pty(struct terminal *t)
+static int open_pty(struct terminal *t, const char *speaker)
 {
 	struct termios raw;
 	char name[64];
@@ -239,11 +239,11 @@ static int open_pty(struct terminal *t)
 	cfmakeraw(&raw);
 	if (tcsetattr(t->slave_fd, TCSANOW, &raw) || fcntl(t->fd, F_SETFL, O_NONBLOCK))
 		return -errno;
-	fprintf(stderr, "disco run: --terminal pty: %s\n", name);
+	fprintf(stderr, "%s: --terminal pty: %s\n", speaker, name);
 	return 0;
 }
 
-int terminal_open(struct terminal **out, const char *path, struct wakeup *w)
+int terminal_open(struct terminal **out, const char *path, struct wakeup *w, const char *speaker)
 {
 	struct terminal *t = calloc(1, sizeof(*t));
 	int r;
@@ -253,7 +253,7 @@ int terminal_open(struct terminal **out, const char *path, struct wakeup *w)
 	t->listen_fd = t->slave_fd = t->fd = -1;
 	t->wakeup = w;
 	t->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = t->event < 0 ? -errno : path ? open_socket(t, path) : open_pty(t);
+	r = t->event < 0 ? -errno : path ? open_socket(t, path) : open_pty(t, speaker);
 	if (!r)
 		r = -pthread_mutex_init(&t->lock, NULL);
 	if (!r) {

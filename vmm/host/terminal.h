@@ -13,11 +13,11 @@ struct terminal;
 struct wakeup;
 
 /*
- * path: of the socket, or NULL for a pseudo-terminal, whose name is said on standard error.  A socket that nobody listens
+ * path: of the socket, or NULL for a pseudo-terminal, whose name is said on standard error, behind `speaker`.  A socket that nobody listens
  * on any more is replaced.
  * 0, or -errno (-EADDRINUSE: somebody listens there, -EEXIST: there is a file of that name that is no socket).
  */
-MUST_CHECK int terminal_open(struct terminal **out, const char *path, struct wakeup *w);
+MUST_CHECK int terminal_open(struct terminal **out, const char *path, struct wakeup *w, const char *speaker);
 /* Removes the socket. NULL is fine. */
 void terminal_close(struct terminal *t);
 

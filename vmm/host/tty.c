@@ -130,6 +130,36 @@ const char tty_keys_help[] = "\r\nCtrl-A x       quit: switch the machine off\r\
 			     "Ctrl-A h       show this\r\n"
 			     "Ctrl-A Ctrl-A  send Ctrl-A to the guest\r\n";
 
+const char tty_keys_help_several[] = "Ctrl-A n       show the next machine's console\r\n"
+				     "Ctrl-A b       show the one before\r\n";
+
+enum tty_key tty_keys_next(struct tty_keys *k, uint8_t *byte)
+{
+	bool escape = k->escape;
+
+	k->escape = !escape && *byte == CTRL_A;
+	if (!escape)
+		return k->escape ? TTY_KEY_EATEN : TTY_KEY_TYPED;
+	switch (*byte) {
+	case CTRL_A:
+	case 'a':
+		*byte = CTRL_A;
+		return TTY_KEY_TYPED;
+	case 'x':
+	case 'X':
+		return TTY_KEY_QUIT;
+	case 'h':
+	case '?':
+		return TTY_KEY_HELP;
+	case 'n':
+		return TTY_KEY_NEXT;
+	case 'b':
+		return TTY_KEY_BACK;
+	default:
+		return TTY_KEY_EATEN;
+	}
+}
+
 long tty_keys_filter(struct tty_keys *k, uint8_t *buf, size_t n, bool *help)
 {
 	size_t kept = 0;
@@ -137,21 +167,13 @@ long tty_keys_filter(struct tty_keys *k, uint8_t *buf, size_t n, bool *help)
 	*help = false;
 	for (size_t i = 0; i < n; i++) {
 		uint8_t b = buf[i];
+		enum tty_key key = tty_keys_next(k, &b);
 
-		if (!k->escape) {
-			if (b == CTRL_A)
-				k->escape = true;
-			else
-				buf[kept++] = b;
-			continue;
-		}
-		k->escape = false;
-		if (b == 'x' || b == 'X')
+		if (key == TTY_KEY_QUIT)
 			return -1;
-		if (b == CTRL_A || b == 'a')
-			buf[kept++] = CTRL_A;
-		else if (b == 'h' || b == '?')
-			*help = true;
+		if (key == TTY_KEY_TYPED)
+			buf[kept++] = b;
+		*help |= key == TTY_KEY_HELP;
 	}
 	return (long)kept;
 }

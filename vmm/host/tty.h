@@ -39,11 +39,21 @@ bool tty_size(int fd, struct tty_size *size);
 
 /*
  * Ctrl-A x quits, Ctrl-A h shows the keys, Ctrl-A Ctrl-A (or Ctrl-A a) sends Ctrl-A; Ctrl-A and anything else is eaten.
- * All zeroes at first.
+ * With several machines Ctrl-A n and Ctrl-A b change between them.  All zeroes at first.
  */
 struct tty_keys {
 	bool escape; /* Ctrl-A was the last byte */
 };
+enum tty_key {
+	TTY_KEY_TYPED, /* none of them: the byte is for the guest */
+	TTY_KEY_EATEN,
+	TTY_KEY_QUIT,
+	TTY_KEY_HELP,
+	TTY_KEY_NEXT,
+	TTY_KEY_BACK,
+};
+/* The next byte, in place. */
+enum tty_key tty_keys_next(struct tty_keys *k, uint8_t *byte);
 /*
  * Take the monitor's keys out of buf[0..n).
  *
@@ -52,5 +62,6 @@ struct tty_keys {
  */
 long tty_keys_filter(struct tty_keys *k, uint8_t *buf, size_t n, bool *help);
 extern const char tty_keys_help[];
+extern const char tty_keys_help_several[]; /* behind it, where TTY_KEY_NEXT and TTY_KEY_BACK are something */
 
 #endif

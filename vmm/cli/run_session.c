@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/cli/run_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vmm/cli/commands.h"
+#include "vmm/cli/plan.h"
+#include "vmm/host/consoles.h"
+#include "vmm/host/lines.h"
+#include "vmm/monitor/monitor.h"
+
+/* The process of `disco run`: what its machines have together, from before the first is opened to after the last is gone. */
+
+/* repeatable runs see the same calendar: 2000-01-01 */
+#define FIRST_DATE_NS (946684800ull * 1000000000u)
+
+static int failed(const struct session *s, const char *what, int err)
+{
+	fprintf(stderr, "%s: %s%s\n", s->speaker, what, strerror(-err));
+	return STATUS_FAILED;
+}
+
+/* Each has a dozen descriptors, and more with its disks and networks. */
+static void raise_limits(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &files); /* what then does not open says so */
+}
+
+static bool same_file(int a, int b)
+{
+	struct stat x, y;
+
+	return !fstat(a, &x) && !fstat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static void quit(void *opaque)
+{
+	struct session *s = opaque;
+
+	for (unsigned i = 0; i < s->n; i++)
+		run_end(&s->run[i]);
+}
+
+/* Where several machines' output goes. */
+static int open_outputs(struct session *s)
+{
+	struct consoles_config cfg = {STDIN_FILENO, STDOUT_FILENO, quit, s};
+	bool shown = false;
+	int err;
+
+	if (s->n == 1)
+		return STATUS_OK;
+	err = lines_open(&s->lines[0], STDOUT_FILENO);
+	s->lines[1] = s->lines[0];
+	if (!err && !same_file(STDOUT_FILENO, STDERR_FILENO))
+		err = lines_open(&s->lines[1], STDERR_FILENO);
+	if (err)
+		return failed(s, "standard output and error: ", err);
+	for (unsigned i = 0; i < s->n; i++)
+		shown |= !s->run[i].opt->command;
+	if (!shown || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+		return STATUS_OK;
+	err = consoles_open(&s->consoles, &cfg);
+	return err ? failed(s, "the terminal: ", err) : STATUS_OK;
+}
+
+/* Waits for whoever reads it.  False: the end is asked for before that is all written. */
+static bool written(struct session *s, struct lines *l)
+{
+	const struct timespec ms = {0, 1000000};
+
+	while (!lines_empty(l) && !stop_asked(s->stop))
+		nanosleep(&ms, NULL);
+	return lines_empty(l);
+}
+
+static int close_outputs(struct session *s, int status)
+{
+	struct lines *err = s->lines[1] != s->lines[0] ? s->lines[1] : NULL;
+	int lost;
+
+	consoles_close(s->consoles);
+	if (err)
+		(void)lines_close(err, written(s, err)); /* there is no other place to say it */
+	if (!s->lines[0])
+		return status;
+	lost = lines_close(s->lines[0], written(s, s->lines[0]));
+	if (lost && lost != EPIPE && !status)
+		(void)failed(s, "standard output: ", -lost);
+	return lost && !status ? STATUS_FAILED : status;
+}
+
+static int open_monitor(struct session *s)
+{
+	struct monitor_config cfg = {.nodes = 1};
+	int err;
+
+	for (unsigned i = 0; i < s->n; i++)
+		cfg.memory_bytes += s->run[i].opt->mem_bytes;
+	err = monitor_new(&s->monitor, &cfg);
+	if (!err)
+		return STATUS_OK;
+	return run_cannot_make(&s->run[0], err,
+			       &(struct vm_want){.what = "guest memory (--mem)", .bytes = cfg.memory_bytes});
+}
+
+/* One after the other, so that what is said about them comes in their order.  Returns the status of the first that cannot be. */
+static int start_machines(struct session *s, unsigned *started)
+{
+	int status = STATUS_OK, err;
+
+	for (*started = 0; *started < s->n && !status; (*started)++) {
+		struct run *r = &s->run[*started];
+
+		err = pthread_create(&r->thread, NULL, run_main, r);
+		if (err)
+			return failed(s, "a thread for each machine: ", -err);
+		pthread_mutex_lock(&s->lock);
+		while (!r->opened)
+			pthread_cond_wait(&s->changed, &s->lock);
+		status = r->status;
+		pthread_mutex_unlock(&s->lock);
+	}
+	err = !status && s->consoles ? consoles_start(s->consoles) : 0;
+	return err ? failed(s, "the terminal: ", err) : status;
+}
+
+static int run_all(struct session *s)
+{
+	unsigned started;
+	int status = start_machines(s, &started);
+
+	pthread_mutex_lock(&s->lock);
+	s->phase = status ? SESSION_FAILED : SESSION_RUNS;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
+	for (unsigned i = 0; i < started; i++)
+		pthread_join(s->run[i].thread, NULL);
+	return status ? status : session_status(s);
+}
+
+static int run_session(struct session *s)
+{
+	int err = session_stop_open(s), status;
+
+	if (err)
+		return failed(s, "", err);
+	status = open_monitor(s);
+	if (!status)
+		status = open_outputs(s);
+	if (!status)
+		status = run_all(s);
+	status = close_outputs(s, status);
+	status = stop_status(s->stop, status);
+	stop_close(s->stop);
+	monitor_free(s->monitor);
+	return status;
+}
+
+int run_machines(struct plan *plan)
+{
+	struct session s = {.speaker = plan->speaker,
+			    .n = plan->n,
+			    .run = calloc(plan->n, sizeof(struct run)),
+			    .lock = PTHREAD_MUTEX_INITIALIZER,
+			    .changed = PTHREAD_COND_INITIALIZER};
+	bool exit_at_once = false;
+	int status;
+
+	if (!s.run)
+		return failed(&s, "", -ENOMEM);
+	if (s.n > 1)
+		raise_limits();
+	for (unsigned i = 0; i < s.n; i++) {
+		s.run[i] = (struct run){.session = &s, .opt = &plan->opt[i], .date_ns = FIRST_DATE_NS};
+		pthread_mutex_init(&s.run[i].lock, NULL);
+	}
+	status = run_session(&s);
+	for (unsigned i = 0; i < s.n; i++) {
+		exit_at_once |= s.run[i].exit_at_once;
+		pthread_mutex_destroy(&s.run[i].lock);
+	}
+	free(s.run);
+	if (exit_at_once) {
+		fflush(NULL);
+		_exit(status);
+	}
+	return status;
+}
