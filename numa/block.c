@@ -76,7 +76,7 @@ static struct machine_page *publish(struct pmap *p, uint64_t gpn, struct block_n
 	int err;
 
 	pthread_mutex_lock(&m->lock);
-	other = page_find(m, NAME_BLOCK, name.image, name.block);
+	other = name.image ? page_find(m, NAME_BLOCK, name.image, name.block) : NULL;
 	if (other && other != p->row[gpn].page && !page_user_add(m, other, p, gpn)) {
 		pthread_mutex_unlock(&m->lock);
 		return other;
@@ -84,7 +84,7 @@ static struct machine_page *publish(struct pmap *p, uint64_t gpn, struct block_n
 	err = page_user_add(m, page, p, gpn);
 	ASSERT(!err); /* the first one */
 	page_set(page, PAGE_SHARED);
-	if (other || page_name_add(m, page, NAME_BLOCK, name.image, name.block))
+	if (other || !name.image || page_name_add(m, page, NAME_BLOCK, name.image, name.block))
 		page_clear(page, PAGE_SHARED); /* private, then */
 	pthread_mutex_unlock(&m->lock);
 	return page;

@@ -42,7 +42,7 @@ struct machine_page *share_page_new(struct pmap *p, unsigned node);
 void share_page_drop(struct pmap *p, struct machine_page *page);
 /*
  * page, from share_page_new(), holds the block now: it stands for guest page pa, and for the block, unless another page does so
- * already, which then takes its place.  Takes page.  0, -EFAULT, -ENOMEM.
+ * already, which then takes its place; name.image 0: it is nobody's but this guest's.  Takes page.  0, -EFAULT, -ENOMEM.
  */
 MUST_CHECK int pmap_give_block(struct pmap *p, struct gpa pa, struct block_name name, struct machine_page *page);
 

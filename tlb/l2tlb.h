@@ -82,6 +82,14 @@ void l2tlb_drop_page(struct l2tlb *l, struct guest_page *g);
 /* Forget every table entry of every space (not the banks).  Also what a change of Status.ERL calls for. */
 void l2tlb_flush_tables(struct l2tlb *l);
 
+/*
+ * Does each tag for reads and writes lead to the machine page that its guest page has, with no more rights, and does the guest page
+ * know of it?  row: the guest page of a guest physical address, NULL if it is no memory.  The vCPU is outside of translated code.
+ * Returns the number of errors; the first one as text in first[bytes].
+ */
+unsigned l2tlb_audit(const struct l2tlb *l, struct guest_page *(*row)(void *opaque, struct gpa pa), void *opaque,
+		     char *first, size_t bytes);
+
 const struct l2tlb_stats *l2tlb_stats(const struct l2tlb *l);
 struct l2tlb_stats *l2tlb_stats_mut(struct l2tlb *l);
 

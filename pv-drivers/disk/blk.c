@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pv-drivers/disk/blk_blocks.h"
 #include "pv-drivers/disk/blk_pool.h"
 #include "pv-drivers/virtio/devices.h"
 #include "pv-drivers/disk/disk.h"
@@ -84,6 +85,13 @@ struct request {
 	uint64_t off;
 	struct iovec *iov; /* the data, without header and status */
 	unsigned n_iov, n_segments;
+	struct {
+		uint32_t type, reserved;
+		uint64_t sector;
+	} header;       /* as it was when it was taken */
+	bool cut_off;   /* it has none */
+	bool by_blocks; /* a read through the buffer cache: by `blocks`, not by iov */
+	struct blk_blocks blocks;
 	struct iovec few[FEW_IOVECS];
 	struct segment segment[MAX_SEGMENTS];
 };
@@ -91,6 +99,7 @@ struct request {
 struct blk {
 	struct virtio_device dev; /* must be first */
 	struct disk *disk;
+	uint32_t image;        /* whose blocks are shared with other machines; 0: they are not */
 	struct blk_pool *pool; /* NULL: all work is done in notify() */
 	struct config config;
 	uint8_t config_mask[CONFIG_BYTES];
@@ -119,6 +128,22 @@ static int do_segments(struct blk *b, struct request *r)
 	return err;
 }
 
+static struct blk_read read_of(struct blk *b, const struct request *r)
+{
+	return (struct blk_read){
+	    .dev = &b->dev, .disk = b->disk, .image = b->image, .off = r->off, .bytes = r->chain->in_bytes - 1};
+}
+
+static int do_read(struct blk *b, struct request *r, bool nowait)
+{
+	struct blk_read rd = read_of(b, r);
+
+	if (r->by_blocks)
+		return blk_blocks_read(&r->blocks, &rd, nowait);
+	return nowait ? disk_readv_nowait(b->disk, r->off, r->iov, r->n_iov)
+		      : disk_readv(b->disk, r->off, r->iov, r->n_iov);
+}
+
 static void do_request(void *opaque, struct blk_job *job)
 {
 	struct request *r = (struct request *)job;
@@ -127,7 +152,7 @@ static void do_request(void *opaque, struct blk_job *job)
 
 	switch (r->type) {
 	case T_IN:
-		err = disk_readv(b->disk, r->off, r->iov, r->n_iov);
+		err = do_read(b, r, false);
 		break;
 	case T_OUT:
 		err = disk_writev(b->disk, r->off, r->iov, r->n_iov);
@@ -183,6 +208,8 @@ static uint8_t judge_transfer(struct blk *b, struct request *r, uint64_t sector)
 	if (r->type == T_OUT && disk_read_only(b->disk))
 		return S_IOERR;
 	r->off = sector * DISK_SECTOR_BYTES;
+	if (r->by_blocks)
+		return S_OK;
 	if (r->type == T_IN)
 		return take_data(r, c->in, c->n_in, 0, bytes);
 	return take_data(r, c->out, c->n_out, HEADER_BYTES, bytes);
@@ -261,6 +288,18 @@ static void wait_for_host(struct blk *b, struct request *r)
 	virtio_pause(&b->dev, true);
 }
 
+/* The pages that were read are the guest's now, or, if they were not, nobody's. */
+static void end_blocks(struct blk *b, struct request *r)
+{
+	struct blk_read rd = read_of(b, r);
+
+	if (r->by_blocks && !r->err)
+		blk_blocks_give(&r->blocks, &rd);
+	else if (r->by_blocks)
+		blk_blocks_drop(&r->blocks, &b->dev);
+	r->by_blocks = false;
+}
+
 /* It was done, or it failed. True: it is finished. */
 static bool conclude(struct blk *b, struct request *r)
 {
@@ -271,6 +310,7 @@ static bool conclude(struct blk *b, struct request *r)
 		return false;
 	}
 	r->status = verdict == DISK_PASS ? S_OK : S_IOERR;
+	end_blocks(b, r);
 	b->waiting -= r->waits;
 	r->waits = false;
 	finish(b, r);
@@ -284,20 +324,15 @@ static bool conclude(struct blk *b, struct request *r)
 /* True: it is to be done; else r->status is the answer. */
 static bool judge(struct blk *b, struct request *r)
 {
-	struct {
-		uint32_t type, reserved;
-		uint64_t sector;
-	} h;
-
-	if (virtq_read(r->chain, 0, &h, sizeof(h)) < sizeof(h)) {
+	if (r->cut_off) {
 		r->status = S_IOERR;
 		return false;
 	}
-	r->type = le32toh(h.type);
+	r->type = le32toh(r->header.type);
 	switch (r->type) {
 	case T_IN:
 	case T_OUT:
-		r->status = judge_transfer(b, r, le64toh(h.sector));
+		r->status = judge_transfer(b, r, le64toh(r->header.sector));
 		break;
 	case T_FLUSH: /* a driver that did not negotiate it may send it all the same */
 		r->status = S_OK;
@@ -319,22 +354,61 @@ static bool judge(struct blk *b, struct request *r)
 
 static uint64_t data_bytes(const struct request *r)
 {
-	uint64_t sum = 0;
+	uint64_t sum = r->by_blocks ? blk_blocks_bytes(&r->blocks) : 0;
 
 	for (unsigned i = 0; i < r->n_iov; i++)
 		sum += r->iov[i].iov_len;
 	return sum;
 }
 
+/* What judge_transfer() wants of a read, and that its pages may be blocks of the image. */
+static bool may_be_blocks(const struct blk *b, const struct request *r)
+{
+	uint64_t sector = le64toh(r->header.sector), bytes = r->chain->in_bytes - 1;
+
+	return !r->cut_off && le32toh(r->header.type) == T_IN && bytes % DISK_SECTOR_BYTES == 0 &&
+	       in_disk(b, sector, bytes / DISK_SECTOR_BYTES);
+}
+
+static uint8_t *place_nothing(void *opaque, struct gpa pa, uint64_t at, uint64_t *bytes) { return NULL; }
+
+/* Find host memory for what the request is answered with.  False: there is none. */
+static bool place(struct blk *b, struct request *r)
+{
+	struct blk_read rd;
+
+	if (!b->dev.late_in)
+		return true;
+	if (!may_be_blocks(b, r))
+		return !virtq_place(r->chain, place_nothing, NULL);
+	r->off = le64toh(r->header.sector) * DISK_SECTOR_BYTES;
+	rd = read_of(b, r);
+	r->by_blocks = true;
+	return !blk_blocks_place(&r->blocks, &rd, r->chain);
+}
+
+/* The machine ends (virtio_host.map has seen to it), or the host has no memory for the book-keeping: the request is lost. */
+static void lose(struct blk *b, struct request *r)
+{
+	virtq_break(r->chain->q, "no memory on the host for its requests");
+	virtq_drop(r->chain);
+	r->next_free = b->free;
+	b->free = r;
+}
+
 /* Answer it, do it, or hand it over. True: it is finished. */
 static bool begin(struct blk *b, struct request *r)
 {
+	r->cut_off = virtq_read(r->chain, 0, &r->header, sizeof(r->header)) < sizeof(r->header);
+	if (!place(b, r)) {
+		lose(b, r);
+		return false;
+	}
 	if (!judge(b, r)) {
 		finish(b, r);
 		return true;
 	}
-	if (b->pool && !(r->type == T_IN && data_bytes(r) <= NOWAIT_BYTES &&
-			 !disk_readv_nowait(b->disk, r->off, r->iov, r->n_iov))) {
+	if (b->pool && !(r->type == T_IN && data_bytes(r) <= NOWAIT_BYTES && !do_read(b, r, true))) {
 		blk_pool_add(b->pool, &r->job);
 		return false;
 	}
@@ -356,7 +430,7 @@ static bool take_one(struct blk *b, struct virtq_chain *c, bool *finished)
 	r->chain = c;
 	r->iov = r->few;
 	r->n_iov = r->n_segments = 0;
-	r->waits = false;
+	r->waits = r->by_blocks = false;
 	r->err = 0;
 	*finished |= begin(b, r);
 	return true;
@@ -435,14 +509,18 @@ static void make_free_list(struct blk *b)
 static void activate(struct virtio_device *d)
 {
 	struct blk *b = (struct blk *)d;
+	struct share_image image;
 
+	if (d->host.share && disk_image(b->disk, &image))
+		b->image = d->host.share->image(d->host.opaque, &image);
+	d->late_in = b->image;
 	if (d->host.synchronous || b->pool)
 		return;
 	if (blk_pool_new(&b->pool, THREADS, do_request, wake, b))
 		b->pool = NULL; /* no threads: the vCPU waits for the host's disk, but the guest works */
 }
 
-static void drop_all(struct blk_job *job)
+static void drop_all(struct blk *b, struct blk_job *job)
 {
 	struct blk_job *next;
 
@@ -450,6 +528,8 @@ static void drop_all(struct blk_job *job)
 		struct request *r = (struct request *)job;
 
 		next = job->next;
+		if (r->by_blocks)
+			blk_blocks_drop(&r->blocks, &b->dev);
 		virtq_drop(r->chain);
 		if (r->iov != r->few)
 			free(r->iov);
@@ -460,8 +540,8 @@ static void reset(struct virtio_device *d)
 {
 	struct blk *b = (struct blk *)d;
 
-	drop_all(b->pool ? blk_pool_cancel(b->pool) : NULL);
-	drop_all(b->failed);
+	drop_all(b, b->pool ? blk_pool_cancel(b->pool) : NULL);
+	drop_all(b, b->failed);
 	forget_failed(b);
 	b->waiting = 0;
 	virtio_pause(d, false);

@@ -20,6 +20,8 @@ struct disk {
 	struct cow *cow; /* NULL unless DISK_COW */
 	enum disk_mode mode;
 	char *path, *overlay; /* overlay: or NULL */
+	struct share_image image;
+	bool shareable; /* what it says of the image is true as long as the disk is open */
 	struct disk_errors errors;
 	atomic_bool sync_failed; /* of an image: disk_fault.final */
 };
@@ -126,12 +128,14 @@ static int file_size(const struct disk_config *cfg, int fd, const struct stat *s
 	return 0;
 }
 
+static int64_t ns_of(struct timespec t) { return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec; }
+
 static int open_image(struct disk *d, const struct disk_config *cfg, struct stat *st, struct disk_error *err)
 {
 	/* O_NONBLOCK: a FIFO does not hang us; no effect on what is accepted. */
 	int flags = (cfg->mode == DISK_RW ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 	uint64_t bytes;
-	bool qcow2;
+	bool qcow2 = false;
 	int e;
 
 	if (stat(cfg->path, st)) {
@@ -154,6 +158,13 @@ static int open_image(struct disk *d, const struct disk_config *cfg, struct stat
 	e = e ? e : is_qcow2(cfg, d, bytes, &qcow2, err);
 	if (e)
 		return e;
+	d->shareable = cfg->mode != DISK_RW && S_ISREG(st->st_mode);
+	d->image = (struct share_image){.dev = st->st_dev,
+					.ino = st->st_ino,
+					.bytes = bytes,
+					.mtime_ns = ns_of(st->st_mtim),
+					.ctime_ns = ns_of(st->st_ctim),
+					.format = qcow2};
 	return qcow2 ? disk_qcow2_open(&d->base, cfg->path, bytes, err)
 		     : disk_raw_open(&d->base, cfg->path, bytes, err);
 }
@@ -318,6 +329,17 @@ int disk_readv(struct disk *d, uint64_t off, const struct iovec *iov, unsigned n
 int disk_readv_nowait(struct disk *d, uint64_t off, const struct iovec *iov, unsigned n)
 {
 	return read_some(d, off, iov, n, true);
+}
+
+bool disk_image(const struct disk *d, struct share_image *out)
+{
+	*out = d->image;
+	return d->shareable;
+}
+
+bool disk_is_image(struct disk *d, uint64_t off, uint64_t bytes)
+{
+	return in_disk(d, off, bytes) && (!d->cow || !cow_has(d->cow, off, bytes));
 }
 
 /* What every change checks. 1: go on. */

@@ -10,6 +10,7 @@
 
 #include "base/panic.h"
 #include "base/types.h"
+#include "numa/share.h"
 
 struct disk;
 
@@ -60,6 +61,14 @@ MUST_CHECK int disk_open(struct disk **out, const struct disk_config *cfg, struc
 int disk_close(struct disk *d);
 uint64_t disk_bytes(const struct disk *d); /* multiple of DISK_SECTOR_BYTES */
 bool disk_read_only(const struct disk *d);
+
+/* What the disk's image is, for who shares its blocks. False: they are not to be shared (mode=rw, or no regular file). */
+bool disk_image(const struct disk *d, struct share_image *out);
+/*
+ * Are these bytes what the image has, with nothing of this machine's over it?  Once they are not, they never will be again.
+ * Any thread.
+ */
+bool disk_is_image(struct disk *d, uint64_t off, uint64_t bytes);
 
 /*
  * off and the iovecs' total are multiples of DISK_SECTOR_BYTES and inside the disk (the caller has checked: -EINVAL).

@@ -138,6 +138,14 @@ int cow_read(struct cow *c, uint64_t off, const struct iovec *iov, unsigned n, u
 	return err;
 }
 
+bool cow_has(struct cow *c, uint64_t off, uint64_t bytes)
+{
+	uint64_t at = off / DISK_SECTOR_BYTES, end = (off + bytes) / DISK_SECTOR_BYTES;
+	struct range r = piece_at(c, at, end);
+
+	return r.kind != RANGE_NONE || r.end < end;
+}
+
 /* ---- writing ---- */
 
 /* A file without a name, on a disk rather than in memory (/tmp is often a tmpfs). *dir: where, or where it failed last. */

@@ -113,6 +113,8 @@ MUST_CHECK int cow_zero(struct cow *c, uint64_t off, uint64_t bytes, struct disk
 MUST_CHECK int cow_flush(struct cow *c, struct disk_fault *f);
 /* The directory of the temporary file of a layer without an overlay; NULL: none was needed yet. */
 const char *cow_temporary_dir(struct cow *c);
+/* Is any of these bytes in the layer? What is, stays there. */
+bool cow_has(struct cow *c, uint64_t off, uint64_t bytes);
 /* For tests: ranges in the tree, bytes in memory. */
 uint64_t cow_ranges(struct cow *c);
 uint64_t cow_memory(struct cow *c);

@@ -12,6 +12,7 @@
  * the device touches guest memory any more.  Under --icount (host->synchronous) a device does all work inside notify()
  * where it can, so that a run is repeatable.
  */
+#include "numa/share.h"
 #include "pv-drivers/virtio/virtq.h"
 
 /* Device ids, 5 "Device Types". */
@@ -42,6 +43,23 @@ enum virtio_status {
 enum { VIRTIO_TURN_POPS = 2 * VIRTQ_MAX_SIZE };
 enum { VIRTIO_MAX_QUEUES = 18, VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
 
+/*
+ * Memory of the machine that other machines of the monitor may have too: blocks of disk images (numa/share.h).  The opaque is
+ * virtio_host's; vCPU thread.
+ */
+struct virtio_share {
+	/* A number for the image, 0: its blocks are not shared. */
+	uint32_t (*image)(void *opaque, const struct share_image *image);
+	bool (*is_memory)(void *opaque, struct gpa pa, uint64_t bytes);
+	/* The block is in memory: it is mapped at pa, and here is its host memory, to be read.  NULL: it is not. */
+	const uint8_t *(*map_block)(void *opaque, struct gpa pa, struct block_name name);
+	/* A page to read a block into; NULL: machine memory is exhausted. */
+	struct machine_page *(*new_page)(void *opaque);
+	void (*drop_page)(void *opaque, struct machine_page *page);
+	/* It has been read: map it at pa.  name.image 0: for this machine alone.  Takes page. */
+	void (*give_block)(void *opaque, struct gpa pa, struct block_name name, struct machine_page *page);
+};
+
 /* What the monitor gives to a device.  Filled by vmm/ (or a test) when the device is put on a bus. */
 struct virtio_host {
 	/*
@@ -68,7 +86,8 @@ struct virtio_host {
 	void (*pause)(void *opaque, bool on);
 	/* One line for the user, without its end.  vCPU thread.  NULL: nobody is told. */
 	void (*report)(void *opaque, const char *line);
-	bool synchronous; /* --icount */
+	const struct virtio_share *share; /* NULL: the machine shares nothing */
+	bool synchronous;                 /* --icount */
 	void *opaque;
 };
 
@@ -101,6 +120,7 @@ struct virtio_device {
 	unsigned config_bytes;
 	const uint8_t *config_writable; /* mask of as many bytes, or NULL: nothing */
 	uint32_t request_max_bytes;     /* of one chain, both directions; VIRTQ_MAX_BYTES after virtio_device_init() */
+	bool late_in; /* chains come without host memory for what is to be written: virtq_place().  Needs host.share */
 	const struct virtio_ops *ops;
 
 	/* Filled by the bus. */

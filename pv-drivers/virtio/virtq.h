@@ -75,6 +75,13 @@ struct virtq_chain {
  */
 MUST_CHECK int virtq_pop(struct virtq *q, struct virtq_chain **c);
 /*
+ * Of a device that asked for it (virtio_device.late_in): find host memory for `in`, once, before anything else is done with it.
+ * place() may bring its own for [pa, pa + *bytes), which are in[at ..]; it may shorten *bytes. NULL: what the guest has there.
+ * 0, -ENOMEM.
+ */
+typedef uint8_t *virtq_place_fn(void *opaque, struct gpa pa, uint64_t at, uint64_t *bytes);
+MUST_CHECK int virtq_place(struct virtq_chain *c, virtq_place_fn *place, void *opaque);
+/*
  * Done with c: the first `written` bytes of in were written (translations made from them are dropped: it must cover the
  * last byte that was), the used element is visible to the driver.  Frees c.  Interrupts nobody: see virtq_signal().
  * virtq_fill/virtq_flush: the same in two steps, so that several chains become visible at once (mergeable buffers);

@@ -133,22 +133,29 @@ static int add_range(struct virtq_held *h, struct gpa pa, uint64_t n)
 	return 0;
 }
 
-static int add_in(struct virtq_held *h, struct gpa pa, uint8_t *host, uint64_t n)
+static int add_in_host(struct virtq_held *h, uint8_t *host, uint64_t n)
 {
 	struct virtq_chain *c = &h->c;
 	struct iovec *last = c->n_in ? &c->in[c->n_in - 1] : NULL, *v;
 
-	c->in_bytes += n;
 	if (last && (uint8_t *)last->iov_base + last->iov_len == host) {
 		last->iov_len += n;
-		return add_range(h, pa, n);
+		return 0;
 	}
 	v = grow(c->in, c->n_in, &h->room_in, h->few_in, sizeof(*v));
 	if (!v)
 		return -ENOMEM;
 	c->in = v;
 	v[c->n_in++] = (struct iovec){host, n};
-	return add_range(h, pa, n);
+	return 0;
+}
+
+static int add_in(struct virtq_held *h, struct gpa pa, uint8_t *host, uint64_t n)
+{
+	int err = add_in_host(h, host, n);
+
+	h->c.in_bytes += n;
+	return err ? err : add_range(h, pa, n);
 }
 
 static int broken(struct virtq *q, const char *why)
@@ -170,6 +177,12 @@ static int add_buffer(struct virtq_held *h, const struct desc *d)
 		return broken(q, "a request is larger than this device takes");
 	if (pa + left < pa)
 		return broken(q, "a buffer is outside of memory");
+	if (d->flags & DESC_WRITE && q->dev->late_in) {
+		if (!host->share->is_memory(host->opaque, gpa(pa), left))
+			return broken(q, "a buffer is outside of memory");
+		h->c.in_bytes += left;
+		return left ? add_range(h, gpa(pa), left) : 0;
+	}
 	while (left) {
 		uint64_t n = left;
 		int err = -EFAULT;
@@ -280,6 +293,39 @@ int virtq_chain_gather(struct virtq *q, uint16_t head, struct virtq_chain **c)
 	}
 	*c = &h->c;
 	return 0;
+}
+
+/* One range's host memory. at: its place in `in`. */
+static int place_range(struct virtq_held *h, struct virtq_range r, uint64_t at, virtq_place_fn *place, void *opaque)
+{
+	const struct virtio_host *host = &h->c.q->dev->host;
+
+	while (r.bytes) {
+		uint64_t n = r.bytes;
+		uint8_t *p = place(opaque, r.pa, at, &n);
+		int err = 0;
+
+		if (!p)
+			p = host->map(host->opaque, r.pa, &n, true, &err);
+		if (!p || add_in_host(h, p, n))
+			return -ENOMEM; /* it is memory: virtio_share.is_memory() said so */
+		r.pa.v += n;
+		r.bytes -= (uint32_t)n;
+		at += n;
+	}
+	return 0;
+}
+
+int virtq_place(struct virtq_chain *c, virtq_place_fn *place, void *opaque)
+{
+	uint64_t at = 0;
+	int err = 0;
+
+	for (unsigned i = 0; i < c->n_ranges && !err; i++) {
+		err = place_range((struct virtq_held *)c, c->ranges[i], at, place, opaque);
+		at += c->ranges[i].bytes;
+	}
+	return err;
 }
 
 void virtq_chain_written(const struct virtq_chain *c, uint64_t n)

@@ -7,6 +7,7 @@
 #include "pv-drivers/virtio/virtio_pci.h"
 #include "vmm/board/pci.h"
 #include "vmm/devices/virtio_memory.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/monitor/vm.h"
 
 enum {
@@ -108,6 +109,39 @@ static void host_report(void *opaque, const char *line)
 	if (vm->cfg.report)
 		vm->cfg.report(vm->cfg.opaque, line);
 }
+
+static uint32_t share_image(void *opaque, const struct share_image *image)
+{
+	return share_image_number(((struct virtio_function *)opaque)->vm->monitor->memory, image);
+}
+
+static bool share_is_memory(void *opaque, struct gpa pa, uint64_t bytes)
+{
+	return virtio_memory_inside(((struct virtio_function *)opaque)->vm, pa, bytes);
+}
+
+static const uint8_t *share_map_block(void *opaque, struct gpa pa, struct block_name name)
+{
+	return virtio_memory_map_block(((struct virtio_function *)opaque)->vm, pa, name);
+}
+
+static struct machine_page *share_new_page(void *opaque)
+{
+	return virtio_memory_new_page(((struct virtio_function *)opaque)->vm);
+}
+
+static void share_drop_page(void *opaque, struct machine_page *page)
+{
+	share_page_drop(((struct virtio_function *)opaque)->vm->ram, page);
+}
+
+static void share_give_block(void *opaque, struct gpa pa, struct block_name name, struct machine_page *page)
+{
+	virtio_memory_give_block(((struct virtio_function *)opaque)->vm, pa, name, page);
+}
+
+static const struct virtio_share share_ops = {share_image,    share_is_memory, share_map_block,
+					      share_new_page, share_drop_page, share_give_block};
 
 /* ---- registers ---- */
 
@@ -253,6 +287,7 @@ static int function_open(struct virtio_function *f, unsigned place)
 	    .wake = host_wake,
 	    .pause = host_pause,
 	    .report = host_report,
+	    .share = f->vm->monitor->share ? &share_ops : NULL,
 	    .synchronous = f->vm->cfg.icount,
 	    .opaque = f,
 	};

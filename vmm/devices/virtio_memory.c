@@ -64,6 +64,46 @@ void virtio_memory_written(struct vm *vm, struct gpa pa, uint64_t bytes)
 	}
 }
 
+/* ---- blocks of images ---- */
+
+bool virtio_memory_inside(const struct vm *vm, struct gpa pa, uint64_t bytes)
+{
+	struct gpa ram;
+
+	for (uint64_t at = pa.v & ~PAGE_MASK; at < pa.v + bytes; at += PAGE_BYTES)
+		if (!vm_ram(vm, gpa(at), &ram))
+			return false;
+	return true;
+}
+
+const uint8_t *virtio_memory_map_block(struct vm *vm, struct gpa pa, struct block_name name)
+{
+	struct gpa ram;
+
+	if (!vm_ram(vm, pa, &ram) || !pmap_map_block(vm->ram, ram, name))
+		return NULL;
+	return pmap_peek(vm->ram, ram)->host;
+}
+
+struct machine_page *virtio_memory_new_page(struct vm *vm)
+{
+	struct machine_page *page = share_page_new(vm->ram, vm->vcpu->node);
+
+	if (!page)
+		vm_end(vm, VM_NO_MEMORY);
+	return page;
+}
+
+void virtio_memory_give_block(struct vm *vm, struct gpa pa, struct block_name name, struct machine_page *page)
+{
+	struct gpa ram;
+
+	if (!vm_ram(vm, pa, &ram))
+		share_page_drop(vm->ram, page);
+	else if (pmap_give_block(vm->ram, ram, name, page))
+		vm_end(vm, VM_NO_MEMORY);
+}
+
 /* ---- what the door asks ---- */
 
 static void unmap(void *opaque, struct gpa pa, struct guest_page *g)

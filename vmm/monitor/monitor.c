@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "numa/share.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/vm.h"
 
 int monitor_new(struct monitor **out, const struct monitor_config *cfg)
@@ -14,6 +16,7 @@ int monitor_new(struct monitor **out, const struct monitor_config *cfg)
 
 	if (!mon)
 		return -ENOMEM;
+	mon->share = cfg->share;
 	err = machine_memory_new(&mon->memory, &mc);
 	if (err) {
 		free(mon);
@@ -53,4 +56,25 @@ void monitor_remove(struct monitor *mon, struct vm *vm)
 	*at = vm->next;
 	mon->n_machines--;
 	pthread_mutex_unlock(&mon->lock);
+}
+
+static struct guest_page *row_of(void *opaque, struct gpa pa)
+{
+	struct vm *vm = opaque;
+	struct gpa ram;
+
+	return vm_ram(vm, pa, &ram) ? pmap_row(vm->ram, ram) : NULL;
+}
+
+unsigned monitor_audit(struct monitor *mon, char *first, size_t bytes)
+{
+	char more[200];
+	unsigned errors = machine_memory_audit(mon->memory, first, bytes);
+
+	pthread_mutex_lock(&mon->lock);
+	for (struct vm *vm = mon->machines; vm; vm = vm->next)
+		errors +=
+		    l2tlb_audit(vm->vcpu->l2tlb, row_of, vm, errors ? more : first, errors ? sizeof(more) : bytes);
+	pthread_mutex_unlock(&mon->lock);
+	return errors;
 }

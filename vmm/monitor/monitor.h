@@ -20,6 +20,7 @@ struct monitor_config {
 
 struct monitor {
 	struct machine_memory *memory;
+	bool share; /* monitor_config.share */
 
 	pthread_mutex_t lock; /* guards all below */
 	struct vm *machines;  /* through vm.next; the newest first */
@@ -33,5 +34,10 @@ void monitor_free(struct monitor *mon);
 /* Called by vm_new() and vm_free(). Any thread. */
 void monitor_add(struct monitor *mon, struct vm *vm);
 void monitor_remove(struct monitor *mon, struct vm *vm);
+/*
+ * Do pmaps, users and names of machine pages, and the L2TLBs of all machines agree?  No machine runs.
+ * Returns the number of errors; the first one as text in first[bytes].
+ */
+unsigned monitor_audit(struct monitor *mon, char *first, size_t bytes);
 
 #endif

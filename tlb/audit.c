@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/segments.h"
+#include "tlb/table.h"
+
+/* l2tlb_audit(): is there behind each tag what it says? */
+
+struct audit {
+	const struct l2tlb *l;
+	struct guest_page *(*row)(void *opaque, struct gpa pa);
+	void *opaque;
+	unsigned errors;
+	char *first;
+	size_t bytes;
+};
+
+static void PRINTF_LIKE(2, 3) wrong(struct audit *a, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (!a->errors++)
+		vsnprintf(a->first, a->bytes, fmt, ap);
+	va_end(ap);
+}
+
+/* What the guest, or what it once had, says of va. False: nothing. */
+static bool translated(const struct l2tlb *l, uint64_t va, uint8_t asid, struct gpa *pa, bool *dirty)
+{
+	int i = guest_tlb_find(l->arch, gva(va), asid);
+	const struct guest_tlb_entry *e = i >= 0 ? &l->arch->e[i] : banks_find(&l->banks, gva(va), asid);
+	uint64_t page_bytes;
+
+	/* for the widest use of it: whether it may be read is not asked (RI) */
+	return e && (guest_tlb_entry_translate(e, gva(va), TLB_READ, pa, &page_bytes, dirty) == GUEST_OK ||
+		     guest_tlb_entry_translate(e, gva(va), TLB_EXEC, pa, &page_bytes, dirty) == GUEST_OK);
+}
+
+static bool recorded(const struct guest_page *g, const struct l2tlb_entry *e)
+{
+	for (unsigned i = 0; i < g->n_backmaps; i++)
+		if (g->backmap[i].entry == e)
+			return true;
+	return g->backmaps_overflow;
+}
+
+static void check_entry(struct audit *a, const struct l2tlb_entry *e, unsigned t)
+{
+	bool writes = e->write_tag != L2TLB_TAG_INVALID, dirty = true;
+	uint64_t va = writes ? e->write_tag : e->read_tag;
+	uint8_t asid = t == TABLE_KERNEL ? a->l->kernel_asid : (uint8_t)a->l->table[t].asid;
+	const struct guest_page *g;
+	struct gpa pa = gpa(va & UNMAPPED_MASK);
+
+	if (writes && e->read_tag != L2TLB_TAG_INVALID && e->read_tag != va)
+		wrong(a, "table %u: an entry reads %#llx and writes %#llx", t, (unsigned long long)e->read_tag,
+		      (unsigned long long)va);
+	if (!segment_is_unmapped(va) && !translated(a->l, va, asid, &pa, &dirty)) {
+		if (t == TABLE_KERNEL && segment_is_user(va)) /* Status.ERL: not mapped */
+			pa = gpa(va);
+		else
+			return wrong(a, "table %u: a tag of %#llx that nothing is behind", t, (unsigned long long)va);
+	}
+	g = a->row(a->opaque, pa);
+	if (!g || !g->page || va + (uint64_t)e->addend != (uint64_t)(uintptr_t)g->page->host)
+		wrong(a, "table %u: %#llx leads to another page than guest page %#llx has", t, (unsigned long long)va,
+		      (unsigned long long)pa.v);
+	else if (writes && (!dirty || !guest_page_writable(g)))
+		wrong(a, "table %u: %#llx can be written to without asking (flags %#x)", t, (unsigned long long)va,
+		      g->page->flags);
+	else if (!recorded(g, e))
+		wrong(a, "table %u: guest page %#llx does not know that %#llx leads to it", t, (unsigned long long)pa.v,
+		      (unsigned long long)va);
+}
+
+unsigned l2tlb_audit(const struct l2tlb *l, struct guest_page *(*row)(void *opaque, struct gpa pa), void *opaque,
+		     char *first, size_t bytes)
+{
+	struct audit a = {.l = l, .row = row, .opaque = opaque, .first = first, .bytes = bytes};
+
+	for (unsigned t = 0; t < TABLES; t++) {
+		const struct l2tlb_entry *e = l->entries + (size_t)t * L2TLB_ENTRIES;
+
+		if (!l->table[t].made)
+			continue;
+		for (unsigned i = 0; i < L2TLB_ENTRIES; i++)
+			if (e[i].read_tag != L2TLB_TAG_INVALID || e[i].write_tag != L2TLB_TAG_INVALID)
+				check_entry(&a, &e[i], t);
+	}
+	return a.errors;
+}
