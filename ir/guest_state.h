@@ -101,9 +101,13 @@ struct guest_state {
 	void *jump_cache;          /* struct jit_jump_cache, see jit/ */
 	uint64_t ret_ring_top;
 	void *ret_ring;
-	uint64_t host_sp;    /* jit/: stack pointer of the entry trampoline */
-	uint64_t scratch[8]; /* jit/: spill slots of stubs */
-	uint32_t fcr0;       /* FIR; constant, cpu_model.fir (vmm/ sets it at reset) */
+	void *side_cache;         /* struct side_cache_entry[], see jit/ */
+	const uint32_t *abs_code; /* by ABS_CODE_INDEX(): id of the code record of a page of unmapped code; 0: none */
+	uint64_t hop_insns;       /* jit/, debug builds: executed at the last hop */
+	uint32_t hops;            /* one after the other with nothing executed between */
+	uint64_t host_sp;         /* jit/: stack pointer of the entry trampoline */
+	uint64_t scratch[8];      /* jit/: spill slots of stubs */
+	uint32_t fcr0;            /* FIR; constant, cpu_model.fir (vmm/ sets it at reset) */
 
 	/*
 	 * The last floating-point operation of generated code, from which FCSR.Cause follows when somebody looks
@@ -115,6 +119,10 @@ struct guest_state {
 
 	uint64_t cp0[32 * 8]; /* by CP0_INDEX; which are live and writable is cp0.def's business */
 };
+
+/* KSEG0 and KSEG1 are the first 512 MiB of physical memory, kuseg under Status.ERL the first 2 GiB. */
+#define ABS_CODE_ENTRIES   (0x80000000u >> PAGE_SHIFT)
+#define ABS_CODE_INDEX(va) (((uint32_t)(va) & ((uint32_t)(va) >> 31 ? 0x1fffffffu : 0x7fffffffu)) >> PAGE_SHIFT)
 
 #define GS_REG(r)        (offsetof(struct guest_state, reg) + 8u * (r))
 #define GS_CP0(reg, sel) (offsetof(struct guest_state, cp0) + 8u * CP0_INDEX(reg, sel))

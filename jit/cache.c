@@ -1,59 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The translation cache: translations by (code page, offset, mode, abs_page).  A page's translations hang off 64
- * lists, by the granule of their first instruction.
+ * Translations by (code record, offset, mode, abs_page).  A record's translations hang off 64 lists, by the granule of their
+ * first instruction.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "jit/jit_internal.h"
 
-struct code_page *jit_code_page(struct jit *j, void **slot, const void *page_key)
-{
-	struct code_page *cp = *slot;
-	if (cp) {
-		ASSERT(cp->jit == j); /* whoever gave the machine page away said so: jit_forget_page() */
-		return cp;
-	}
-	cp = calloc(1, sizeof(*cp));
-	if (!cp)
-		panic("out of host memory for a code page");
-	cp->jit = j;
-	cp->slot = slot;
-	cp->page_key = page_key;
-	cp->next = j->pages;
-	cp->prev = &j->pages;
-	if (cp->next)
-		cp->next->prev = &cp->next;
-	j->pages = cp;
-	*slot = cp;
-	return cp;
-}
-
-void jit_code_page_unref(struct code_page *cp)
-{
-	if (!cp->slot && !cp->n_pending)
-		free(cp);
-}
-
-/* Off its machine page and off the list of the jit's. */
-static void detach(struct code_page *cp)
-{
-	*cp->prev = cp->next;
-	if (cp->next)
-		cp->next->prev = cp->prev;
-	*cp->slot = NULL;
-	cp->slot = NULL;
-	jit_code_page_unref(cp);
-}
-
-void jit_forget_page(struct jit *j, struct code_page *cp)
-{
-	jit_invalidate_page(j, cp);
-	detach(cp);
-}
-
-struct translation *jit_find(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
+struct translation *find_translation(const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
 {
 	if (off >= PAGE_BYTES)
 		return NULL;
@@ -63,7 +18,7 @@ struct translation *jit_find(struct jit *j, struct code_page *cp, uint32_t off, 
 	return t;
 }
 
-struct translation *jit_find_tier1(const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
+struct translation *find_tier1(const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
 {
 	if (off >= PAGE_BYTES)
 		return NULL;
@@ -73,14 +28,51 @@ struct translation *jit_find_tier1(const struct code_page *cp, uint32_t off, uin
 	return t;
 }
 
-struct translation *jit_translation_new(struct jit *j, struct code_page *cp, unsigned n_links, unsigned n_ranges,
-					unsigned n_insns)
+struct translation *jit_find(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
+{
+	struct translation *t;
+
+	jit_lock(j, true);
+	t = find_translation(cp, off, mode, abs_page);
+	jit_unlock(j);
+	if (!t)
+		jit_outside(j);
+	return t;
+}
+
+struct translation *jit_find_tier1(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
+{
+	struct translation *t;
+
+	jit_lock(j, true);
+	t = find_tier1(cp, off, mode, abs_page);
+	jit_unlock(j);
+	if (!t)
+		jit_outside(j);
+	return t;
+}
+
+enum tier jit_has(struct jit *j, const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
+{
+	const struct translation *t;
+	enum tier tier;
+
+	jit_lock(j, false);
+	t = find_translation(cp, off, mode, abs_page);
+	tier = t ? (enum tier)t->tier : TIER_INTERP;
+	jit_unlock(j);
+	return tier;
+}
+
+struct translation *jit_translation_new(struct code_cache *cc, struct code_page *cp, unsigned n_links,
+					unsigned n_ranges, unsigned n_insns, unsigned n_words)
 {
 	struct translation *t;
 	size_t links_at = (sizeof(*t) + 15) & ~(size_t)15;
 	size_t ranges_at = links_at + n_links * sizeof(*t->links);
 	size_t insns_at = ranges_at + ((n_ranges * sizeof(*t->ranges) + 7) & ~(size_t)7);
-	char *p = code_mem_alloc_data(&j->mem, insns_at + n_insns * sizeof(*t->insns));
+	size_t words_at = insns_at + n_insns * sizeof(*t->insns);
+	char *p = code_mem_alloc_data(&cc->mem, words_at + n_words * sizeof(*t->words));
 	if (!p)
 		return NULL;
 	t = (struct translation *)p;
@@ -88,24 +80,26 @@ struct translation *jit_translation_new(struct jit *j, struct code_page *cp, uns
 	t->links = (struct jit_link *)(p + links_at);
 	t->ranges = (struct jit_range *)(p + ranges_at);
 	t->insns = (struct jit_insn *)(p + insns_at);
+	t->words = (struct jit_word *)(p + words_at);
 	t->n_links = (uint16_t)n_links;
 	t->n_ranges = (uint16_t)n_ranges;
 	t->n_insns = (uint16_t)n_insns;
+	t->n_words = (uint16_t)n_words;
 	return t;
 }
 
-int32_t *jit_hot_count(struct jit *j)
+int32_t *jit_hot_count(struct code_cache *cc)
 {
 	const uint32_t line_bytes = 64;
 
-	if (!j->n_hot_counts) {
-		j->hot_counts = code_mem_alloc_data(&j->mem, line_bytes);
-		if (!j->hot_counts)
+	if (!cc->n_hot_counts) {
+		cc->hot_counts = code_mem_alloc_data(&cc->mem, line_bytes);
+		if (!cc->hot_counts)
 			return NULL;
-		j->n_hot_counts = line_bytes / sizeof(*j->hot_counts);
+		cc->n_hot_counts = line_bytes / sizeof(*cc->hot_counts);
 	}
-	j->n_hot_counts--;
-	return j->hot_counts++;
+	cc->n_hot_counts--;
+	return cc->hot_counts++;
 }
 
 uint64_t jit_granules(uint32_t off, uint32_t bytes)
@@ -136,24 +130,24 @@ static int64_t same_page_target(const struct jit_link *l)
 	return ((uint64_t)l->pc.v & ~PAGE_MASK) == t->abs_page ? (int64_t)((uint64_t)l->pc.v & PAGE_MASK) : -1;
 }
 
-void jit_install(struct jit *j, struct translation *t)
+void jit_install(struct code_cache *cc, struct translation *t)
 {
 	struct code_page *cp = t->cp;
-	j->stats.host_bytes[t->tier] += t->code_bytes + t->cold_bytes;
-	j->stats.guest_insns_translated[t->tier] += t->n_guest;
-	struct translation *old = jit_find(j, cp, t->off, t->mode, t->abs_page);
+	cc->stats.host_bytes[t->tier] += t->code_bytes + t->cold_bytes;
+	cc->stats.guest_insns_translated[t->tier] += t->n_guest;
+	struct translation *old = find_translation(cp, t->off, t->mode, t->abs_page);
 	struct translation **head = &cp->bucket[t->off >> CODE_GRANULE_SHIFT];
 	t->next_in_page = *head;
 	*head = t;
 	cp->n++;
 	cp->granules |= granules_of(t);
 	if (old)
-		jit_link_move_incoming(j, old, t);
+		jit_link_move_incoming(cc, old, t);
 	for (unsigned i = 0; i < t->n_links; i++) {
 		int64_t off = same_page_target(&t->links[i]);
-		struct translation *to = off < 0 ? NULL : jit_find(j, cp, (uint32_t)off, t->mode, t->abs_page);
+		struct translation *to = off < 0 ? NULL : find_translation(cp, (uint32_t)off, t->mode, t->abs_page);
 		if (to)
-			jit_link_connect(j, &t->links[i], to);
+			jit_link_connect(cc, &t->links[i], to);
 	}
 }
 
@@ -167,16 +161,24 @@ static void free_kept_ir(struct translation *t)
 	}
 }
 
-static void drop(struct jit *j, struct translation *t)
+static void drop(struct code_cache *cc, struct jit *j, struct translation *t)
 {
-	jit_link_isolate(j, t);
+	jit_link_isolate(cc, j, t);
 	free_kept_ir(t);
-	t->dead = true;
-	j->stats.invalidated++;
+	__atomic_store_n(&t->dead, true, __ATOMIC_RELAXED);
+	cc->stats.invalidated++;
+}
+
+static bool covers(const struct translation *t, uint32_t off, uint32_t bytes)
+{
+	for (unsigned i = 0; i < t->n_ranges; i++)
+		if (t->ranges[i].off < off + bytes && off < (uint32_t)t->ranges[i].off + t->ranges[i].bytes)
+			return true;
+	return false;
 }
 
 /* Drop what overlaps [off, off + bytes), and find out which granules still hold code. */
-static bool drop_range(struct jit *j, struct code_page *cp, uint32_t off, uint32_t bytes)
+static bool drop_range(struct code_cache *cc, struct jit *j, struct code_page *cp, uint32_t off, uint32_t bytes)
 {
 	bool any = false;
 	cp->granules = 0;
@@ -184,24 +186,21 @@ static bool drop_range(struct jit *j, struct code_page *cp, uint32_t off, uint32
 		struct translation **at = &cp->bucket[g];
 		while (*at) {
 			struct translation *t = *at;
-			bool hit = false;
-			for (unsigned i = 0; i < t->n_ranges && !hit; i++)
-				hit = t->ranges[i].off < off + bytes && off < t->ranges[i].off + t->ranges[i].bytes;
-			if (!hit) {
+			if (!covers(t, off, bytes)) {
 				cp->granules |= granules_of(t);
 				at = &t->next_in_page;
 				continue;
 			}
 			*at = t->next_in_page;
 			cp->n--;
-			drop(j, t);
+			drop(cc, j, t);
 			any = true;
 		}
 	}
 	return any;
 }
 
-bool jit_invalidate(struct jit *j, struct code_page *cp, uint32_t off, uint32_t bytes)
+bool drop_covering(struct code_cache *cc, struct jit *j, struct code_page *cp, uint32_t off, uint32_t bytes)
 {
 	if (off >= PAGE_BYTES)
 		return false;
@@ -212,52 +211,45 @@ bool jit_invalidate(struct jit *j, struct code_page *cp, uint32_t off, uint32_t 
 		cp->serial++;
 		cp->pending = 0;
 	}
-	if (!(cp->granules & hit) || !drop_range(j, cp, off, bytes))
-		return false;
-	jit_link_settle(j); /* a helper's caller goes on in generated code */
-	return true;
+	return (cp->granules & hit) && drop_range(cc, j, cp, off, bytes);
+}
+
+bool jit_invalidate(struct jit *j, struct code_page *cp, uint32_t off, uint32_t bytes)
+{
+	bool any;
+
+	jit_lock_running(j);
+	any = drop_covering(j->cc, j, cp, off, bytes);
+	jit_unlock(j);
+	if (any)
+		jit_link_settle(j); /* a helper's caller goes on in generated code */
+	return any;
 }
 
 void jit_invalidate_page(struct jit *j, struct code_page *cp) { (void)jit_invalidate(j, cp, 0, PAGE_BYTES); }
 
-bool jit_page_has_code(const struct code_page *cp, uint32_t off, uint32_t bytes)
+bool is_covered(const struct code_page *cp, uint32_t off, uint32_t bytes)
 {
 	return (cp->granules | cp->pending) & jit_granules(off, bytes);
 }
 
-void jit_flush(struct jit *j)
+bool jit_page_has_code(struct jit *j, const struct code_page *cp, uint32_t off, uint32_t bytes)
 {
-	for (struct code_page *cp = j->pages; cp; cp = cp->next) {
-		for (unsigned g = 0; g < CODE_GRANULES; g++)
-			for (struct translation *t = cp->bucket[g]; t; t = t->next_in_page)
-				free_kept_ir(t);
-		j->stats.evicted += cp->n;
-		memset(cp->bucket, 0, sizeof(cp->bucket));
-		cp->granules = 0;
-		cp->n = 0;
-	}
-	jit_forget_jumps(j);
-	code_mem_reset(&j->mem);
-	j->n_hot_counts = 0;
-	j->asked = NULL;
-	j->patched = true;
-	j->stats.flushes++;
+	bool has;
+
+	jit_lock_running(j);
+	has = is_covered(cp, off, bytes);
+	jit_unlock(j);
+	return has;
 }
 
-void jit_forget_jumps(struct jit *j)
+void forget_translations(struct code_cache *cc, struct code_page *cp)
 {
-	for (unsigned i = 0; i < JUMP_CACHE_ENTRIES; i++)
-		j->jump_cache->e[i] = (struct jump_cache_entry){JUMP_KEY_NONE, NULL};
-	for (unsigned i = 0; i < SIDE_CACHE_ENTRIES; i++)
-		j->side_cache[i] = (struct side_cache_entry){.key = JUMP_KEY_NONE};
-	for (unsigned i = 0; i < RET_RING_ENTRIES; i++)
-		j->ret_ring[i] = (struct ret_ring_entry){JUMP_KEY_NONE, NULL};
-	j->cfg.gs->ret_ring_top = 0;
-	j->cfg.gs->link = NULL;
-}
-
-void jit_pages_free(struct jit *j)
-{
-	while (j->pages)
-		detach(j->pages);
+	for (unsigned g = 0; g < CODE_GRANULES; g++)
+		for (struct translation *t = cp->bucket[g]; t; t = t->next_in_page)
+			free_kept_ir(t);
+	cc->stats.evicted += cp->n;
+	memset(cp->bucket, 0, sizeof(cp->bucket));
+	cp->granules = 0;
+	cp->n = 0;
 }

@@ -153,7 +153,7 @@ static const char *describe_target(const struct dumper *d, const cs_insn *in)
 	for (unsigned i = 0; i < t->n_links; i++)
 		if (at == t->links[i].stub)
 			return "link stub";
-	return stub_name(&d->j->stubs, address);
+	return stub_name(&d->j->cc->stubs, address);
 }
 
 static void print_host(struct dumper *d, const cs_insn *in, const uint8_t *code)
@@ -265,12 +265,19 @@ void jit_dump_host(const struct jit *j, const struct translation *t, FILE *out)
 /* Place w's code in code memory without installing it, show it, and give the room back. */
 static int dump_placed(struct jit *j, const struct tier2_work *w, const struct jit_dump *to)
 {
-	struct code_mem before = j->mem;
-	struct code_page cp = {.jit = j};
+	struct code_cache *cc = j->cc;
+	struct code_mem before;
+	struct code_page cp = {.cc = cc};
 	const struct ir_block *head = w->region.blocks[0];
-	struct code_span span = code_mem_alloc(&j->mem, w->code_bytes, 64);
-	struct translation *t = span.rx ? jit_translation_new(j, &cp, w->n_links, 0, 0) : NULL;
-	int err = t ? 0 : -ENOSPC;
+	struct code_span span;
+	struct translation *t;
+	int err;
+
+	jit_lock(j, false);
+	before = cc->mem;
+	span = code_mem_alloc(&cc->mem, w->code_bytes, 64);
+	t = span.rx ? jit_translation_new(cc, &cp, w->n_links, 0, 0, 0) : NULL;
+	err = t ? 0 : -ENOSPC;
 	if (!err) {
 		t->mode = head->mode;
 		t->abs_page = head->abs_page;
@@ -281,19 +288,23 @@ static int dump_placed(struct jit *j, const struct tier2_work *w, const struct j
 		t->code_bytes = w->code_bytes;
 		for (uint32_t i = 0; i < w->n_links; i++)
 			jit_link_init(&t->links[i], t, w->links[i].target, w->links[i].is_return);
-		err = tier2_work_place(&j->stubs, w, span.rw, span.rx, t->links);
+		err = tier2_work_place(&cc->stubs, w, span.rw, span.rx, t->links);
 	}
 	if (!err)
 		dump_code(j, t, w, to);
-	j->mem = before;
+	cc->mem = before;
+	jit_unlock(j);
 	return err;
 }
 
 int jit_dump_tier2(struct jit *j, struct ir_block *const *blocks, uint32_t n, const struct jit_dump *d)
 {
+	const struct code_cache *cc = j->cc;
 	FILE *why = d->host ? d->host : d->before ? d->before : d->after;
-	struct tier2_config cfg = {
-	    .icount = j->cfg.icount, .count_insns = j->cfg.count_insns, .helpers = j->cfg.helpers, .stubs = &j->stubs};
+	struct tier2_config cfg = {.icount = cc->cfg.icount,
+				   .count_insns = cc->cfg.count_insns,
+				   .helpers = cc->cfg.helpers,
+				   .stubs = &cc->stubs};
 	struct jit_region r = {.n_blocks = n};
 	struct tier2 *t2;
 	int err = tier2_new(&t2, &cfg);

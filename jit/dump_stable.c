@@ -41,13 +41,9 @@ static bool known(const struct stable_names *s, uint64_t address, char *out, siz
 	return within("", t->code, t->code_bytes, address, out, room) ||
 	       within("cold", t->cold, t->cold_bytes, address, out, room) || in_links(t, address, out, room) ||
 	       within("executions", t->hot, sizeof(*t->hot), address, out, room) ||
-	       (t->cp && within("page", t->cp->page_key, PAGE_BYTES, address, out, room)) ||
-	       within("jump cache", j->jump_cache, sizeof(*j->jump_cache), address, out, room) ||
-	       within("side cache", j->side_cache, SIDE_CACHE_ENTRIES * sizeof(*j->side_cache), address, out, room) ||
-	       within("return ring", j->ret_ring, RET_RING_ENTRIES * sizeof(*j->ret_ring), address, out, room) ||
-	       within("vcpu", j->cfg.gs, sizeof(*j->cfg.gs), address, out, room) ||
+	       within("vcpu", j->gs, sizeof(*j->gs), address, out, room) ||
 	       /* fixed code is at the start of code memory, and is made in one order */
-	       within("fixed code", j->mem.rx, j->mem.code_keep, address, out, room);
+	       within("fixed code", j->cc->mem.rx, j->cc->mem.code_keep, address, out, room);
 }
 
 static void name(struct stable_names *s, uint64_t address, char *out, size_t room)

@@ -66,7 +66,7 @@ static void cmp_mode(struct x86 *x, struct x86_mem m, int64_t mode)
 }
 
 /* As jump_cache_index(). */
-void emit_jump_cache_slot(struct x86 *x, const struct jit *j)
+void emit_jump_cache_slot(struct x86 *x)
 {
 	_Static_assert(sizeof(struct jump_cache_entry) == 16, "scaled by 4 below");
 	x86_mov(x, false, RCX, RAX);
@@ -74,13 +74,13 @@ void emit_jump_cache_slot(struct x86 *x, const struct jit *j)
 	x86_alu_imm(x, false, ALU_AND, RCX, 0xf000);
 	x86_alu(x, false, ALU_XOR, RCX, RAX);
 	x86_alu_imm(x, false, ALU_AND, RCX, (JUMP_CACHE_ENTRIES - 1) << 2);
-	x86_lea(x, true, R10, x86_rip(j->jump_cache));
+	x86_load(x, true, R10, GS(jump_cache));
 	x86_lea(x, true, RCX, x86_at_index(R10, RCX, 2, 0));
 }
 
-void emit_jump_cache_probe(struct x86 *x, const struct jit *j, int64_t mode)
+void emit_jump_cache_probe(struct x86 *x, int64_t mode)
 {
-	emit_jump_cache_slot(x, j);
+	emit_jump_cache_slot(x);
 	x86_alu_store(x, false, ALU_CMP, x86_at(RCX, 0), RAX);
 	uint8_t *miss_pc = x86_jcc_short(x, CC_NE);
 	cmp_mode(x, x86_at(RCX, 4), mode);
@@ -90,11 +90,11 @@ void emit_jump_cache_probe(struct x86 *x, const struct jit *j, int64_t mode)
 	x86_bind_short(x, miss_mode);
 }
 
-void emit_ring_pop(struct x86 *x, const struct jit *j, int64_t mode)
+void emit_ring_pop(struct x86 *x, int64_t mode)
 {
 	_Static_assert(sizeof(struct ret_ring_entry) == 16, "step of the ring");
 	x86_load(x, false, RCX, GS(ret_ring_top));
-	x86_lea(x, true, RDX, x86_rip(j->ret_ring));
+	x86_load(x, true, RDX, GS(ret_ring));
 	x86_alu_imm(x, false, ALU_SUB, RCX, sizeof(struct ret_ring_entry));
 	x86_alu_imm(x, false, ALU_AND, RCX, (RET_RING_ENTRIES - 1) * sizeof(struct ret_ring_entry));
 	x86_store(x, false, GS(ret_ring_top), RCX);
@@ -109,21 +109,27 @@ void emit_ring_pop(struct x86 *x, const struct jit *j, int64_t mode)
 	x86_bind_short(x, miss_mode);
 }
 
-void *emit_indirect_exit(struct x86 *x, const struct jit *j, uint32_t mode, bool ring)
+void *emit_indirect_exit(struct x86 *x, const struct code_cache *cc, uint32_t mode, bool ring)
 {
 	uint8_t *at = x86_here(x);
 
 	x86_load(x, false, RAX, GS(pc));
 	x86_alu_mem_imm(x, false, ALU_CMP, GS(poll), 0);
-	x86_jcc(x, CC_NE, j->stubs.poll_eax);
+	x86_jcc(x, CC_NE, cc->stubs.poll_eax);
 	if (ring)
-		emit_ring_pop(x, j, JUMP_MODE(mode));
-	emit_jump_cache_probe(x, j, JUMP_MODE(mode));
-	x86_jmp(x, j->stubs.exit_with[EXIT_INDIRECT]);
+		emit_ring_pop(x, JUMP_MODE(mode));
+	emit_jump_cache_probe(x, JUMP_MODE(mode));
+	x86_jmp(x, cc->stubs.exit_with[EXIT_INDIRECT]);
 	return at;
 }
 
-void emit_page_check(struct x86 *x, int at, int index, int page, uint8_t *fail[2])
+static struct x86_mem exec_half(int index, unsigned half)
+{
+	return x86_at_index(RBP, index, 0, (int32_t)(offsetof(struct l2tlb_entry, exec) + 4 * half));
+}
+
+/* index = offset of the L2TLB's entry for eax, page = the page of eax; flags: is the page one to execute from? */
+static void cmp_exec_page(struct x86 *x, int index, int page)
 {
 	_Static_assert(sizeof(struct l2tlb_entry) == 32, "index is scaled by 32");
 	x86_mov(x, false, index, RAX);
@@ -131,53 +137,93 @@ void emit_page_check(struct x86 *x, int at, int index, int page, uint8_t *fail[2
 	x86_alu_imm(x, false, ALU_AND, index, (L2TLB_ENTRIES - 1) << 5);
 	x86_mov(x, false, page, RAX);
 	x86_alu_imm(x, false, ALU_AND, page, (int32_t) ~(uint32_t)PAGE_MASK);
-	x86_alu_load(x, true, ALU_CMP, page, x86_at_index(RBP, index, 0, offsetof(struct l2tlb_entry, exec_tag)));
+	x86_alu_load(x, false, ALU_CMP, page, exec_half(index, 0));
+}
+
+void emit_page_check(struct x86 *x, int id, int index, int page, uint8_t *fail[2])
+{
+	cmp_exec_page(x, index, page);
 	fail[0] = x86_jcc_forward(x, CC_NE);
-	x86_load(x, true, index, x86_at_index(RBP, index, 0, offsetof(struct l2tlb_entry, addend)));
-	x86_alu(x, true, ALU_ADD, index, RAX);
-	x86_alu(x, true, ALU_CMP, index, at);
+	x86_alu_load(x, false, ALU_CMP, id, exec_half(index, 1));
 	fail[1] = x86_jcc_forward(x, CC_NE);
 }
 
-/* Both kinds set gs->mode: jumps cross between mapped and unmapped segments (JUMP_MODE). */
-uint8_t *emit_entry(struct x86 *x, const struct translation *t, uint8_t *fail[2])
+void emit_abs_check(struct x86 *x, uint64_t abs_page, uint32_t id)
 {
-	uint8_t *entry = x86_here(x);
-	fail[0] = fail[1] = NULL;
-	if (t->mode & MODE_ABS) {
-		x86_alu_imm(x, false, ALU_CMP, RAX, (int32_t)(uint32_t)(t->abs_page + t->off));
-		fail[0] = x86_jcc_forward(x, CC_NE);
-	} else {
-		x86_mov_imm(x, R11, (uint64_t)(uintptr_t)t->cp->page_key + t->off);
-		emit_page_check(x, R11, RCX, RDX, fail);
-		x86_store(x, true, GS(pc_page), RDX);
-	}
-	x86_store_imm(x, false, GS(mode), t->mode);
-	return entry;
+	x86_load(x, true, RCX, GS(abs_code));
+	x86_alu_mem_imm(x, false, ALU_CMP, x86_at(RCX, (int32_t)(4 * ABS_CODE_INDEX(abs_page))), (int32_t)id);
 }
 
-void emit_entry_fail(struct x86 *x, const struct jit *j, const void *entry, uint8_t *const fail[2])
+/* To stubs.entry_failed with eax = pc. */
+static void emit_entry_fail(struct x86 *x, const struct code_cache *cc, const void *entry)
 {
-	x86_bind(x, fail[0]);
-	if (fail[1])
-		x86_bind(x, fail[1]);
 	x86_lea(x, true, RDX, x86_rip(entry));
-	x86_jmp(x, j->stubs.entry_failed);
+	x86_jmp(x, cc->stubs.entry_failed);
+}
+
+/* Both kinds set gs->mode: jumps cross between mapped and unmapped segments (JUMP_MODE). */
+static void emit_entry_mapped(struct x86 *x, const struct code_cache *cc, struct translation *t)
+{
+	uint8_t *fail[2];
+
+	cmp_exec_page(x, RCX, RDX);
+	fail[0] = x86_jcc_forward(x, CC_NE);
+	x86_alu_mem_imm(x, false, ALU_CMP, exec_half(RCX, 1), (int32_t)t->cp->id);
+	fail[1] = x86_jcc_forward(x, CC_NE);
+	x86_store(x, true, GS(pc_page), RDX);
+	x86_store_imm(x, false, GS(mode), t->mode);
+	x86_jmp(x, t->body);
+	x86_bind(x, fail[0]);
+	x86_bind(x, fail[1]);
+	emit_entry_fail(x, cc, t->entry);
+}
+
+static void emit_entry_abs(struct x86 *x, const struct code_cache *cc, struct translation *t)
+{
+	uint32_t pc = (uint32_t)(t->abs_page + t->off);
+	uint8_t *elsewhere;
+
+	x86_alu_imm(x, false, ALU_CMP, RAX, (int32_t)pc);
+	elsewhere = x86_jcc_short(x, CC_NE);
+	x86_store_imm(x, false, GS(mode), t->mode);
+	t->known = x86_here(x);
+	emit_abs_check(x, t->abs_page, t->cp->id);
+	x86_jcc(x, CC_E, t->body);
+	x86_mov_imm(x, RAX, pc);
+	x86_bind_short(x, elsewhere);
+	emit_entry_fail(x, cc, t->entry);
+}
+
+void emit_entry(struct x86 *x, const struct code_cache *cc, struct translation *t)
+{
+	t->entry = x86_here(x);
+	if (t->mode & MODE_ABS)
+		emit_entry_abs(x, cc, t);
+	else
+		emit_entry_mapped(x, cc, t);
+}
+
+/* Fill up so that the displacement of a jump with `opcode` bytes before it can be changed by one aligned store. */
+static void align_link(struct x86 *x, unsigned opcode)
+{
+	x86_nop(x, (unsigned)-((uintptr_t)x86_here(x) + opcode) % sizeof(int32_t));
 }
 
 uint8_t *emit_link_jump(struct x86 *x)
 {
+	align_link(x, X86_JMP_BYTES - 4);
 	x86_jmp(x, x86_here(x) + X86_JMP_BYTES);
 	return x86_here(x) - 4;
 }
 
 uint8_t *emit_link_jcc(struct x86 *x, enum x86_cc cc)
 {
+	align_link(x, X86_JCC_BYTES - 4);
 	x86_jcc(x, cc, x86_here(x) + X86_JCC_BYTES);
 	return x86_here(x) - 4;
 }
 
-void emit_link_stub(struct x86 *x, const struct jit *j, struct jit_link *l)
+void emit_link_stub(struct x86 *x, const struct code_cache *cc, struct jit_link *l)
 {
 	l->stub = x86_here(x);
 	if (l->kind != LINK_RETURN) {
@@ -187,6 +233,6 @@ void emit_link_stub(struct x86 *x, const struct jit *j, struct jit_link *l)
 	}
 	l->tail = x86_here(x);
 	x86_lea(x, true, RDX, x86_rip(l));
-	x86_jmp(x, j->stubs.link_tail);
+	x86_jmp(x, cc->stubs.link_tail);
 	l->target = l->tail;
 }

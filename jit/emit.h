@@ -39,29 +39,30 @@ void emit_target_pc(struct x86 *x, int dst, struct ir_target t);
  * The way out of an indirect jump of tier 2: gs->pc = target.  As stubs.indirect and stubs.ret, but a region has its own:
  * the host predicts an indirect jump by its address, and one for all of tier 2 is predicted badly.
  */
-void *emit_indirect_exit(struct x86 *x, const struct jit *j, uint32_t mode, bool ring);
+void *emit_indirect_exit(struct x86 *x, const struct code_cache *cc, uint32_t mode, bool ring);
 /* rcx = address of the jump cache's entry for eax = pc. Clobbers r10. */
-void emit_jump_cache_slot(struct x86 *x, const struct jit *j);
+void emit_jump_cache_slot(struct x86 *x);
 /*
  * Jump to the jump cache's entry for eax = pc; falls through on a miss.  Clobbers rcx, r10.
  * mode: that of the code (JUMP_MODE), or < 0: in r11d.
  */
-void emit_jump_cache_probe(struct x86 *x, const struct jit *j, int64_t mode);
+void emit_jump_cache_probe(struct x86 *x, int64_t mode);
 /* Jump through the return ring if its top is (eax, mode); falls through on a miss. Clobbers rcx, rdx. */
-void emit_ring_pop(struct x86 *x, const struct jit *j, int64_t mode);
+void emit_ring_pop(struct x86 *x, int64_t mode);
 
 /*
- * Is the page of eax = pc executable in the table in force, and is `at` (register: a host address) what is mapped there?
+ * Is the page of eax = pc executable in the table in force, and of the code record whose id is in register `id`?
  * Goes on with page = eax & ~PAGE_MASK if so; fail gets the two jumps that are taken if not.  Clobbers index.
  */
-void emit_page_check(struct x86 *x, int at, int index, int page, uint8_t *fail[2]);
-/* t->entry (falls through to the body), and what it jumps to where the check fails. */
-uint8_t *emit_entry(struct x86 *x, const struct translation *t, uint8_t *fail[2]);
-void emit_entry_fail(struct x86 *x, const struct jit *j, const void *entry, uint8_t *const fail[2]);
-/* A jump to what follows it, and the executable address of its displacement, for struct jit_link. */
+void emit_page_check(struct x86 *x, int id, int index, int page, uint8_t *fail[2]);
+/* Flags: is the page of unmapped code at abs_page of that record (E)? Clobbers rcx. */
+void emit_abs_check(struct x86 *x, uint64_t abs_page, uint32_t id);
+/* t->entry, and for unmapped code t->known; they jump to t->body, or to stubs.entry_failed. */
+void emit_entry(struct x86 *x, const struct code_cache *cc, struct translation *t);
+/* A jump to what follows it, and the executable address of its displacement, for struct jit_link: aligned, others may run it. */
 uint8_t *emit_link_jump(struct x86 *x);
 uint8_t *emit_link_jcc(struct x86 *x, enum x86_cc cc);
 /* The out-of-line stub of a link, unlinked; where its site leads is for the caller to set, who knows where that is. */
-void emit_link_stub(struct x86 *x, const struct jit *j, struct jit_link *l);
+void emit_link_stub(struct x86 *x, const struct code_cache *cc, struct jit_link *l);
 
 #endif

@@ -3,16 +3,19 @@
 #define JIT_JIT_H
 
 /*
- * IR blocks to host code.  One struct jit per vCPU; everything here runs on that vCPU's thread unless said otherwise.
+ * IR blocks to host code.  One struct code_cache for all vCPUs of a monitor, one struct jit for each of them.
  *
- * A translation is known by (code page, offset, mode, abs_page), where a code page stands for a machine page, never for
- * an address: the same code at another address or in another process is the same translation.
+ * A translation is known by (code record, offset, mode, abs_page), where a record stands for what is in a page, never for
+ * an address: the same code at another address, in another process or in another machine is the same translation.
+ *
+ * Functions that take a struct jit are for the thread that runs its vCPU; those of several may be at work at once.
  */
 #include "base/panic.h"
 #include "ir/ir.h"
 
-struct jit;
-struct code_page;   /* all translations of one machine page */
+struct code_cache;  /* all translations of a monitor */
+struct jit;         /* one vCPU's way into it */
+struct code_page;   /* code record: all translations of one page content */
 struct translation; /* one block (tier 1) or region (tier 2) */
 
 /* Limits of jit_config.code_bytes. As much data stands behind the code, and a direct jump or an address reaches 2 GiB. */
@@ -24,6 +27,7 @@ enum tier { TIER_INTERP = 0, TIER_1 = 1, TIER_2 = 2 };
 
 struct jit_config {
 	bool tier1, tier2;
+	uint32_t guest_isa;        /* whatever else decides what a word means (enum isa); only compared */
 	bool icount;               /* emit exact budget checks */
 	bool count_insns;          /* --stats: emit per-tier instruction counters */
 	uint64_t code_bytes;       /* of code memory, 0: the default; full: everything is dropped */
@@ -32,7 +36,6 @@ struct jit_config {
 	bool sync_tier2;           /* jit_request_tier2() compiles, on the vCPU thread */
 	bool keep_ir;              /* keep IR for dumps: jit_dump_host interleaves it */
 	helper_fn *const *helpers; /* [NUM_HELPERS] */
-	struct guest_state *gs;
 	/*
 	 * Called where translated code would leave with EXIT_PC_SET or EXIT_EXCEPTION: brings gs->mode and gs->l2tlb up to
 	 * date and may change gs->pc, where translated code then goes on if the jump cache knows it.  NULL: it leaves.
@@ -44,35 +47,63 @@ struct jit_stats {
 	uint64_t blocks[3], regions, host_bytes[3], guest_insns_translated[3];
 	uint64_t ns_tier1, ns_tier2;
 	uint64_t links_made, invalidated, flushes, evicted;
+	uint64_t records, records_shared; /* pages that came to a record: new ones, and others' */
+	uint64_t pages_changed;           /* that a store took off their record */
 };
 
 /* Of address space that one with this jit_config.code_bytes takes. */
 uint64_t jit_address_bytes(uint64_t code_bytes);
-MUST_CHECK int jit_new(struct jit **out, const struct jit_config *cfg);
+MUST_CHECK int code_cache_new(struct code_cache **out, const struct jit_config *cfg);
+/* Every jit must be gone, and every page taken off its record. */
+void code_cache_free(struct code_cache *cc);
+/*
+ * The process is about to end.  True: LLVM is at work in the background and is not waited for, so do not free cc, and end by
+ * _exit(), since LLVM's own destructors would meet it at work.  False: code_cache_free() will not wait.
+ */
+MUST_CHECK bool code_cache_abandon(struct code_cache *cc);
+/* Is it what one made with cfg would be? Limits of memory aside. */
+bool code_cache_fits(const struct code_cache *cc, const struct jit_config *cfg);
+
+/* gs outlives it. 0 or -ENOMEM. */
+MUST_CHECK int jit_new(struct jit **out, struct code_cache *cc, struct guest_state *gs);
 void jit_free(struct jit *j);
-/*
- * The process is about to end.  True: LLVM is at work in the background and is not waited for, so do not free j, and end by
- * _exit(), since LLVM's own destructors would meet it at work.  False: jit_free() will not wait.
- */
-MUST_CHECK bool jit_abandon(struct jit *j);
 
-/* ---- code pages. page_key identifies the machine page (its host address); slot points at machine_page.code ---- */
-struct code_page *jit_code_page(struct jit *j, void **slot, const void *page_key);
+/* ---- code records. slot points at machine_page.code, which others may look at (atomic); host is the page ---- */
 /*
- * The machine page is given back, and may be another VM's next: drop its translations and its record, and clear the slot.
- * As jit_invalidate(), it may be called from a helper of running code.
+ * The record of a page that is about to be executed from; found by the page's bytes, or made, if it has none (cost: a hash of
+ * 4 KiB, a compare).  The page's stores must be seen from now on (jit_written()); it has no write tag any more.
+ * exact: a record of its own (struct code_page says what that means).
  */
-void jit_forget_page(struct jit *j, struct code_page *cp);
+struct code_page *jit_code_page(struct jit *j, void **slot, const void *host, bool exact);
+/* Never 0, never that of another record: what L2TLB_EXEC() and guest_state.abs_code hold. */
+uint32_t jit_code_id(const struct code_page *cp);
+/* Stores to code that a page may see and still be found by its content; then it gets an exact record. */
+#define JIT_CONTENT_WRITES 4
+/*
+ * [off, off + bytes) of the page at slot was written.  Off its record it goes, or, if that is exact or *writes says that it is
+ * written often, the translations that cover the bytes do.  *writes: kept with the page; 0 for a new one.
+ * True: running code of the page must be left.  *slot may be NULL afterwards: then whatever leads to the page's record (L2TLB,
+ * guest_state.abs_code) must go too.  Nothing is reused before the next jit_run, so a helper of running code may call it.
+ */
+bool jit_written(struct jit *j, void **slot, uint8_t *writes, uint32_t off, uint32_t bytes);
+/* Would a store there be one to code that is running? */
+bool jit_is_code(struct jit *j, void **slot, uint32_t off, uint32_t bytes);
+/* The machine page is given back, and may be another VM's next: take it off its record, and clear the slot. Any thread. */
+void code_cache_detach(struct code_cache *cc, void **slot);
 
-/* Newest translation (tier 2 before tier 1) or NULL. Cost: one hash probe. */
+/*
+ * Newest translation (tier 2 before tier 1) or NULL; tier1: the tier 1 translation only, which finishes a block that tier 2 left
+ * with EXIT_SIDE.  What it found may be run until the next call with this j.
+ */
 struct translation *jit_find(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page);
-
-/* The tier 1 translation only: what finishes a block that tier 2 left with EXIT_SIDE. */
-struct translation *jit_find_tier1(const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page);
+struct translation *jit_find_tier1(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page);
+/* Which tier jit_find() would find; TIER_INTERP: none. */
+enum tier jit_has(struct jit *j, const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page);
 
 /*
- * Compile with tier 1 and install.  page_key is compared by the checked entry against the mapping in force.
- * Never NULL: when code memory is full, everything is dropped first (so pointers to other translations die).
+ * Compile with tier 1 and install, or find what another vCPU has made meanwhile.
+ * Never NULL: when code memory is full, everything is dropped first (so pointers to other translations die), which waits until
+ * every other vCPU has left translated code.
  */
 struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const struct ir_block *b);
 
@@ -114,13 +145,11 @@ void jit_cache_side(struct jit *j, uint64_t pc, struct translation *t);
 /* After EXIT_INDIRECT, or any look-up by pc: remember pc -> to in the jump cache. */
 void jit_cache_jump(struct jit *j, uint64_t pc, struct translation *to);
 
-/*
- * A guest store hit [off, off + bytes) of the page: drop the translations that cover it.  True if any did.
- * Nothing is reused before the next jit_run, so it may be called from a helper of running code.
- */
+/* Drop the translations that cover [off, off + bytes) of the record.  True if any did. As jit_written() otherwise. */
 bool jit_invalidate(struct jit *j, struct code_page *cp, uint32_t off, uint32_t bytes);
 void jit_invalidate_page(struct jit *j, struct code_page *cp);
-bool jit_page_has_code(const struct code_page *cp, uint32_t off, uint32_t bytes);
+bool jit_page_has_code(struct jit *j, const struct code_page *cp, uint32_t off, uint32_t bytes);
+/* Drop everything, when every other vCPU has left translated code. j's vCPU is outside of it. */
 void jit_flush(struct jit *j);
 
 /*
@@ -129,7 +158,13 @@ void jit_flush(struct jit *j);
  */
 void jit_break(struct jit *j);
 
-const struct jit_stats *jit_stats(const struct jit *j);
+/* Of the whole cache. Any thread. */
+struct jit_stats jit_stats(const struct jit *j);
+/* What this vCPU has had translated by tier 1; the rest of what it runs others had made. */
+struct jit_made {
+	uint64_t blocks, guest_insns;
+};
+struct jit_made jit_made(const struct jit *j);
 
 /* ---- dumps (jit/dump.c) ---- */
 /* Where the parts of a dump go; NULL: not wanted.  Several may be the same stream. */

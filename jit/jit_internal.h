@@ -4,7 +4,13 @@
 
 /*
  * What the files of jit/ share: translations, links, stubs.  Nobody outside jit/ includes this, except tests/unit/.
- * Everything is the vCPU thread's, unless said otherwise.
+ *
+ * ---- Who may do what ----
+ *
+ * Records, translations, links and code memory are guarded by code_cache.lock; functions below want it held unless they say
+ * otherwise.  Translated code runs without it, in several vCPUs at once, while others add code and change links: what may run
+ * is changed by one aligned store, and is never reused but by a flush, which has all other vCPUs outside first (jit.inside).
+ * Jump cache, ring and side cache are their vCPU's; others change nothing there but an entry for an equal one.
  *
  * ---- Register and stack convention at every block boundary (both tiers) ----
  *
@@ -27,8 +33,8 @@
  *
  *	site: jmp --unlinked, or linked to another page--> stub: eax = pc of the successor; far_site: jmp
  *	       |                                                                                     |
- *	       +--linked, same page or ABS to ABS--> to->body               unlinked: tail of the stub:
- *	                                                                    gs->pc, gs->link, EXIT_LINK
+ *	       +--linked, same page--> to->body                             unlinked: tail of the stub:
+ *	       +--linked, ABS to ABS--> to->known, which checks             gs->pc, gs->link, EXIT_LINK
  *	                                                                    linked: to->entry, which checks
  *
  * A tier 2 region has one site for each link, outside of its body: its ways out are jumps to that.
@@ -36,20 +42,24 @@
  * A LINK_RETURN link is not jumped to by its owner: HINT_CALL pushes its address on the return ring, and HINT_RETURN
  * jumps through `target` with eax = pc after comparing pc and mode.  Linked: to->entry.  It has no sites.
  *
- * Code is changed through the writable alias, by the thread that runs it: jit_link_settle() says what that takes.
+ * Code is changed through the writable alias: jit_link_settle() says what that takes.
  */
+#include <pthread.h>
+
+#include <xxhash.h>
+
 #include "jit/code_mem.h"
 #include "jit/jit.h"
 #include "tlb/l2tlb_jit.h"
 
 struct tier2; /* jit/tier2.h */
-struct jit;
 
 /* Pins of regs.def that are not guest registers. */
 enum { PIN_VCPU = -1, PIN_L2TLB = -2 };
 
 enum jit_link_kind {
-	LINK_NEAR,   /* ABS mode, or a target in the same page: may jump to the body */
+	LINK_NEAR,   /* a target in the same page: may jump to the body */
+	LINK_ABS,    /* unmapped code, another page: its address is known, what is there is not: to `known` */
 	LINK_FAR,    /* mapped code, another page: through the entry */
 	LINK_RETURN, /* return address of a call, for the ring: through the entry */
 };
@@ -67,6 +77,11 @@ struct jit_link {
 	struct jit_link **prev_in; /* what points at this one */
 	struct ir_target pc;       /* where it wants to go, relative to owner's page */
 	uint8_t kind;              /* enum jit_link_kind */
+};
+
+/* A word that a region was made from; the pc map has those of tier 1. */
+struct jit_word {
+	uint32_t off, word;
 };
 
 /* A piece of guest code that a translation was made from. off + bytes may pass 4096: a delay slot in the next page. */
@@ -104,12 +119,14 @@ struct translation {
 	uint8_t *cold;       /* and in the cold part: entry, slow paths, stubs */
 	uint32_t cold_bytes;
 	void *body;  /* for links that need no check: gs->pc_page is right */
+	void *known; /* MODE_ABS: for links that know pc and mode; checks that the page is what it was */
 	void *entry; /* for everything else: eax = guest pc; checks it, sets gs->pc_page and gs->mode */
 
-	uint16_t n_guest, n_links, n_ranges, n_insns;
+	uint16_t n_guest, n_links, n_ranges, n_insns, n_words;
 	struct jit_link *links;   /* [n_links] */
 	struct jit_range *ranges; /* [n_ranges] */
 	struct jit_insn *insns;   /* [n_insns], the pc map */
+	struct jit_word *words;   /* [n_words] */
 	struct jit_kept_ir *ir;   /* or NULL */
 
 	struct jit_link *incoming;        /* list through next_in */
@@ -119,11 +136,26 @@ struct translation {
 #define CODE_GRANULE_SHIFT 6
 #define CODE_GRANULES      (PAGE_BYTES >> CODE_GRANULE_SHIFT)
 
+/* A page that has the record. */
+struct code_user {
+	void **slot; /* machine_page.code */
+	const void *host;
+};
+
+/*
+ * A record is of a content: its users' bytes are all equal, and stay so, because a store takes its page off the record.  What
+ * is translated stays for the next page with these bytes.  Or it is exact: of one page, which is written often; its stores drop
+ * exactly the translations that they hit, and nobody finds it by its content.
+ */
 struct code_page {
-	struct jit *jit;
-	void **slot; /* machine_page.code; NULL: the page was given away, and a request still names this record */
-	const void *page_key;   /* host address of the machine page */
-	struct code_page *next; /* all of this jit */
+	struct code_cache *cc;
+	uint32_t id;
+	bool exact;
+	XXH128_hash_t hash;      /* of the content */
+	struct code_page *alike; /* next of the same hash bucket */
+	struct code_user *user;  /* [room] */
+	uint32_t n_users, room;
+	struct code_page *next; /* all of the cache */
 	struct code_page **prev;
 	uint64_t granules;  /* bit n: code in [64n, 64n + 64) */
 	uint64_t pending;   /* likewise, of regions that tier 2 is compiling */
@@ -156,15 +188,16 @@ static inline uint32_t jump_cache_index(uint64_t pc)
 #define JUMP_KEY_NONE      UINT64_MAX
 
 /*
- * Where side exits of tier 2 go: (pc, mode, machine page) -> tier 1 body, direct-mapped by pc bits 11:2.  Everything that an
+ * Where side exits of tier 2 go: (pc, mode, code record) -> tier 1 body, direct-mapped by pc bits 11:2.  Everything that an
  * entry would check is compared here, so that a hit executes the instruction and a miss leaves: see README, "Progress".
  */
 #define SIDE_CACHE_ENTRIES (PAGE_BYTES / 4)
 struct side_cache_entry {
-	uint64_t key;   /* JUMP_KEY */
-	const void *at; /* host address of the instruction; NULL: unmapped code, where the pc says all */
-	void *body;     /* of a tier 1 translation */
-	uint64_t mode;  /* with MODE_ABS */
+	uint64_t key;  /* JUMP_KEY */
+	void *body;    /* of a tier 1 translation */
+	uint32_t mode; /* with MODE_ABS */
+	uint32_t id;   /* of its code record */
+	uint64_t unused;
 };
 
 /* Return ring; gs->ret_ring_top is the byte offset of the next free entry. */
@@ -174,7 +207,7 @@ struct ret_ring_entry {
 	struct jit_link *link;
 };
 
-/* Fixed code, made by jit_new; addresses never change, so a tier 2 thread may use them. */
+/* Fixed code, made with the cache; addresses never change, so a tier 2 thread may use them. */
 struct jit_stubs {
 	enum exit_reason (*enter)(struct guest_state *gs, void *code); /* from C */
 	void *exit;                                                    /* eax = reason */
@@ -203,42 +236,83 @@ struct jit_request {
 	struct jit_request *next;
 };
 
-struct jit {
-	struct jit_config cfg;
-	struct code_mem mem;
+#define RECORD_BUCKETS 4096u
+
+struct code_cache {
+	struct jit_config cfg; /* constant, as the stubs are */
 	struct jit_stubs stubs;
-	struct jit_jump_cache *jump_cache; /* in mem's data half, as is the ring */
-	struct ret_ring_entry *ret_ring;
-	struct side_cache_entry *side_cache; /* likewise */
-	struct code_page *pages;
-	struct tier1 *tier1; /* emitter's scratch memory */
 	struct tier2 *tier2; /* NULL without cfg.tier2 */
+	uint32_t patches;    /* atomic: changes of code that may have run */
+	bool stopping;       /* atomic; set with lock: a flush waits for everybody to come outside */
+
+	pthread_mutex_t lock;   /* guards all below */
+	pthread_cond_t outside; /* somebody left translated code, or stopping ended */
+	struct code_mem mem;
+	struct code_page *record[RECORD_BUCKETS]; /* by content; not the exact ones */
+	struct code_page *pages;                  /* all records */
+	uint32_t last_id;
+	struct tier1 *tier1; /* emitter's scratch memory */
 	struct jit_request *requests;
 	int32_t *hot_counts; /* of the translations to come: next of a cache line full */
 	uint32_t n_hot_counts;
-	int32_t *asked; /* counter of the jump that left with EXIT_HOT last, or NULL */
-	bool patched;   /* a jump was changed since jit_link_settle() */
-
-	/* jit_count_hop() */
-	uint64_t hop_insns; /* executed at the last one */
-	uint32_t hops;      /* one after the other with nothing executed between */
 	struct jit_stats stats;
+
+	pthread_mutex_t list_lock; /* taken after `lock` and tier 2's, or alone: guards */
+	struct jit *jits;
 };
 
+struct jit {
+	struct code_cache *cc;
+	struct jit *next; /* cc->jits */
+	struct guest_state *gs;
+	struct jit_jump_cache *jump_cache; /* entries: stored by this vCPU; others replace an entry by an equal one */
+	struct ret_ring_entry *ret_ring;
+	struct side_cache_entry *side_cache;
+	bool
+	    inside; /* atomic; set with cc->lock: runs translated code, or holds a translation that it is about to run */
+	uint32_t patches; /* of cc->patches, seen */
+	int32_t
+	    *asked; /* counter of the jump that left with EXIT_HOT last, or NULL; others clear it while it is outside */
+	struct jit_made made;
+};
+
+/* ---- jit/code_cache.c ---- */
+/* To look at what the lock guards; inside: and to run what is found. Waits while a flush is going on. */
+void jit_lock(struct jit *j, bool inside);
+void jit_unlock(struct jit *j);
+/* Done with what was found. No lock held. */
+void jit_outside(struct jit *j);
+/* From a helper of running code: does not wait for a flush, which waits for this vCPU. */
+void jit_lock_running(struct jit *j);
+/* j: who asks, and is not waited for. */
+void code_cache_flush(struct code_cache *cc, struct jit *j);
+/* Empty the jump cache, the side cache and the return ring; forget gs->link. */
+void jit_forget_jumps(struct jit *j);
+
+/* ---- jit/record.c ---- */
+/* Free a record that has no page, no translation and no request any more. */
+void record_settle(struct code_page *cp);
+/* Nobody finds it by its content any more. */
+void record_make_exact(struct code_page *cp);
+/* After a flush. */
+void records_settle(struct code_cache *cc);
+
 /* ---- jit/cache.c ---- */
+struct translation *find_translation(const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page);
+struct translation *find_tier1(const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page);
 /*
  * A translation with its arrays, zeroed but for cp, owner and counts; not visible yet.  NULL if data memory is full.
  */
-struct translation *jit_translation_new(struct jit *j, struct code_page *cp, unsigned n_links, unsigned n_ranges,
-					unsigned n_insns);
+struct translation *jit_translation_new(struct code_cache *cc, struct code_page *cp, unsigned n_links,
+					unsigned n_ranges, unsigned n_insns, unsigned n_words);
 /* A counter of executions, beside those of other translations: what runs touches few lines. NULL: data memory is full. */
-int32_t *jit_hot_count(struct jit *j);
+int32_t *jit_hot_count(struct code_cache *cc);
 /*
  * Make t visible to jit_find.  Filled in by the caller: tier, mode, abs_page, off, code, code_bytes, body, entry,
  * n_guest, links (through jit_emit_links or tier 1), ranges, insns.  Links and jump cache entries that lead to an
  * older translation of the same key are moved to t.  The older one is kept.
  */
-void jit_install(struct jit *j, struct translation *t);
+void jit_install(struct code_cache *cc, struct translation *t);
 
 /*
  * For tier 2: the code that stands around a finished body.  Filled in already: mode, abs_page, off, body, and the links
@@ -246,37 +320,38 @@ void jit_install(struct jit *j, struct translation *t);
  * *stubs gets what the body is to be linked against: the JIT's stubs, but its own ways out of indirect jumps.
  * False if code memory is full.
  */
-MUST_CHECK bool jit_emit_around(struct jit *j, struct translation *t, struct jit_stubs *stubs);
+MUST_CHECK bool jit_emit_around(struct code_cache *cc, struct translation *t, struct jit_stubs *stubs);
 /* Bits of the granules that [off, off + bytes) touches inside the page. */
 uint64_t jit_granules(uint32_t off, uint32_t bytes);
-/* Empty the jump cache, the side cache and the return ring; forget gs->link. */
-void jit_forget_jumps(struct jit *j);
-/* Free a record that has no machine page and no request any more. */
-void jit_code_page_unref(struct code_page *cp);
-/* Free all code pages and take them off their slots. */
-void jit_pages_free(struct jit *j);
+/* Drop what covers [off, off + bytes). j: whose caches may lead there, or NULL: nobody's may any more. */
+bool drop_covering(struct code_cache *cc, struct jit *j, struct code_page *cp, uint32_t off, uint32_t bytes);
+/* Does anything, translated or being compiled, cover it? */
+bool is_covered(const struct code_page *cp, uint32_t off, uint32_t bytes);
+/* All translations of the record go, as memory does. */
+void forget_translations(struct code_cache *cc, struct code_page *cp);
 
 /* ---- jit/link.c ---- */
 /* Sets pc and kind (near or far by itself; is_return for the ring). */
 void jit_link_init(struct jit_link *l, struct translation *owner, struct ir_target pc, bool is_return);
-void jit_link_connect(struct jit *j, struct jit_link *l, struct translation *to);
-void jit_link_disconnect(struct jit *j, struct jit_link *l);
+void jit_link_connect(struct code_cache *cc, struct jit_link *l, struct translation *to);
+void jit_link_disconnect(struct code_cache *cc, struct jit_link *l);
 /*
- * After sites were changed, before code runs again.  The host looks at written code by its physical address, but for what
- * it has fetched already under another linear one: a serializing instruction forgets that (Intel SDM volume 3, 8.1.3).
+ * After sites were changed, by whoever, before this vCPU's code runs again.  The host looks at written code by its physical
+ * address, but for what it has fetched already under another linear one: a serializing instruction forgets that (Intel SDM volume
+ * 3, 8.1.3).  A vCPU that runs meanwhile goes where the jump led before or where it leads now, and both are right.  No lock.
  */
 void jit_link_settle(struct jit *j);
-/* All links into `from` (and its jump cache entries) go to `to`, which has the same key. */
-void jit_link_move_incoming(struct jit *j, struct translation *from, struct translation *to);
-/* Nothing reaches t and t reaches nothing afterwards. */
-void jit_link_isolate(struct jit *j, struct translation *t);
+/* All links into `from` (and everybody's jump cache entries) go to `to`, which has the same key. */
+void jit_link_move_incoming(struct code_cache *cc, struct translation *from, struct translation *to);
+/* Nothing reaches t and t reaches nothing afterwards. j: whose caches may lead to it, or NULL. */
+void jit_link_isolate(struct code_cache *cc, struct jit *j, struct translation *t);
 
 /* ---- jit/jit.c ---- */
 /* Called by the stubs of debug builds that execute nothing: panics where they go round.  Source: README, "Progress". */
-void jit_count_hop(struct jit *j);
+void jit_count_hop(struct guest_state *gs);
 
 /* ---- jit/stubs.c ---- */
 /* False if code memory is too small. */
-MUST_CHECK bool jit_stubs_emit(struct jit *j);
+MUST_CHECK bool jit_stubs_emit(struct code_cache *cc);
 
 #endif

@@ -8,9 +8,9 @@
 __attribute__((no_sanitize("function"))) /* generated code carries no type */
 #endif
 static void
-serialize(const struct jit *j)
+serialize(const struct code_cache *cc)
 {
-	j->stubs.serialize();
+	cc->stubs.serialize();
 }
 
 static bool is_abs(const struct translation *t) { return t->mode & MODE_ABS; }
@@ -22,10 +22,12 @@ void jit_link_init(struct jit_link *l, struct translation *owner, struct ir_targ
 	if (is_return)
 		l->kind = LINK_RETURN;
 	else
-		l->kind = is_abs(owner) || same_page ? LINK_NEAR : LINK_FAR;
+		l->kind = same_page || (is_abs(owner) && ((uint64_t)pc.v & ~PAGE_MASK) == owner->abs_page) ? LINK_NEAR
+			  : is_abs(owner)                                                                  ? LINK_ABS
+													   : LINK_FAR;
 }
 
-/* Is `to` what this link wants, whenever its owner runs?  Far and return links check the mapping as they go. */
+/* Is `to` what this link wants, whenever its owner runs?  All but near links check what is there as they go. */
 static bool may_connect(const struct jit_link *l, const struct translation *to)
 {
 	const struct translation *from = l->owner;
@@ -33,51 +35,58 @@ static bool may_connect(const struct jit_link *l, const struct translation *to)
 		return false;
 	if (((uint64_t)l->pc.v & PAGE_MASK) != to->off)
 		return false;
-	if (is_abs(from))
-		return (uint64_t)l->pc.v == to->abs_page + to->off;
+	if (is_abs(from) && (uint64_t)l->pc.v != to->abs_page + to->off)
+		return false;
 	return l->kind != LINK_NEAR || to->cp == from->cp;
 }
 
 /* Make the jump whose displacement is at `site` go to `to`. NULL: the EXITIF of this exit turned out never to leave. */
-static void patch(struct jit *j, uint8_t *site, const void *to)
+static void patch(struct code_cache *cc, uint8_t *site, const void *to)
 {
-	int32_t rel;
-
 	if (!site)
 		return;
-	rel = (int32_t)((const uint8_t *)to - (site + 4));
-	memcpy(code_mem_rw(&j->mem, site), &rel, sizeof(rel));
-	j->patched = true;
+	ASSERT((uintptr_t)site % sizeof(int32_t) == 0); /* others may run it: emit_link_jump() */
+	__atomic_store_n((int32_t *)code_mem_rw(&cc->mem, site), (int32_t)((const uint8_t *)to - (site + 4)),
+			 __ATOMIC_RELEASE);
+	__atomic_fetch_add(&cc->patches, 1, __ATOMIC_RELEASE);
 }
 
 void jit_link_settle(struct jit *j)
 {
-	if (j->patched)
-		serialize(j);
-	j->patched = false;
+	uint32_t patches = __atomic_load_n(&j->cc->patches, __ATOMIC_ACQUIRE);
+
+	if (patches != j->patches)
+		serialize(j->cc);
+	j->patches = patches;
 }
 
-void jit_link_disconnect(struct jit *j, struct jit_link *l)
+void jit_link_disconnect(struct code_cache *cc, struct jit_link *l)
 {
 	if (!l->to)
 		return;
-	if (l->kind == LINK_NEAR)
-		patch(j, l->site, l->stub);
-	else if (l->kind == LINK_FAR)
-		patch(j, l->far_site, l->tail);
-	else
-		l->target = l->tail;
+	switch ((enum jit_link_kind)l->kind) {
+	case LINK_NEAR:
+	case LINK_ABS:
+		patch(cc, l->site, l->stub);
+		break;
+	case LINK_FAR:
+		patch(cc, l->far_site, l->tail);
+		break;
+	case LINK_RETURN:
+		__atomic_store_n(&l->target, l->tail, __ATOMIC_RELEASE);
+		break;
+	}
 	*l->prev_in = l->next_in;
 	if (l->next_in)
 		l->next_in->prev_in = l->prev_in;
 	l->to = NULL;
 }
 
-void jit_link_connect(struct jit *j, struct jit_link *l, struct translation *to)
+void jit_link_connect(struct code_cache *cc, struct jit_link *l, struct translation *to)
 {
 	if (!may_connect(l, to))
 		return;
-	jit_link_disconnect(j, l);
+	jit_link_disconnect(cc, l);
 	l->to = to;
 	l->next_in = to->incoming;
 	l->prev_in = &to->incoming;
@@ -86,81 +95,104 @@ void jit_link_connect(struct jit *j, struct jit_link *l, struct translation *to)
 	to->incoming = l;
 	switch ((enum jit_link_kind)l->kind) {
 	case LINK_NEAR:
-		patch(j, l->site, to->body);
+		patch(cc, l->site, to->body);
+		break;
+	case LINK_ABS:
+		patch(cc, l->site, to->known);
 		break;
 	case LINK_FAR:
-		patch(j, l->far_site, to->entry);
+		patch(cc, l->far_site, to->entry);
 		break;
 	case LINK_RETURN:
-		l->target = to->entry;
+		__atomic_store_n(&l->target, to->entry, __ATOMIC_RELEASE);
 		break;
 	}
-	j->stats.links_made++;
+	cc->stats.links_made++;
 }
 
 /*
- * Jump cache entries of t: its virtual page is not known, but pc bits 11:2 of the index are.  to NULL: forget them.
+ * Jump cache entries of t: its virtual page is not known, but pc bits 11:2 of the index are.  to NULL: forget them.  Of another
+ * vCPU only the address is changed, and only if it is t's: with the key that is there it means the same.
  */
-static void replace_jump_cache(struct jit *j, const struct translation *t, struct translation *to)
+static void replace_jump_cache(struct jit *j, const struct translation *t, const struct translation *to)
 {
 	for (unsigned i = t->off >> 2; i < JUMP_CACHE_ENTRIES; i += PAGE_BYTES >> 2) {
 		struct jump_cache_entry *e = &j->jump_cache->e[i];
-		if (e->entry != t->entry)
-			continue;
+		void *was = t->entry;
+
 		if (to)
-			e->entry = to->entry;
-		else
+			__atomic_compare_exchange_n(&e->entry, &was, to->entry, false, __ATOMIC_RELAXED,
+						    __ATOMIC_RELAXED);
+		else if (e->entry == was)
 			*e = (struct jump_cache_entry){JUMP_KEY_NONE, NULL};
 	}
 }
 
-void jit_link_move_incoming(struct jit *j, struct translation *from, struct translation *to)
+void jit_link_move_incoming(struct code_cache *cc, struct translation *from, struct translation *to)
 {
 	for (struct jit_link *l = from->incoming, *next; l; l = next) {
 		next = l->next_in;
-		jit_link_connect(j, l, to);
+		jit_link_connect(cc, l, to);
 	}
-	replace_jump_cache(j, from, to);
+	pthread_mutex_lock(&cc->list_lock);
+	for (struct jit *j = cc->jits; j; j = j->next)
+		replace_jump_cache(j, from, to);
+	pthread_mutex_unlock(&cc->list_lock);
 }
 
-void jit_link_isolate(struct jit *j, struct translation *t)
+void jit_link_isolate(struct code_cache *cc, struct jit *j, struct translation *t)
 {
 	while (t->incoming)
-		jit_link_disconnect(j, t->incoming);
+		jit_link_disconnect(cc, t->incoming);
 	for (unsigned i = 0; i < t->n_links; i++)
-		jit_link_disconnect(j, &t->links[i]);
+		jit_link_disconnect(cc, &t->links[i]);
+	if (!j)
+		return;
 	replace_jump_cache(j, t, NULL);
 	if (j->side_cache[t->off >> 2].body == t->body)
 		j->side_cache[t->off >> 2] = (struct side_cache_entry){.key = JUMP_KEY_NONE};
 }
 
+/* ---- what a vCPU remembers ---- */
+
+/* Without the lock: if it dies now, it is of a record that this vCPU's page has not any more, or its slot is checked. */
+static bool is_dead(const struct translation *t) { return __atomic_load_n(&t->dead, __ATOMIC_RELAXED); }
+
 void jit_link(struct jit *j, struct translation *to)
 {
-	struct jit_link *l = j->cfg.gs->link;
-	j->cfg.gs->link = NULL;
+	struct jit_link *l;
+
+	pthread_mutex_lock(&j->cc->lock); /* `to` is about to be run: no flush can have begun to wait and ended since */
+	l = j->gs->link;
+	j->gs->link = NULL;
 	if (l)
-		jit_link_connect(j, l, to);
+		jit_link_connect(j->cc, l, to);
+	pthread_mutex_unlock(&j->cc->lock);
 }
 
 void jit_cache_side(struct jit *j, uint64_t pc, struct translation *t)
 {
-	if (t->dead || t->tier != TIER_1 || (pc & PAGE_MASK) != t->off || pc > UINT32_MAX)
+	if (is_dead(t) || t->tier != TIER_1 || (pc & PAGE_MASK) != t->off || pc > UINT32_MAX)
 		return;
 	if (is_abs(t) && pc != t->abs_page + t->off)
 		return;
 	j->side_cache[t->off >> 2] = (struct side_cache_entry){
 	    .key = JUMP_KEY(pc, t->mode),
-	    .at = is_abs(t) ? NULL : (const char *)t->cp->page_key + t->off,
 	    .body = t->body,
 	    .mode = t->mode,
+	    .id = t->cp->id,
 	};
 }
 
 void jit_cache_jump(struct jit *j, uint64_t pc, struct translation *to)
 {
-	if (to->dead || (pc & PAGE_MASK) != to->off || pc > UINT32_MAX)
+	struct jump_cache_entry *e;
+
+	if (is_dead(to) || (pc & PAGE_MASK) != to->off || pc > UINT32_MAX)
 		return;
 	if (is_abs(to) && pc != to->abs_page + to->off)
 		return;
-	j->jump_cache->e[jump_cache_index(pc)] = (struct jump_cache_entry){JUMP_KEY(pc, to->mode), to->entry};
+	e = &j->jump_cache->e[jump_cache_index(pc)];
+	__atomic_store_n(&e->key, JUMP_KEY(pc, to->mode), __ATOMIC_RELAXED);
+	__atomic_store_n(&e->entry, to->entry, __ATOMIC_RELAXED);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The fixed code of one struct jit: in from C, out to C, and what blocks share.  jit_internal.h says what each takes. */
+/* The fixed code of a code cache: in from C, out to C, and what blocks share.  jit_internal.h says what each takes. */
 #include "jit/emit.h"
 #include "jit/tier1.h"
 
@@ -44,15 +44,14 @@ static void *emit_exit_eax(struct x86 *x, const struct jit_stubs *s, enum exit_r
 }
 
 /* A new pc, mode and address space: go on there without leaving, as after an indirect jump. */
-static void *emit_resume(struct x86 *x, const struct jit *j, struct jit_stubs *s)
+static void *emit_resume(struct x86 *x, const struct code_cache *cc, struct jit_stubs *s)
 {
 	void *at = x86_here(x);
 	emit_store_pins(x, false);
-	x86_mov_imm(x, RAX, (uint64_t)(uintptr_t)&j->hops); /* an exception is progress too */
-	x86_store_imm(x, false, x86_at(RAX, 0), 0);
+	x86_store_imm(x, false, GS(hops), 0); /* an exception is progress too */
 	x86_alu_imm(x, true, ALU_SUB, RSP, 8);
 	x86_mov(x, true, RDI, R13);
-	x86_mov_imm(x, RAX, (uint64_t)(uintptr_t)j->cfg.resume);
+	x86_mov_imm(x, RAX, (uint64_t)(uintptr_t)cc->cfg.resume);
 	x86_call_reg(x, RAX);
 	x86_alu_imm(x, true, ALU_ADD, RSP, 8);
 	x86_load(x, true, RBP, GS(l2tlb));
@@ -100,7 +99,7 @@ static void emit_jump_mode(struct x86 *x)
 	x86_alu_imm(x, false, ALU_AND, R11, ~MODE_ABS);
 }
 
-static void emit_indirect(struct x86 *x, const struct jit *j, struct jit_stubs *s, bool ring)
+static void emit_indirect(struct x86 *x, struct jit_stubs *s, bool ring)
 {
 	void **at = ring ? &s->ret : &s->indirect;
 	*at = x86_here(x);
@@ -109,12 +108,12 @@ static void emit_indirect(struct x86 *x, const struct jit *j, struct jit_stubs *
 	x86_jcc(x, CC_NE, s->poll_eax);
 	if (ring) {
 		emit_jump_mode(x);
-		emit_ring_pop(x, j, -1);
+		emit_ring_pop(x, -1);
 	} else {
 		s->indirect_eax = x86_here(x);
 		emit_jump_mode(x);
 	}
-	emit_jump_cache_probe(x, j, -1);
+	emit_jump_cache_probe(x, -1);
 	x86_store(x, true, GS(pc), RAX);
 	x86_jmp(x, s->exit_with[EXIT_INDIRECT]);
 }
@@ -123,16 +122,16 @@ static void emit_indirect(struct x86 *x, const struct jit *j, struct jit_stubs *
  * Debug builds: ways of generated code that execute nothing must not go round (README, "Progress").  Keeps eax and rdx.
  * Only where executed instructions are counted.
  */
-static void emit_count_hop(struct x86 *x, const struct jit *j)
+static void emit_count_hop(struct x86 *x, const struct code_cache *cc)
 {
 #ifdef DISCO_ASSERT
-	if (!j->cfg.count_insns)
+	if (!cc->cfg.count_insns)
 		return;
 	emit_store_pins(x, true);
 	x86_push(x, RAX);
 	x86_push(x, RDX);
 	x86_alu_imm(x, true, ALU_SUB, RSP, 8);
-	x86_mov_imm(x, RDI, (uint64_t)(uintptr_t)j);
+	x86_mov(x, true, RDI, R13);
 	x86_mov_imm(x, RAX, (uint64_t)(uintptr_t)jit_count_hop);
 	x86_call_reg(x, RAX);
 	x86_alu_imm(x, true, ALU_ADD, RSP, 8);
@@ -141,20 +140,34 @@ static void emit_count_hop(struct x86 *x, const struct jit *j)
 	emit_load_pins(x, true);
 #else
 	(void)x;
-	(void)j;
+	(void)cc;
 #endif
+}
+
+/* Flags: has the page of unmapped code of eax = pc the code record r10d (E)?  As ABS_CODE_INDEX().  Clobbers rdx, r11. */
+static void emit_side_abs_check(struct x86 *x)
+{
+	x86_mov(x, false, RDX, RAX);
+	x86_alu_imm(x, false, ALU_AND, RDX, 0x7fffffff);
+	x86_test(x, false, RAX, RAX);
+	uint8_t *user = x86_jcc_short(x, CC_NS);
+	x86_alu_imm(x, false, ALU_AND, RDX, 0x1fffffff);
+	x86_bind_short(x, user);
+	x86_shift_imm(x, false, SH_SHR, RDX, PAGE_SHIFT);
+	x86_load(x, true, R11, GS(abs_code));
+	x86_alu_load(x, false, ALU_CMP, R10, x86_at_index(R11, RDX, 2, 0));
 }
 
 /*
  * To the tier 1 body of the instruction that tier 2 left before, which executes it: not to an entry, whose check might
  * fail, and lead by way of the jump cache to the region again.  Polls, as each stub does that executes nothing.
  */
-static void emit_side(struct x86 *x, const struct jit *j, struct jit_stubs *s)
+static void emit_side(struct x86 *x, const struct code_cache *cc, struct jit_stubs *s)
 {
 	_Static_assert(SIDE_CACHE_ENTRIES == PAGE_BYTES / 4 && sizeof(struct side_cache_entry) == 32, "scaled below");
-	uint8_t *fail[2];
+	uint8_t *fail[3];
 	s->side = x86_here(x);
-	emit_count_hop(x, j);
+	emit_count_hop(x, cc);
 	x86_alu_mem_imm(x, false, ALU_CMP, GS(poll), 0);
 	x86_jcc(x, CC_NE, s->exit_with[EXIT_SIDE]);
 	x86_load(x, false, RAX, GS(pc));
@@ -162,23 +175,26 @@ static void emit_side(struct x86 *x, const struct jit *j, struct jit_stubs *s)
 	x86_mov(x, false, RCX, RAX);
 	x86_alu_imm(x, false, ALU_AND, RCX, (int32_t)PAGE_MASK);
 	x86_shift_imm(x, false, SH_SHL, RCX, 3);
-	x86_lea(x, true, R10, x86_rip(j->side_cache));
+	x86_load(x, true, R10, GS(side_cache));
 	x86_alu(x, true, ALU_ADD, RCX, R10);
 	x86_alu_store(x, false, ALU_CMP, x86_at(RCX, 0), RAX);
 	x86_jcc(x, CC_NE, s->exit_with[EXIT_SIDE]);
 	x86_alu_store(x, false, ALU_CMP, x86_at(RCX, 4), R11);
 	x86_jcc(x, CC_NE, s->exit_with[EXIT_SIDE]);
-	x86_load(x, true, R10, x86_at(RCX, offsetof(struct side_cache_entry, at)));
-	x86_test(x, true, R10, R10);
-	uint8_t *unmapped = x86_jcc_short(x, CC_E);
+	x86_load(x, false, R10, x86_at(RCX, offsetof(struct side_cache_entry, id)));
+	x86_load(x, false, RDX, x86_at(RCX, offsetof(struct side_cache_entry, mode)));
+	x86_store(x, false, GS(mode), RDX); /* as gs->pc says anyway, where the checks fail */
+	x86_alu_imm(x, false, ALU_AND, RDX, MODE_ABS);
+	uint8_t *mapped = x86_jcc_forward(x, CC_E);
+	emit_side_abs_check(x);
+	fail[2] = x86_jcc_forward(x, CC_NE);
+	x86_jmp_mem(x, x86_at(RCX, offsetof(struct side_cache_entry, body)));
+	x86_bind(x, mapped);
 	emit_page_check(x, R10, RDX, R11, fail);
 	x86_store(x, true, GS(pc_page), R11);
-	x86_bind_short(x, unmapped);
-	x86_load(x, false, RDX, x86_at(RCX, offsetof(struct side_cache_entry, mode)));
-	x86_store(x, false, GS(mode), RDX);
 	x86_jmp_mem(x, x86_at(RCX, offsetof(struct side_cache_entry, body)));
-	x86_bind(x, fail[0]);
-	x86_bind(x, fail[1]);
+	for (int i = 0; i < 3; i++)
+		x86_bind(x, fail[i]);
 	x86_jmp(x, s->exit_with[EXIT_SIDE]);
 }
 
@@ -186,13 +202,13 @@ static void emit_side(struct x86 *x, const struct jit *j, struct jit_stubs *s)
  * The page is mapped elsewhere now: another translation may be known for this pc, but not the one that just failed.  So
  * of two that fail one after the other the second one leaves.
  */
-static void emit_entry_failed(struct x86 *x, const struct jit *j, struct jit_stubs *s)
+static void emit_entry_failed(struct x86 *x, const struct code_cache *cc, struct jit_stubs *s)
 {
 	s->entry_failed = x86_here(x);
-	emit_count_hop(x, j);
+	emit_count_hop(x, cc);
 	x86_alu_mem_imm(x, false, ALU_CMP, GS(poll), 0);
 	uint8_t *poll = x86_jcc_forward(x, CC_NE);
-	emit_jump_cache_slot(x, j);
+	emit_jump_cache_slot(x);
 	x86_alu_store(x, true, ALU_CMP, x86_at(RCX, offsetof(struct jump_cache_entry, entry)), RDX);
 	uint8_t *same = x86_jcc_forward(x, CC_E);
 	x86_jmp(x, s->indirect_eax);
@@ -230,12 +246,12 @@ static void emit_serialize(struct x86 *x, struct jit_stubs *s)
 	x86_ret(x, 0);
 }
 
-bool jit_stubs_emit(struct jit *j)
+bool jit_stubs_emit(struct code_cache *cc)
 {
 	size_t room;
-	struct code_span span = code_mem_open(&j->mem, false, &room);
+	struct code_span span = code_mem_open(&cc->mem, false, &room);
 	struct x86 x = {.p = span.rw, .start = span.rw, .end = span.rw + room, .to_rx = span.rx - span.rw};
-	struct jit_stubs *s = &j->stubs;
+	struct jit_stubs *s = &cc->stubs;
 	/* clang's -fsanitize=function reads 8 bytes before a function that it calls */
 	for (int i = 0; i < 16; i++)
 		x86_u8(&x, 0xcc);
@@ -245,12 +261,12 @@ bool jit_stubs_emit(struct jit *j)
 	s->poll_eax = emit_exit_eax(&x, s, EXIT_POLL);
 	s->hot_eax = emit_exit_eax(&x, s, EXIT_HOT);
 	s->budget_eax = emit_exit_eax(&x, s, EXIT_BUDGET);
-	emit_indirect(&x, j, s, false);
-	emit_indirect(&x, j, s, true);
-	emit_leave(&x, s, j->cfg.resume ? emit_resume(&x, j, s) : NULL);
+	emit_indirect(&x, s, false);
+	emit_indirect(&x, s, true);
+	emit_leave(&x, s, cc->cfg.resume ? emit_resume(&x, cc, s) : NULL);
 	emit_raise(&x, s);
-	emit_side(&x, j, s);
-	emit_entry_failed(&x, j, s);
+	emit_side(&x, cc, s);
+	emit_entry_failed(&x, cc, s);
 	emit_link_tail(&x, s);
 	for (int abs = 0; abs < 2; abs++) {
 		s->load[abs] = tier1_emit_mem_stub(&x, s, false, abs);
@@ -260,6 +276,6 @@ bool jit_stubs_emit(struct jit *j)
 	s->fpu_tier2 = tier1_emit_fpu_stub_of_tier2(&x, s->fpu);
 	if (x.overflow)
 		return false;
-	code_mem_commit(&j->mem, &span, (size_t)(x.p - x.start));
+	code_mem_commit(&cc->mem, &span, (size_t)(x.p - x.start));
 	return true;
 }

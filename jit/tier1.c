@@ -115,7 +115,7 @@ static struct ir_target here(const struct ir_block *b)
 
 static void emit_head(struct tier1 *s)
 {
-	const struct jit_config *cfg = &s->j->cfg;
+	const struct jit_config *cfg = &s->cc->cfg;
 	struct x86 *x = &s->x;
 	int32_t n = (int32_t)s->b->n_guest;
 	if (cfg->tier2 && cfg->hot_blocks) {
@@ -150,7 +150,7 @@ static void emit_link_stubs(struct tier1 *s)
 {
 	struct translation *t = s->t;
 	for (unsigned i = 0; i < t->n_links; i++) {
-		emit_link_stub(&s->x, s->j, &t->links[i]);
+		emit_link_stub(&s->x, s->cc, &t->links[i]);
 		if (t->links[i].site)
 			x86_bind_rx(&s->x, t->links[i].site, t->links[i].stub);
 	}
@@ -160,7 +160,6 @@ static void emit_link_stubs(struct tier1 *s)
 static void emit_block(struct tier1 *s, struct x86 *cold)
 {
 	struct x86 hot;
-	uint8_t *fail[2];
 	t1_alloc_init(s);
 	find_uses(s);
 	s->insn = 0;
@@ -177,22 +176,20 @@ static void emit_block(struct tier1 *s, struct x86 *cold)
 	t1_emit_term(s);
 	hot = s->x;
 	s->x = *cold;
-	s->t->entry = emit_entry(&s->x, s->t, fail);
-	x86_jmp(&s->x, s->t->body);
+	emit_entry(&s->x, s->cc, s->t);
 	t1_emit_late(s);
-	emit_entry_fail(&s->x, s->j, s->t->entry, fail);
 	emit_link_stubs(s);
 	*cold = s->x;
 	s->x = hot;
 }
 
 /* Everything known about the translation before its code. NULL if data memory is full. */
-static struct translation *describe(struct jit *j, struct code_page *cp, const struct ir_block *b)
+static struct translation *describe(struct code_cache *cc, struct code_page *cp, const struct ir_block *b)
 {
 	unsigned n_map = 0;
 	for (uint32_t i = 0; i < b->n_ins; i++)
 		n_map += !b->ins[i].dead && b->ins[i].op == IR_INSN;
-	struct translation *t = jit_translation_new(j, cp, t1_n_links(b), 1, n_map);
+	struct translation *t = jit_translation_new(cc, cp, t1_n_links(b), 1, n_map, 0);
 	if (!t)
 		return NULL;
 	const struct ir_guest_insn *last = &b->guest[b->n_guest - 1];
@@ -200,10 +197,10 @@ static struct translation *describe(struct jit *j, struct code_page *cp, const s
 	t->abs_page = b->abs_page;
 	t->off = (uint16_t)ir_block_off(b);
 	t->tier = TIER_1;
-	t->hot = jit_hot_count(j);
+	t->hot = jit_hot_count(cc);
 	if (!t->hot)
 		return NULL;
-	*t->hot = (int32_t)j->cfg.hot_threshold;
+	*t->hot = (int32_t)cc->cfg.hot_threshold;
 	t->n_guest = (uint16_t)b->n_guest;
 	t->ranges[0] = (struct jit_range){t->off, (uint16_t)(last->off + 4 - t->off)};
 	return t;
@@ -229,17 +226,17 @@ static void keep_ir(struct tier1 *s)
 	s->t->ir = k;
 }
 
-struct translation *tier1_compile(struct jit *j, struct code_page *cp, const struct ir_block *b)
+struct translation *tier1_compile(struct code_cache *cc, struct code_page *cp, const struct ir_block *b)
 {
-	struct tier1 *s = j->tier1;
+	struct tier1 *s = cc->tier1;
 	size_t room, cold_room;
-	struct code_span span = code_mem_open(&j->mem, false, &room);
-	struct code_span cold_span = code_mem_open(&j->mem, true, &cold_room);
+	struct code_span span = code_mem_open(&cc->mem, false, &room);
+	struct code_span cold_span = code_mem_open(&cc->mem, true, &cold_room);
 	if (room < PAGE_BYTES || cold_room < PAGE_BYTES)
 		return NULL;
-	s->j = j;
+	s->cc = cc;
 	s->b = b;
-	s->t = describe(j, cp, b);
+	s->t = describe(cc, cp, b);
 	if (!s->t)
 		return NULL;
 	struct x86 cold = x86_in(&cold_span, cold_room);
@@ -251,9 +248,9 @@ struct translation *tier1_compile(struct jit *j, struct code_page *cp, const str
 	s->t->code_bytes = (uint32_t)(s->x.p - s->x.start);
 	s->t->cold = cold_span.rx;
 	s->t->cold_bytes = (uint32_t)(cold.p - cold.start);
-	code_mem_commit(&j->mem, &span, s->t->code_bytes);
-	code_mem_commit(&j->mem, &cold_span, s->t->cold_bytes);
-	if (j->cfg.keep_ir)
+	code_mem_commit(&cc->mem, &span, s->t->code_bytes);
+	code_mem_commit(&cc->mem, &cold_span, s->t->cold_bytes);
+	if (cc->cfg.keep_ir)
 		keep_ir(s);
 	return s->t;
 }

@@ -65,7 +65,7 @@ struct t1_late {
 #define T1_LATES (IR_MAX_INS + 24) /* of the edges: polls and counters */
 
 struct tier1 {
-	struct jit *j;
+	struct code_cache *cc;
 	const struct ir_block *b;
 	struct translation *t;
 	struct x86 x;

@@ -14,6 +14,6 @@ void tier1_free(struct tier1 *s);
  * Code for a block; not installed yet.  NULL if code or data memory is full, and then nothing in code memory is
  * worth keeping.  b passes ir_verify().
  */
-struct translation *tier1_compile(struct jit *j, struct code_page *cp, const struct ir_block *b);
+struct translation *tier1_compile(struct code_cache *cc, struct code_page *cp, const struct ir_block *b);
 
 #endif

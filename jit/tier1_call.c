@@ -75,7 +75,7 @@ void t1_emit_CALL(struct tier1 *s, const struct ir_ins *ins)
 	x86_call_mem(x, x86_at(RAX, (int32_t)(8 * ins->imm)));
 	if (h->flags & HF_RAISES) {
 		x86_alu_mem_imm(x, false, ALU_CMP, GS(leave), EXIT_NONE);
-		x86_jcc(x, CC_NE, s->j->stubs.leave_called);
+		x86_jcc(x, CC_NE, s->cc->stubs.leave_called);
 	}
 	x86_alu_imm(x, true, ALU_ADD, RSP, 8);
 	emit_load_pins(x, true);

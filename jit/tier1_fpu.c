@@ -98,7 +98,7 @@ void *tier1_emit_fpu_stub_of_tier2(struct x86 *x, const void *stub)
 static void call_stub(struct tier1 *s, unsigned helper)
 {
 	x86_store_imm(&s->x, false, GS(scratch[1]), helper);
-	x86_call(&s->x, s->j->stubs.fpu);
+	x86_call(&s->x, s->cc->stubs.fpu);
 }
 
 void t1_late_fpu(struct tier1 *s, const struct t1_late *l)

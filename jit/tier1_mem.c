@@ -118,7 +118,7 @@ void t1_late_load(struct tier1 *s, const struct t1_late *l)
 {
 	save_xmm(s, l);
 	x86_push(&s->x, l->addr);
-	emit_slow_call(s, l, s->j->stubs.load);
+	emit_slow_call(s, l, s->cc->stubs.load);
 	x86_load(&s->x, l->wide, l->dst, GS(scratch[0]));
 	restore_xmm(s, l);
 	x86_jmp(&s->x, l->back);
@@ -135,7 +135,7 @@ void t1_late_store(struct tier1 *s, const struct t1_late *l)
 		if ((int32_t)l->imm < 0)
 			x86_store_imm(&s->x, false, x86_at(RSP, 4), 0); /* it was sign-extended */
 	}
-	emit_slow_call(s, l, s->j->stubs.store);
+	emit_slow_call(s, l, s->cc->stubs.store);
 	restore_xmm(s, l);
 	x86_jmp(&s->x, l->back);
 }

@@ -52,7 +52,7 @@ static bool polls(const struct tier1 *s, struct ir_target t)
 static bool closes_loop(const struct tier1 *s, struct ir_target t)
 {
 	int64_t page = s->b->mode & MODE_ABS ? (int64_t)s->b->abs_page : 0;
-	const struct jit_config *cfg = &s->j->cfg;
+	const struct jit_config *cfg = &s->cc->cfg;
 
 	return cfg->tier2 && !cfg->hot_blocks && polls(s, t) && t.kind != TGT_REGION && t.v >= page &&
 	       t.v < page + (int64_t)PAGE_BYTES;
@@ -83,7 +83,7 @@ static void emit_ring_push(struct tier1 *s)
 	if (!calls(s->b))
 		return;
 	x86_load(x, false, RCX, GS(ret_ring_top));
-	x86_lea(x, true, RDX, x86_rip(s->j->ret_ring));
+	x86_load(x, true, RDX, GS(ret_ring));
 	x86_alu(x, true, ALU_ADD, RDX, RCX);
 	emit_target_pc(x, R10, s->b->term.link);
 	x86_store(x, false, x86_at(RDX, 0), R10);
@@ -124,12 +124,12 @@ static void emit_indirect(struct tier1 *s)
 	t1_load_into(s, RAX, s->b->term.cond);
 	emit_ring_push(s);
 	x86_alu_mem_imm(x, false, ALU_CMP, GS(poll), 0);
-	x86_jcc(x, CC_NE, s->j->stubs.poll_eax);
+	x86_jcc(x, CC_NE, s->cc->stubs.poll_eax);
 	if (s->b->term.hint == HINT_RETURN)
-		emit_ring_pop(x, s->j, JUMP_MODE(s->b->mode));
-	emit_jump_cache_probe(x, s->j, JUMP_MODE(s->b->mode));
+		emit_ring_pop(x, JUMP_MODE(s->b->mode));
+	emit_jump_cache_probe(x, JUMP_MODE(s->b->mode));
 	x86_store(x, true, GS(pc), RAX);
-	x86_jmp(x, s->j->stubs.exit_with[EXIT_INDIRECT]);
+	x86_jmp(x, s->cc->stubs.exit_with[EXIT_INDIRECT]);
 }
 
 /* Deliver exception exc at guest instruction insn. */
@@ -140,7 +140,7 @@ static void emit_raise(struct tier1 *s, uint32_t insn, uint32_t exc)
 	x86_store(&s->x, true, GS(pc), RAX);
 	x86_store_imm(&s->x, false, GS(site), SITE(g->bd, s->b->n_guest - insn));
 	x86_mov_imm(&s->x, RAX, exc);
-	x86_jmp(&s->x, s->j->stubs.raise_eax);
+	x86_jmp(&s->x, s->cc->stubs.raise_eax);
 }
 
 void t1_emit_term(struct tier1 *s)
@@ -158,12 +158,12 @@ void t1_emit_term(struct tier1 *s)
 		emit_indirect(s);
 		return;
 	case TERM_PC_SET:
-		x86_jmp(&s->x, s->j->stubs.exit_with[EXIT_PC_SET]);
+		x86_jmp(&s->x, s->cc->stubs.exit_with[EXIT_PC_SET]);
 		return;
 	case TERM_LEAVE:
 		emit_target_pc(&s->x, RAX, t->target[0]);
 		x86_store(&s->x, true, GS(pc), RAX);
-		x86_jmp(&s->x, s->j->stubs.exit_with[EXIT_PC_SET]);
+		x86_jmp(&s->x, s->cc->stubs.exit_with[EXIT_PC_SET]);
 		return;
 	case TERM_RAISE:
 		emit_raise(s, t->insn, t->exc);
@@ -183,11 +183,11 @@ void t1_emit_EXITIF(struct tier1 *s, const struct ir_ins *ins)
 static void late_exit(struct tier1 *s, const struct t1_late *l)
 {
 	int32_t left = (int32_t)(s->b->n_guest - (l->insn + 1u));
-	if (s->j->cfg.icount && left)
+	if (s->cc->cfg.icount && left)
 		x86_alu_mem_imm(&s->x, true, ALU_ADD, GS(icount_left), left);
-	if (s->j->cfg.count_insns && left)
+	if (s->cc->cfg.count_insns && left)
 		x86_alu_mem_imm(&s->x, true, ALU_SUB, GS(insns[TIER_1]), left);
-	if (s->j->cfg.count_insns && l->mem_left)
+	if (s->cc->cfg.count_insns && l->mem_left)
 		x86_alu_mem_imm(&s->x, true, ALU_SUB, GS(probes), l->mem_left);
 	emit_edge(s, s->b->exits[l->imm], t1_n_targets(s->b) + l->imm);
 }
@@ -213,19 +213,19 @@ static void late_piece(struct tier1 *s, const struct t1_late *l)
 		return;
 	case LATE_POLL:
 		emit_target_pc(x, RAX, l->target);
-		x86_jmp(x, s->j->stubs.poll_eax);
+		x86_jmp(x, s->cc->stubs.poll_eax);
 		return;
 	case LATE_HOT:
 		x86_store_imm(x, false, x86_rip(s->t->hot), INT32_MAX);
 		x86_lea(x, true, RAX, x86_rip(s->t->hot));
 		x86_store(x, true, GS(scratch[1]), RAX);
 		emit_target_pc(x, RAX, l->target);
-		x86_jmp(x, s->j->stubs.hot_eax);
+		x86_jmp(x, s->cc->stubs.hot_eax);
 		return;
 	case LATE_BUDGET:
 		x86_alu_mem_imm(x, true, ALU_ADD, GS(icount_left), (int32_t)s->b->n_guest);
 		t1_emit_insn_pc(s, RAX, 0);
-		x86_jmp(x, s->j->stubs.budget_eax);
+		x86_jmp(x, s->cc->stubs.budget_eax);
 		return;
 	}
 	panic("late piece of kind %u", l->kind);

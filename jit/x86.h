@@ -323,6 +323,14 @@ static inline void x86_jcc(struct x86 *x, enum x86_cc cc, const void *to)
 	x86_prefix_opcode(x, X_0F | 0x80 | (unsigned)cc, 0, 0, 0);
 	x86_rel32(x, to);
 }
+/* n < 4 bytes that do nothing, as one instruction (Intel SDM volume 2, "NOP"). */
+static inline void x86_nop(struct x86 *x, unsigned n)
+{
+	static const uint8_t nop[4][3] = {{0}, {0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}};
+
+	for (unsigned i = 0; i < n; i++)
+		x86_u8(x, nop[n][i]);
+}
 #define X86_LEA_RIP_BYTES 7
 #define X86_JMP_BYTES     5
 #define X86_JCC_BYTES     6

@@ -26,7 +26,7 @@ struct backmap {
 };
 
 enum page_flags {
-	PAGE_CODE = 1u << 0,   /* holds translations: no write tags (self-modifying code) */
+	PAGE_CODE = 1u << 0,   /* has a code record, or lifted blocks: no write tags (self-modifying code) */
 	PAGE_SHARED = 1u << 1, /* nobody may write to it: copy-on-write */
 	PAGE_ZERO = 1u << 2,   /* the one page of zeroes; also PAGE_SHARED */
 	PAGE_EQUAL = 1u << 3,  /* shared because of what it holds, and not as a block of a disk */
@@ -46,8 +46,9 @@ struct machine_page {
 	uint32_t mpn;  /* machine page number = index in the memmap */
 	uint16_t node;
 	uint16_t flags; /* enum page_flags; page_has(), page_set(), page_clear() */
-	/* struct code_page of jit/, or NULL. Whoever gives the page back takes it away first. */
+	/* Code record of jit/, or NULL; atomic, jit/ changes it.  It goes with the page: machine_memory_on_code_gone(). */
 	void *code;
+	uint8_t code_writes; /* jit_written() */
 
 	/* Guarded by machine_memory.lock.  The page of zeroes has no list. */
 	uint32_t refs, room;                /* users; of more[] */

@@ -58,11 +58,12 @@ enum tlb_result l2tlb_translate(struct l2tlb *l, struct gva va, uint8_t asid, en
 
 /*
  * Fill the table in force for va's page.  Tags say which accesses hit; write only if the caller allows it (dirty, and
- * guest_page_writable()).  Registers the backmap.  Tags that the entry already has for the same page stay.
+ * guest_page_writable()); code_id: of the page's code record, 0: not to be executed from.  Registers the backmap.  Tags that the
+ * entry already has for the same page stay.
  * A mapped address must have been translated just before, by l2tlb_translate(), for the ASID and mode in force;
  * unmapped ones (KSEG0/KSEG1, ERL-kuseg) just come.
  */
-void l2tlb_fill(struct l2tlb *l, struct gva va, struct guest_page *g, bool read, bool write, bool exec);
+void l2tlb_fill(struct l2tlb *l, struct gva va, struct guest_page *g, bool read, bool write, uint32_t code_id);
 
 /* The guest wrote TLB entry i (old is what it held). Called after the architectural TLB was changed. */
 void l2tlb_on_write(struct l2tlb *l, unsigned i, const struct guest_tlb_entry *old, bool random);
@@ -79,6 +80,8 @@ void l2tlb_on_read(struct l2tlb *l, unsigned i);
  */
 void l2tlb_drop_writes(struct l2tlb *l, struct guest_page *g);
 void l2tlb_drop_page(struct l2tlb *l, struct guest_page *g);
+/* It is not of its code record any more. */
+void l2tlb_drop_code(struct l2tlb *l, struct guest_page *g);
 /* Forget every table entry of every space (not the banks).  Also what a change of Status.ERL calls for. */
 void l2tlb_flush_tables(struct l2tlb *l);
 

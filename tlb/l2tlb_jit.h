@@ -9,6 +9,8 @@
  *   hit   = (gva & (~PAGE_MASK | (access_bytes - 1))) == entry.tag
  *   host  = gva + entry.addend
  *
+ *   code  = entry.exec == L2TLB_EXEC(gva & ~PAGE_MASK, id of the code record that the code is of)
+ *
  * The low address bits take part in the compare, so a misaligned access misses.  Bit 11 of an invalid tag is
  * set, and no access mask has bit 11, so an invalid tag never matches.
  */
@@ -18,11 +20,17 @@
 #define L2TLB_ENTRIES      (1u << L2TLB_ENTRIES_LOG2)
 #define L2TLB_TAG_INVALID  ((uint64_t)0x800)
 
+/*
+ * 32-bit guests: a page's address in the low half, the id of its code record (jit/, never 0) above.  A page whose bytes are
+ * not what they were when it got its record loses the word, so code of that record does not run there any more.
+ */
+#define L2TLB_EXEC(page, id) ((uint64_t)(id) << 32 | (uint32_t)(page))
+
 struct l2tlb_entry {
 	uint64_t read_tag;
 	uint64_t write_tag; /* invalid where the guest may not write, or the monitor wants to see writes */
-	uint64_t exec_tag;
-	int64_t addend; /* host address minus gva; same page, same addend + gva: identifies the machine page */
+	uint64_t exec;      /* L2TLB_EXEC(): the page, and which code it has; or invalid as a tag is */
+	int64_t addend;     /* host address minus gva; same page, same addend + gva: identifies the machine page */
 };
 
 #endif

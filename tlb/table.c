@@ -27,7 +27,7 @@ static uint64_t entry_page(const struct l2tlb_entry *e)
 		return e->read_tag;
 	if (e->write_tag != L2TLB_TAG_INVALID)
 		return e->write_tag;
-	return e->exec_tag != L2TLB_TAG_INVALID ? e->exec_tag : NO_PAGE;
+	return e->exec != L2TLB_TAG_INVALID ? (uint32_t)e->exec : NO_PAGE;
 }
 
 static bool entry_maps(const struct l2tlb_entry *e, const struct machine_page *page)
@@ -39,7 +39,7 @@ static bool entry_maps(const struct l2tlb_entry *e, const struct machine_page *p
 
 static void entry_clear(struct l2tlb_entry *e)
 {
-	e->read_tag = e->write_tag = e->exec_tag = L2TLB_TAG_INVALID;
+	e->read_tag = e->write_tag = e->exec = L2TLB_TAG_INVALID;
 	e->addend = 0;
 }
 
@@ -244,7 +244,7 @@ static bool fill_is_local(struct l2tlb *l, uint64_t va)
 	return segment_is_user(va) || !global;
 }
 
-void l2tlb_fill(struct l2tlb *l, struct gva va, struct guest_page *g, bool read, bool write, bool exec)
+void l2tlb_fill(struct l2tlb *l, struct gva va, struct guest_page *g, bool read, bool write, uint32_t code_id)
 {
 	uint64_t at = va.v & ~PAGE_MASK, bit;
 	unsigned index = index_of(at), t = l->current;
@@ -262,8 +262,8 @@ void l2tlb_fill(struct l2tlb *l, struct gva va, struct guest_page *g, bool read,
 		e->read_tag = at;
 	if (write)
 		e->write_tag = at;
-	if (exec)
-		e->exec_tag = at;
+	if (code_id)
+		e->exec = L2TLB_EXEC(at, code_id);
 	bit = 1ull << index % 64;
 	l->table[t].filled[index / 64] |= bit;
 	if (local)
@@ -275,19 +275,28 @@ void l2tlb_fill(struct l2tlb *l, struct gva va, struct guest_page *g, bool read,
 
 /* ---- shootdown ---- */
 
-static void take_away(struct l2tlb_entry *e, bool all)
+enum taken { TAKE_WRITE, TAKE_CODE, TAKE_ALL };
+
+static void take_away(struct l2tlb_entry *e, enum taken what)
 {
-	if (all)
-		entry_clear(e);
-	else
+	switch (what) {
+	case TAKE_WRITE:
 		e->write_tag = L2TLB_TAG_INVALID;
+		return;
+	case TAKE_CODE:
+		e->exec = L2TLB_TAG_INVALID;
+		return;
+	case TAKE_ALL:
+		entry_clear(e);
+		return;
+	}
 }
 
 /*
  * Look at every entry.  If nobody else has entries for the page, what is left can be recorded afresh, and the next
  * shootdown is cheap again.
  */
-static void sweep(struct l2tlb *l, struct guest_page *g, bool all)
+static void sweep(struct l2tlb *l, struct guest_page *g, enum taken what)
 {
 	bool alone = g->mapper == l && !g->many_mappers;
 
@@ -304,7 +313,7 @@ static void sweep(struct l2tlb *l, struct guest_page *g, bool all)
 
 				if (!entry_maps(e, g->page))
 					continue;
-				take_away(e, all);
+				take_away(e, what);
 				if (alone && entry_maps(e, g->page))
 					guest_page_backmap_add(g, e);
 			}
@@ -312,19 +321,21 @@ static void sweep(struct l2tlb *l, struct guest_page *g, bool all)
 	}
 }
 
-static void shoot_down(struct l2tlb *l, struct guest_page *g, bool all)
+static void shoot_down(struct l2tlb *l, struct guest_page *g, enum taken what)
 {
 	l->stats.shootdowns++;
 	if (g->backmaps_overflow) {
-		sweep(l, g, all);
+		sweep(l, g, what);
 		return;
 	}
 	for (unsigned i = 0; i < g->n_backmaps; i++)
 		if (owns(l, g->backmap[i].entry) && entry_maps(g->backmap[i].entry, g->page))
-			take_away(g->backmap[i].entry, all);
+			take_away(g->backmap[i].entry, what);
 	prune_backmaps(l, g);
 }
 
-void l2tlb_drop_writes(struct l2tlb *l, struct guest_page *g) { shoot_down(l, g, false); }
+void l2tlb_drop_writes(struct l2tlb *l, struct guest_page *g) { shoot_down(l, g, TAKE_WRITE); }
 
-void l2tlb_drop_page(struct l2tlb *l, struct guest_page *g) { shoot_down(l, g, true); }
+void l2tlb_drop_page(struct l2tlb *l, struct guest_page *g) { shoot_down(l, g, TAKE_ALL); }
+
+void l2tlb_drop_code(struct l2tlb *l, struct guest_page *g) { shoot_down(l, g, TAKE_CODE); }

@@ -230,7 +230,7 @@ void fpu_vm_free(struct fpu_vm *m)
 
 uint64_t fpu_vm_tier2_insns(const struct fpu_vm *m) { return m->vm->vcpu->gs.insns[TIER_2]; }
 
-uint64_t fpu_vm_regions(const struct fpu_vm *m) { return m->vm->vcpu->jit ? jit_stats(m->vm->vcpu->jit)->regions : 0; }
+uint64_t fpu_vm_regions(const struct fpu_vm *m) { return m->vm->vcpu->jit ? jit_stats(m->vm->vcpu->jit).regions : 0; }
 
 static void on_timeout(void *vm) { vm_end(vm, VM_QUIT); }
 
@@ -252,7 +252,7 @@ static void forget(struct fpu_vm *m)
 		struct machine_page *page = pmap_peek(m->vm->ram, gpa(pa));
 
 		if (page)
-			vcpu_invalidate_code(m->vm->vcpu, page, 0, PAGE_BYTES);
+			(void)vcpu_written(m->vm->vcpu, page, gpa(pa), 0, PAGE_BYTES);
 	}
 }
 

@@ -52,7 +52,7 @@ static void invalidate(struct machine_vm *m, uint32_t pa, uint32_t bytes)
 
 		n = n < pa + bytes - at ? n : pa + bytes - at;
 		if (page)
-			vcpu_invalidate_code(m->vm->vcpu, page, at & PAGE_MASK, n);
+			(void)vcpu_written(m->vm->vcpu, page, gpa(at), at & PAGE_MASK, n);
 		at += n;
 	}
 }
@@ -182,7 +182,7 @@ static void run_once(struct machine_vm *m, const struct oracle_program *p, struc
 
 static uint64_t regions(const struct machine_vm *m)
 {
-	return m->vm->vcpu->jit ? jit_stats(m->vm->vcpu->jit)->regions : 0;
+	return m->vm->vcpu->jit ? jit_stats(m->vm->vcpu->jit).regions : 0;
 }
 
 static bool same(const struct oracle_outcome *a, const struct oracle_outcome *b)

@@ -186,22 +186,22 @@ static void *compute(void *arg)
 	struct vm *vm = machine_make(job->mon, 0x80000000u | MAIN_GPA);
 	enum vm_end why = vm_run(vm);
 	const struct guest_state *gs = &vm->vcpu->gs;
-	const struct jit_stats *s = jit_stats(vm->vcpu->jit);
+	const struct jit_stats s = jit_stats(vm->vcpu->jit);
 
 	if (why != VM_RESET || (uint32_t)gs->reg[V0] != job->want) {
 		fprintf(stderr, "two_vms: end %d, checksum %08x, wanted %d and %08x\n", (int)why, (uint32_t)gs->reg[V0],
 			(int)VM_RESET, job->want);
 		job->failed = 1;
 	}
-	if (s->regions == 0 || gs->insns[TIER_2] == 0 || s->invalidated == 0) {
+	if (s.regions == 0 || gs->insns[TIER_2] == 0 || s.invalidated == 0) {
 		fprintf(stderr,
 			"two_vms: %lu regions, %lu instructions in tier 2, %lu invalidated: nothing was tested\n",
-			(unsigned long)s->regions, (unsigned long)gs->insns[TIER_2], (unsigned long)s->invalidated);
+			(unsigned long)s.regions, (unsigned long)gs->insns[TIER_2], (unsigned long)s.invalidated);
 		job->failed = 1;
 	}
 	printf("two_vms: tier 1 %lu, tier 2 %lu instructions, %lu regions, %lu invalidated\n",
-	       (unsigned long)gs->insns[TIER_1], (unsigned long)gs->insns[TIER_2], (unsigned long)s->regions,
-	       (unsigned long)s->invalidated);
+	       (unsigned long)gs->insns[TIER_1], (unsigned long)gs->insns[TIER_2], (unsigned long)s.regions,
+	       (unsigned long)s.invalidated);
 	vm_free(vm);
 	return NULL;
 }

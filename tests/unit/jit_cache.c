@@ -29,22 +29,22 @@ Test(jit_cache, invalidates_exactly)
 	add(&r, &a, 0, 0x110, 4);  /* 110..120 */
 	add(&r, &a, 0, 0x200, 16); /* 200..240 */
 	add(&r, &a, 1, 0x100, 4);
-	cr_assert(jit_page_has_code(room_page(&r, 0), 0x13f, 1), "granules are 64 bytes");
-	cr_assert_not(jit_page_has_code(room_page(&r, 0), 0x140, 0xc0));
+	cr_assert(jit_page_has_code(r.jit, room_page(&r, 0), 0x13f, 1), "granules are 64 bytes");
+	cr_assert_not(jit_page_has_code(r.jit, room_page(&r, 0), 0x140, 0xc0));
 	cr_assert_not(jit_invalidate(r.jit, room_page(&r, 0), 0x120, 0x20),
 		      "the granule has code, these bytes have not");
 	cr_assert_not(jit_invalidate(r.jit, room_page(&r, 0), 0x0fc, 4));
 	cr_assert(has(&r, 0, 0x100) && has(&r, 0, 0x110) && has(&r, 0, 0x200));
 	cr_assert(jit_invalidate(r.jit, room_page(&r, 0), 0x10f, 1));
 	cr_assert(!has(&r, 0, 0x100) && has(&r, 0, 0x110) && has(&r, 0, 0x200));
-	cr_assert(jit_page_has_code(room_page(&r, 0), 0x100, 4));
+	cr_assert(jit_page_has_code(r.jit, room_page(&r, 0), 0x100, 4));
 	cr_assert(jit_invalidate(r.jit, room_page(&r, 0), 0x11c, 0x100));
 	cr_assert(!has(&r, 0, 0x110) && !has(&r, 0, 0x200) && has(&r, 1, 0x100));
-	cr_assert_not(jit_page_has_code(room_page(&r, 0), 0, PAGE_BYTES), "the bitmap follows what is left");
+	cr_assert_not(jit_page_has_code(r.jit, room_page(&r, 0), 0, PAGE_BYTES), "the bitmap follows what is left");
 	cr_assert_not(jit_invalidate(r.jit, room_page(&r, 1), PAGE_BYTES, 4));
 	jit_invalidate_page(r.jit, room_page(&r, 1));
 	cr_assert(!has(&r, 1, 0x100));
-	cr_assert_eq(jit_stats(r.jit)->invalidated, 4u);
+	cr_assert_eq(jit_stats(r.jit).invalidated, 4u);
 	arena_free(&a);
 	room_close(&r);
 }
@@ -94,10 +94,10 @@ Test(jit_cache, flush)
 	r.got->gs.link = &t->links[0];
 	jit_flush(r.jit);
 	cr_assert(!has(&r, 0, 0x100));
-	cr_assert_not(jit_page_has_code(room_page(&r, 0), 0, PAGE_BYTES));
+	cr_assert_not(jit_page_has_code(r.jit, room_page(&r, 0), 0, PAGE_BYTES));
 	cr_assert_null(r.got->gs.link);
 	cr_assert_null(r.jit->jump_cache->e[jump_cache_index(0x400100)].entry);
-	cr_assert_eq(jit_stats(r.jit)->evicted, 1u);
+	cr_assert_eq(jit_stats(r.jit).evicted, 1u);
 	cr_assert(add(&r, &a, 0, 0x100, 4) == t, "the memory is used again");
 	arena_free(&a);
 	room_close(&r);
@@ -133,15 +133,18 @@ Test(jit_cache, page_given_away)
 	struct room r;
 	struct code_page *was;
 	struct jit_region region = {.n_blocks = 1};
+	uint32_t id;
 
 	room_open(&r, (struct jit_config){.tier2 = true});
 	add(&r, &a, 1, 0x100, 1);
 	add(&r, &a, 0, 0x100, 1);
 	add(&r, &a, 2, 0x100, 1);
 	jit_cache_jump(r.jit, ROOM_PC_PAGE + 0x100, jit_find(r.jit, room_page(&r, 0), 0x100, MODE_USER, 0));
-	jit_forget_page(r.jit, room_page(&r, 0));
+	id = jit_code_id(room_page(&r, 0));
+	code_cache_detach(r.cache, &r.slot[0]);
 	cr_assert_null(r.slot[0]);
-	cr_assert_eq(r.jit->jump_cache->e[jump_cache_index(ROOM_PC_PAGE + 0x100)].key, JUMP_KEY_NONE);
+	cr_assert_neq(jit_code_id(room_page(&r, 0)), id,
+		      "what the jump cache leads to is not checked for this page any more");
 	cr_assert(has(&r, 1, 0x100) && has(&r, 2, 0x100), "its neighbours in the list stay");
 	cr_assert_not(has(&r, 0, 0x100));
 	/* while tier 2 compiles: what it makes goes nowhere */
@@ -150,19 +153,19 @@ Test(jit_cache, page_given_away)
 	region.blocks = arena_new(&region.arena, struct ir_block *, 1);
 	region.blocks[0] = room_block(&region.arena, MODE_USER, 0, 0x200, 1, room_jump(room_off(0x200)));
 	cr_assert(jit_request_tier2(r.jit, &region));
-	jit_forget_page(r.jit, was);
+	code_cache_detach(r.cache, &r.slot[0]);
 	cr_assert_null(r.slot[0]);
 	cr_assert_neq(room_page(&r, 0), was, "the request still names it");
-	while (r.jit->requests)
+	while (r.jit->cc->requests)
 		jit_install_finished(r.jit);
 	cr_assert_not(has(&r, 0, 0x200));
-	cr_assert_eq(jit_stats(r.jit)->regions, 0u);
+	cr_assert_eq(jit_stats(r.jit).regions, 0u);
 	/* and one that nobody waits for any more */
 	region = (struct jit_region){.n_blocks = 1, .cp = room_page(&r, 1)};
 	region.blocks = arena_new(&region.arena, struct ir_block *, 1);
 	region.blocks[0] = room_block(&region.arena, MODE_USER, 0, 0x100, 1, room_jump(room_off(0x100)));
 	cr_assert(jit_request_tier2(r.jit, &region));
-	jit_forget_page(r.jit, room_page(&r, 1));
+	code_cache_detach(r.cache, &r.slot[1]);
 	arena_free(&a);
 	room_close(&r);
 }

@@ -63,12 +63,12 @@ Test(jit_dump, tier2)
 	FILE *out = open_memstream(&text, &n);
 
 	room_open(&r, (struct jit_config){0});
-	used = r.jit->mem.code_used;
-	data = r.jit->mem.data_used;
+	used = r.jit->cc->mem.code_used;
+	data = r.jit->cc->mem.data_used;
 	cr_assert_eq(jit_dump_tier2(r.jit, &b, 1, &(struct jit_dump){.before = out, .after = out, .host = out}), 0);
 	fclose(out);
 	expect_text(text, wanted);
-	cr_assert(r.jit->mem.code_used == used && r.jit->mem.data_used == data, "the room was not given back");
+	cr_assert(r.jit->cc->mem.code_used == used && r.jit->cc->mem.data_used == data, "the room was not given back");
 	free(text);
 	arena_free(&a);
 	room_close(&r);

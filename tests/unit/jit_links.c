@@ -32,6 +32,8 @@ static struct translation *add(struct fixture *f, unsigned i, uint32_t mode, uin
 {
 	uint64_t page = mode & MODE_ABS ? ABS_PAGE + i * PAGE_BYTES : 0;
 
+	if (page)
+		room_map_abs(&f->r, page, i);
 	return jit_compile_tier1(f->r.jit, room_page(&f->r, i), room_block(&f->a, mode, page, off, n, term));
 }
 
@@ -61,6 +63,12 @@ Test(jit_links, absolute_across_pages)
 	/* a translation that is not what the site wants must not be taken */
 	jit_link(f.r.jit, a);
 	expect(&f, b, EXIT_LINK, ABS_PAGE + 0x2000, 1);
+	/* the target's page is not what it was: the link is there, but checks */
+	f.r.abs_code[ABS_CODE_INDEX(ABS_PAGE + 0x1000)] = jit_code_id(room_page(&f.r, 0));
+	cr_assert_eq(a->links[0].to, b);
+	expect(&f, a, EXIT_INDIRECT, ABS_PAGE + 0x1200, 1);
+	room_map_abs(&f.r, ABS_PAGE + 0x1000, 1);
+	expect(&f, a, EXIT_LINK, ABS_PAGE + 0x2000, 2);
 	/* the target goes: back to the stub */
 	jit_invalidate_page(f.r.jit, room_page(&f.r, 1));
 	expect(&f, a, EXIT_LINK, ABS_PAGE + 0x1200, 1);
@@ -307,7 +315,7 @@ Test(jit_links, side_exits)
 	struct translation side = {0}, *t;
 
 	open_fixture(&f, (struct jit_config){0});
-	side.body = f.r.jit->stubs.side; /* as if a region left there at once */
+	side.body = f.r.jit->cc->stubs.side; /* as if a region left there at once */
 	f.gs->mode = K_ABS;
 	f.gs->pc = ABS_PAGE + 0x100;
 	expect(&f, &side, EXIT_SIDE, ABS_PAGE + 0x100, 0);
@@ -341,7 +349,7 @@ Test(jit_links, side_exit_of_another_page)
 	gone = add(&f, 0, MODE_USER, 0x100, 1, room_jump(room_off(0x200)));
 	here = add(&f, 1, MODE_USER, 0x100, 1, room_jump(room_off(0x300)));
 	region = *here;
-	region.body = region.entry = f.r.jit->stubs.side;
+	region.body = region.entry = f.r.jit->cc->stubs.side;
 	room_map_exec(&f.r, ROOM_PC_PAGE, 1);
 	f.gs->mode = MODE_USER;
 	f.gs->pc = pc;
@@ -391,7 +399,7 @@ Test(jit_links, tier2_takes_over)
 	jit_install_finished(f.r.jit);
 	t = jit_find(f.r.jit, room_page(&f.r, 0), 0x100, K_ABS, ABS_PAGE);
 	cr_assert_eq(t->tier, TIER_2);
-	cr_assert_eq(jit_find_tier1(room_page(&f.r, 0), 0x100, K_ABS, ABS_PAGE), loop);
+	cr_assert_eq(jit_find_tier1(f.r.jit, room_page(&f.r, 0), 0x100, K_ABS, ABS_PAGE), loop);
 	f.gs->poll = 0;
 	f.gs->reg[9] = 0;
 	f.gs->insns[TIER_2] = 0;
@@ -417,11 +425,11 @@ Test(jit_links, stale_tier2_result)
 	region.blocks = arena_new(&region.arena, struct ir_block *, 1);
 	region.blocks[0] = room_block(&region.arena, MODE_USER, 0, 0x100, 1, room_jump(room_off(0x100)));
 	cr_assert(jit_request_tier2(f.r.jit, &region));
-	cr_assert(jit_page_has_code(cp, 0x100, 4), "a store there must be reported");
+	cr_assert(jit_page_has_code(f.r.jit, cp, 0x100, 4), "a store there must be reported");
 	cr_assert_not(jit_invalidate(f.r.jit, cp, 0x100, 4), "there is no translation yet");
 	while (cp->n_pending)
 		jit_install_finished(f.r.jit);
 	cr_assert_null(jit_find(f.r.jit, cp, 0x100, MODE_USER, 0));
-	cr_assert_not(jit_page_has_code(cp, 0, PAGE_BYTES));
+	cr_assert_not(jit_page_has_code(f.r.jit, cp, 0, PAGE_BYTES));
 	close_fixture(&f);
 }

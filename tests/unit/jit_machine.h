@@ -56,11 +56,13 @@ static inline uint64_t room_store(struct guest_state *gs, uint64_t a, uint64_t v
 }
 
 struct room {
+	struct code_cache *cache;
 	struct jit *jit;
 	struct jit_config cfg;
 	struct machine *start, *want, *got; /* jit's guest_state is in got */
 	helper_fn *helpers[NUM_HELPERS];
 	void *slot[4];
+	uint32_t *abs_code;
 };
 
 static inline void room_open(struct room *r, struct jit_config cfg)
@@ -78,27 +80,37 @@ static inline void room_open(struct room *r, struct jit_config cfg)
 	memset(r->start, 0, sizeof(*r->start));
 	cfg.tier1 = true;
 	cfg.helpers = r->helpers;
-	cfg.gs = &r->got->gs;
 	r->cfg = cfg;
 	machine_map(r->got);
 	r->got->gs.l2tlb = r->got->tlb;
-	cr_assert_eq(jit_new(&r->jit, &cfg), 0);
+	cr_assert_eq(code_cache_new(&r->cache, &cfg), 0);
+	cr_assert_eq(jit_new(&r->jit, r->cache, &r->got->gs), 0);
+	r->got->gs.abs_code = r->abs_code = calloc(ABS_CODE_ENTRIES, sizeof(*r->abs_code));
+	cr_assert(r->abs_code);
 }
 
 static inline void room_close(struct room *r)
 {
-	jit_free(r->jit);
 	for (unsigned i = 0; i < ARRAY_LEN(r->slot); i++)
-		cr_assert_null(r->slot[i], "a code page was left behind");
+		code_cache_detach(r->cache, &r->slot[i]);
+	jit_free(r->jit);
+	code_cache_free(r->cache); /* asserts that no record is left */
+	free(r->abs_code);
 	free(r->start);
 	free(r->want);
 	free(r->got);
 }
 
-/* Code page i stands for page i of the machine's memory. */
+/* The record of page i of the machine's memory; exact, since the blocks are not made from what is there. */
 static inline struct code_page *room_page(struct room *r, unsigned i)
 {
-	return jit_code_page(r->jit, &r->slot[i], r->got->ram + i * PAGE_BYTES);
+	return jit_code_page(r->jit, &r->slot[i], r->got->ram + i * PAGE_BYTES, true);
+}
+
+/* Code page i is what is at unmapped gva. */
+static inline void room_map_abs(struct room *r, uint64_t gva, unsigned i)
+{
+	r->abs_code[ABS_CODE_INDEX(gva)] = jit_code_id(room_page(r, i));
 }
 
 /* Make code page i executable at gva (a page) in the L2TLB. */
@@ -107,7 +119,7 @@ static inline void room_map_exec(struct room *r, uint64_t gva, unsigned i)
 	struct l2tlb_entry *e = &r->got->tlb[gva >> PAGE_SHIFT & (L2TLB_ENTRIES - 1)];
 
 	*e = (struct l2tlb_entry){.read_tag = L2TLB_TAG_INVALID, .write_tag = L2TLB_TAG_INVALID};
-	e->exec_tag = gva;
+	e->exec = L2TLB_EXEC(gva, jit_code_id(room_page(r, i)));
 	e->addend = (int64_t)((uint64_t)(uintptr_t)(r->got->ram + i * PAGE_BYTES) - gva);
 }
 

@@ -130,7 +130,7 @@ static void check_blocks(struct jit_config cfg, uint64_t seed, int n)
 		jit_invalidate_page(r.jit, room_page(&r, 0));
 		arena_reset(&a);
 	}
-	cr_assert_eq(jit_stats(r.jit)->blocks[TIER_1], (uint64_t)n);
+	cr_assert_eq(jit_stats(r.jit).blocks[TIER_1], (uint64_t)n);
 	cr_assert_gt(room_slow_calls, (uint64_t)n, "the slow path was hardly taken");
 	arena_free(&a);
 	room_close(&r);
@@ -148,7 +148,7 @@ Test(jit_tier1, blocks_in_little_memory)
 	struct room r;
 
 	room_open(&r, (struct jit_config){.code_bytes = 1, .keep_ir = true});
-	for (int i = 0; jit_stats(r.jit)->flushes < 3; i++) {
+	for (int i = 0; jit_stats(r.jit).flushes < 3; i++) {
 		struct ir_block *b = random_block(&g, &a, 40);
 		struct translation *t = jit_compile_tier1(r.jit, room_page(&r, 0), b);
 
@@ -156,7 +156,7 @@ Test(jit_tier1, blocks_in_little_memory)
 		check_state(&r, &g, &b, 1, t);
 		arena_reset(&a);
 	}
-	cr_assert_gt(jit_stats(r.jit)->evicted, 0u);
+	cr_assert_gt(jit_stats(r.jit).evicted, 0u);
 	arena_free(&a);
 	room_close(&r);
 }
@@ -222,7 +222,7 @@ Test(jit_tier1, linked_blocks)
 		jit_invalidate_page(r.jit, room_page(&r, 0));
 		arena_reset(&a);
 	}
-	cr_assert_gt(jit_stats(r.jit)->links_made, 1000u);
+	cr_assert_gt(jit_stats(r.jit).links_made, 1000u);
 	arena_free(&a);
 	room_close(&r);
 }

@@ -46,7 +46,7 @@ static void loop_round(struct vm *vm)
 
 	/* the jump cache leads to a stub that asks the jump cache */
 	j->jump_cache->e[jump_cache_index(pc)] =
-	    (struct jump_cache_entry){JUMP_KEY(pc, vm->vcpu->gs.mode), j->stubs.indirect_eax};
+	    (struct jump_cache_entry){JUMP_KEY(pc, vm->vcpu->gs.mode), j->cc->stubs.indirect_eax};
 }
 
 static void round_and_round(enum tiers tiers)

@@ -240,6 +240,8 @@ static inline void machine_copy(struct machine *to, const struct machine *from)
 	to->gs.jump_cache = own.jump_cache;
 	to->gs.ret_ring = own.ret_ring;
 	to->gs.ret_ring_top = own.ret_ring_top;
+	to->gs.side_cache = own.side_cache;
+	to->gs.abs_code = own.abs_code;
 	to->gs.host_sp = own.host_sp;
 	to->gs.link = NULL;
 	machine_map(to);
@@ -378,11 +380,13 @@ static inline struct ir_block *machine_tame(struct ir_gen *g, struct arena *a, c
 
 /* ---- both ways, compared ---- */
 struct rig {
+	struct code_cache *cache;
 	struct jit *jit;
 	struct jit_config cfg;
 	struct machine *start, *want, *got; /* jit's guest_state is in got */
 	void *slot[4];
 	uint8_t keys[4]; /* stand for machine pages */
+	uint32_t *abs_code;
 };
 
 /* cfg: what the test wants; the rest is filled in. */
@@ -396,17 +400,23 @@ static inline void rig_open(struct rig *r, struct jit_config cfg)
 	memset(r->got, 0, sizeof(*r->got));
 	cfg.tier2 = true;
 	cfg.helpers = machine_helpers;
-	cfg.gs = &r->got->gs;
 	r->cfg = cfg;
 	r->got->gs.helpers = machine_helpers;
 	machine_map(r->got);
 	r->got->gs.l2tlb = r->got->tlb;
-	cr_assert_eq(jit_new(&r->jit, &cfg), 0);
+	cr_assert_eq(code_cache_new(&r->cache, &cfg), 0);
+	cr_assert_eq(jit_new(&r->jit, r->cache, &r->got->gs), 0);
+	r->got->gs.abs_code = r->abs_code = calloc(ABS_CODE_ENTRIES, sizeof(*r->abs_code));
+	cr_assert(r->abs_code);
 }
 
 static inline void rig_close(struct rig *r)
 {
+	for (unsigned i = 0; i < ARRAY_LEN(r->slot); i++)
+		code_cache_detach(r->cache, &r->slot[i]);
 	jit_free(r->jit);
+	code_cache_free(r->cache);
+	free(r->abs_code);
 	free(r->start);
 	free(r->want);
 	free(r->got);
@@ -414,7 +424,7 @@ static inline void rig_close(struct rig *r)
 
 static inline struct code_page *rig_page(struct rig *r, unsigned i)
 {
-	return jit_code_page(r->jit, &r->slot[i], &r->keys[i]);
+	return jit_code_page(r->jit, &r->slot[i], &r->keys[i], true);
 }
 
 /* Run from a copy of r->start both ways, and compare. */

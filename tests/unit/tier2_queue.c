@@ -41,7 +41,7 @@ static void install_until(struct jit *j, uint64_t regions)
 {
 	const time_t give_up = time(NULL) + 300; /* Criterion's own time limits leak */
 
-	while (jit_stats(j)->regions < regions) {
+	while (jit_stats(j).regions < regions) {
 		jit_install_finished(j);
 		sched_yield();
 		cr_assert_lt(time(NULL), give_up, "nothing comes back");
@@ -73,8 +73,8 @@ Test(tier2_queue, background)
 		cr_assert_eq(jit_run(r.jit, t), EXIT_LINK);
 		cr_assert_eq(r.got->gs.reg[2], before + 4 * 64 * i + 6);
 	}
-	cr_assert_gt(jit_stats(r.jit)->ns_tier2, 0);
-	cr_assert_eq(jit_stats(r.jit)->guest_insns_translated[TIER_2], 4 * REGIONS);
+	cr_assert_gt(jit_stats(r.jit).ns_tier2, 0);
+	cr_assert_eq(jit_stats(r.jit).guest_insns_translated[TIER_2], 4 * REGIONS);
 	rig_close(&r);
 }
 
@@ -89,7 +89,7 @@ Test(tier2_queue, stale_work_is_dropped)
 	cp = rig_page(&r, 0);
 	g = step_region(cp, 0x100);
 	cr_assert(jit_request_tier2(r.jit, &g));
-	cr_assert(jit_page_has_code(cp, 0x104, 4), "a store must be noticed");
+	cr_assert(jit_page_has_code(r.jit, cp, 0x104, 4), "a store must be noticed");
 	jit_invalidate(r.jit, cp, 0x104, 4);
 	g = step_region(rig_page(&r, 1), 0x200); /* finished after the first */
 	cr_assert(jit_request_tier2(r.jit, &g));

@@ -66,7 +66,7 @@ static void check_blocks(struct jit_config cfg, uint64_t seed, int blocks)
 		check_region(&r, &g, &region, &b, 1);
 		arena_free(&a);
 	}
-	cr_assert_geq(jit_stats(r.jit)->regions, (uint64_t)blocks);
+	cr_assert_geq(jit_stats(r.jit).regions, (uint64_t)blocks);
 	rig_close(&r);
 }
 

@@ -197,11 +197,11 @@ Test(tier2_region, poll_at_back_edge)
 	helpers[HELPER_DI] = set_poll;
 	rig_open(&r, cfg);
 	jit_free(r.jit);
+	code_cache_free(r.cache);
 	cfg.tier2 = true;
 	cfg.helpers = helpers;
-	cfg.gs = &r.got->gs;
-	r.slot[0] = NULL;
-	cr_assert_eq(jit_new(&r.jit, &cfg), 0);
+	cr_assert_eq(code_cache_new(&r.cache, &cfg), 0);
+	cr_assert_eq(jit_new(&r.jit, r.cache, &r.got->gs), 0);
 	compile(&r, &p, 0, text, 2);
 	start(&r, MODE_USER);
 	machine_copy(r.got, r.start);
@@ -291,6 +291,7 @@ Test(tier2_region, return_ring)
 	compile(&r, &p, 0, call, 2);
 	start(&r, MODE_ABS);
 	r.start->gs.reg[10] = 0;
+	r.abs_code[ABS_CODE_INDEX(0x80001000)] = jit_code_id(rig_page(&r, 0));
 	machine_copy(r.got, r.start);
 	cr_assert_eq(jit_run(r.jit, p.t), EXIT_LINK, "the ring's entry is not linked");
 	cr_assert_eq(r.got->gs.pc, 0x80001018);

@@ -66,7 +66,9 @@ static struct guest_page *page_of(struct world *w, uint64_t pfn)
 static uint8_t *probe(const struct l2tlb_entry *table, uint64_t va, unsigned bytes, enum tlb_access acc)
 {
 	const struct l2tlb_entry *e = &table[(va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];
-	uint64_t tag = acc == TLB_READ ? e->read_tag : acc == TLB_WRITE ? e->write_tag : e->exec_tag;
+	uint64_t tag = acc == TLB_READ    ? e->read_tag
+		       : acc == TLB_WRITE ? e->write_tag
+					  : (e->exec == L2TLB_TAG_INVALID ? e->exec : (uint32_t)e->exec);
 
 	if ((va & (~PAGE_MASK | (bytes - 1))) != tag)
 		return NULL;

@@ -309,7 +309,10 @@ static void fill_and_probe(struct model *m, uint64_t va, uint64_t pa, enum tlb_a
 	if (!g)
 		return;
 	l2tlb_fill(m->l, gva(va), g, acc == TLB_READ, acc == TLB_WRITE, acc == TLB_EXEC);
-	cr_assert_eq(acc == TLB_READ ? e->read_tag : acc == TLB_WRITE ? e->write_tag : e->exec_tag, va & ~PAGE_MASK);
+	cr_assert_eq(acc == TLB_READ    ? e->read_tag
+		     : acc == TLB_WRITE ? e->write_tag
+					: (uint32_t)e->exec,
+		     va & ~PAGE_MASK);
 	cr_assert_eq(va + (uint64_t)e->addend, (uintptr_t)g->page->host + (va & PAGE_MASK));
 }
 
@@ -361,6 +364,12 @@ static bool backed(struct model *m, uint64_t tag, const struct l2tlb_entry *e, u
 	return false;
 }
 
+/* As the other tags. */
+static uint64_t exec_page(const struct l2tlb_entry *e)
+{
+	return e->exec == L2TLB_TAG_INVALID ? L2TLB_TAG_INVALID : (uint32_t)e->exec;
+}
+
 static void check_tag(struct model *m, uint64_t tag, const struct l2tlb_entry *e, unsigned index, uint8_t asid,
 		      enum tlb_access acc)
 {
@@ -377,7 +386,7 @@ static void check_table(struct model *m, uint8_t asid, bool user)
 	for (unsigned i = 0; i < L2TLB_ENTRIES; i++) {
 		check_tag(m, t[i].read_tag, &t[i], i, asid, TLB_READ);
 		check_tag(m, t[i].write_tag, &t[i], i, asid, TLB_WRITE);
-		check_tag(m, t[i].exec_tag, &t[i], i, asid, TLB_EXEC);
+		check_tag(m, exec_page(&t[i]), &t[i], i, asid, TLB_EXEC);
 	}
 }
 

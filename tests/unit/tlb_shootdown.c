@@ -65,12 +65,12 @@ Test(shootdown, takes_writes_or_all_from_every_mapping)
 	for (unsigned i = 0; i < NUMA_BACKMAPS; i++) {
 		uint64_t va = i == 0 ? KSEG0 + 0x7000 : 0x10000000ull * i;
 
-		cr_assert(readable(e[i], va) && !writable(e[i], va) && e[i]->exec_tag == va);
+		cr_assert(readable(e[i], va) && !writable(e[i], va) && (uint32_t)e[i]->exec == va);
 	}
 	cr_assert(writable(other, 0x5000));
 	l2tlb_drop_page(w.l, page);
 	for (unsigned i = 0; i < NUMA_BACKMAPS; i++)
-		cr_assert(e[i]->read_tag == L2TLB_TAG_INVALID && e[i]->exec_tag == L2TLB_TAG_INVALID);
+		cr_assert(e[i]->read_tag == L2TLB_TAG_INVALID && e[i]->exec == L2TLB_TAG_INVALID);
 	cr_assert_eq(page->n_backmaps, 0);
 	cr_assert(readable(other, 0x5000));
 	cr_assert_eq(l2tlb_stats(w.l)->shootdowns, 2);

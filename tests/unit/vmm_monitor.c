@@ -3,6 +3,7 @@
 #include "tests/unit/vmm_machine.h"
 #include <errno.h>
 
+#include "vmm/cpu/helpers.h"
 #include "vmm/cpu/run_loop.h"
 
 static struct monitor *monitor(uint64_t bytes)
@@ -27,7 +28,7 @@ static void put_program(struct vm *vm, uint32_t n)
 Test(vmm_monitor, a_list_of_machines)
 {
 	struct monitor *mon = monitor(3 * RAM_BYTES);
-	struct vm *a = add(mon, TIERS_INTERP), *b = add(mon, TIERS_1), *c = add(mon, TIERS_12);
+	struct vm *a = add(mon, TIERS_INTERP), *b = add(mon, TIERS_12), *c = add(mon, TIERS_12);
 
 	cr_assert_eq(mon->n_machines, 3u);
 	vm_free(b);
@@ -65,6 +66,16 @@ static void same_addresses(enum tiers tiers)
 Test(vmm_monitor, same_addresses_interp) { same_addresses(TIERS_INTERP); }
 Test(vmm_monitor, same_addresses_tier1) { same_addresses(TIERS_1); }
 Test(vmm_monitor, same_addresses_tiers12) { same_addresses(TIERS_12); }
+static void helper_store(struct vm *vm, uint32_t va, uint32_t word)
+{
+	struct guest_state *gs = &vm->vcpu->gs;
+
+	vcpu_update_mode(vm->vcpu);
+	vmm_helpers[HELPER_MEM_STORE](gs, va, word, MEM_META(2, 0));
+	cr_assert_eq(gs->leave, EXIT_SMC);
+	gs->leave = EXIT_NONE;
+	gs->pc = CODE_VA;
+}
 
 /*
  * Machine memory has room for one machine, and machines come and go: the next one finds zeroes where the last one had its
@@ -91,6 +102,50 @@ static void one_after_the_other(enum tiers tiers)
 Test(vmm_monitor, one_after_the_other_interp) { one_after_the_other(TIERS_INTERP); }
 Test(vmm_monitor, one_after_the_other_tier1) { one_after_the_other(TIERS_1); }
 Test(vmm_monitor, one_after_the_other_tier2) { one_after_the_other(TIERS_2); }
+
+/* What one machine has had translated the next one runs; what one changes is its own. */
+Test(vmm_monitor, translated_once)
+{
+	struct monitor *mon = monitor(2 * RAM_BYTES);
+	struct vm *a = add(mon, TIERS_1), *b = add(mon, TIERS_1);
+
+	put_program(a, 7);
+	put_program(b, 7);
+	cr_assert_eq(vm_run(a), VM_RESET);
+	cr_assert_eq(vm_run(b), VM_RESET);
+	cr_assert_eq(machine_word(b, DATA_VA), 7u);
+	cr_assert_gt(jit_made(a->vcpu->jit).blocks, 0u);
+	cr_assert_eq(jit_made(b->vcpu->jit).blocks, 0u);
+	/* a's code changes under it, by a store of its own */
+	a->end = VM_RUNS;
+	a->vcpu->gs.pc = CODE_VA;
+	helper_store(a, CODE_VA + 4, A_ORI(T0, ZERO, 8));
+	cr_assert_eq(vm_run(a), VM_RESET);
+	cr_assert_eq(machine_word(a, DATA_VA), 8u);
+	b->end = VM_RUNS;
+	b->vcpu->gs.pc = CODE_VA;
+	cr_assert_eq(vm_run(b), VM_RESET);
+	cr_assert_eq(machine_word(b, DATA_VA), 7u);
+	vm_free(a);
+	vm_free(b);
+	monitor_free(mon);
+}
+
+/* A machine boots where another one has been: nothing is translated again. */
+Test(vmm_monitor, translated_for_the_next_boot)
+{
+	struct monitor *mon = monitor(RAM_BYTES);
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct vm *vm = add(mon, TIERS_1);
+
+		put_program(vm, 7);
+		cr_assert_eq(vm_run(vm), VM_RESET);
+		cr_assert_eq(jit_made(vm->vcpu->jit).blocks > 0, i == 0);
+		vm_free(vm);
+	}
+	monitor_free(mon);
+}
 
 /* A machine that finds no machine memory ends; the one that has it goes on. */
 Test(vmm_monitor, exhausted_for_one)

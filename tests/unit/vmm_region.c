@@ -106,9 +106,9 @@ Test(vmm_region, straight_code_that_is_sampled, .timeout = 60)
 		region_sample(v);
 	usleep(50000);
 	jit_install_finished(v->jit);
-	cr_assert_eq(jit_stats(v->jit)->regions, 0, "seen too rarely");
+	cr_assert_eq(jit_stats(v->jit).regions, 0, "seen too rarely");
 	region_sample(v);
-	while (!jit_stats(v->jit)->regions) {
+	while (!jit_stats(v->jit).regions) {
 		usleep(1000);
 		jit_install_finished(v->jit);
 	}
@@ -116,7 +116,7 @@ Test(vmm_region, straight_code_that_is_sampled, .timeout = 60)
 		region_sample(v);
 	usleep(50000);
 	jit_install_finished(v->jit);
-	cr_assert_eq(jit_stats(v->jit)->regions, 1, "once is enough");
+	cr_assert_eq(jit_stats(v->jit).regions, 1, "once is enough");
 	vm_free_alone(vm);
 }
 

@@ -205,10 +205,8 @@ static void close_vm(struct run *r)
 	wakeup_set(r->wakeup, NULL);
 	agent_unplug(r->agent);
 	guest_devices_unplug(r->devices);
-	if (run_stopped(r) && jit_abandon(vm->vcpu->jit)) {
-		vm->vcpu->jit = NULL;
+	if (stop_asked(r->session->stop) && monitor_abandon(r->session->monitor))
 		r->exit_at_once = true;
-	}
 	vm_dump_free(vm->dump);
 	r->date_ns = clock_date_ns(vm->clock);
 	pthread_mutex_lock(&r->lock);

@@ -36,7 +36,7 @@ struct run {
 	struct session *session;
 	const struct run_options *opt;
 	bool hidden;       /* nobody sees the guest's console (yet) */
-	bool exit_at_once; /* jit_abandon() */
+	bool exit_at_once; /* monitor_abandon() */
 	struct console_tail tail;
 	struct panic_watch panic;
 	bool mid_line; /* the guest's last output was not the end of a line */

@@ -303,7 +303,7 @@ HELPER_FN(mem_load)
 	}
 	g = ram_page(v, pa, PMAP_READ); /* also of an LL that means to write: the SC may be a store to code */
 	if (g) {
-		l2tlb_fill(v->l2tlb, va, g, acc == TLB_READ, dirty && guest_page_writable(g), false);
+		l2tlb_fill(v->l2tlb, va, g, acc == TLB_READ, dirty && guest_page_writable(g), 0);
 		return extend(load_host(g->page->host + (pa.v & PAGE_MASK), meta), meta);
 	}
 	if (device_wants_step(v))
@@ -316,18 +316,16 @@ HELPER_FN(mem_load)
 	return extend(x, meta);
 }
 
-/* A store reached a page that holds translations. True if some of them covered it. */
+/* A store reached a page that code runs from. True if that must be left. */
 static bool store_hits_code(struct vcpu *v, struct machine_page *page, struct gpa pa, uint32_t size)
 {
-	uint32_t off = (uint32_t)(pa.v & PAGE_MASK);
-	bool hit = vcpu_invalidate_code(v, page, off, size);
-
-	if (!vcpu_page_has_code(v, page))
-		page_clear(page, PAGE_CODE); /* the next store may have its write tag back */
-	return hit;
+	return vcpu_written(v, page, pa, (uint32_t)(pa.v & PAGE_MASK), size);
 }
 
-/* Are there translations that a store to this address of RAM would be to? Nothing changes. */
+/*
+ * Must code that is running be left after a store to this address of RAM?  A store to a shared page takes the guest's page off
+ * the record of it, to which others may add what is not so here.  Nothing changes.
+ */
 static bool ram_has_code(struct vcpu *v, struct gpa pa, uint32_t size)
 {
 	struct machine_page *page;
@@ -336,7 +334,8 @@ static bool ram_has_code(struct vcpu *v, struct gpa pa, uint32_t size)
 	if (!vm_ram(v->vm, pa, &ram))
 		return false;
 	page = pmap_peek(v->vm->ram, ram);
-	return page && page_has(page, PAGE_CODE) && vcpu_code_at(v, page, (uint32_t)(pa.v & PAGE_MASK), size);
+	return page && page_has(page, PAGE_CODE) &&
+	       (page_has(page, PAGE_SHARED) || vcpu_code_at(v, page, (uint32_t)(pa.v & PAGE_MASK), size));
 }
 
 /* Leave after this instruction: what the rest of the block was made from may be gone. A slot ends its block anyway. */
@@ -368,9 +367,18 @@ static bool store_ram(struct vcpu *v, struct gva va, struct guest_page *g, struc
 	v->stats.smc_stores += hit;
 	if (guest_page_writable(g)) {
 		readable = translate_va(v, va, TLB_READ, &unused, &dirty) == GUEST_OK;
-		l2tlb_fill(v->l2tlb, va, g, readable, true, false);
+		l2tlb_fill(v->l2tlb, va, g, readable, true, 0);
 	}
 	return hit;
+}
+
+/*
+ * SC still has to write its register: it cannot leave behind the store, so nothing may come behind it.  From a delay slot the
+ * block goes on to where it jumps, which in its page is not checked, and the page may have left its record by then.
+ */
+static bool must_be_alone(const struct vcpu *v, uint32_t meta)
+{
+	return (meta & MEM_MORE || (v->gs.site & SITE_BD && v->jit)) && !v->step;
 }
 
 HELPER_FN(mem_store)
@@ -395,8 +403,7 @@ HELPER_FN(mem_store)
 		return 0;
 	}
 	code = ram_has_code(v, pa, META_SIZE(meta));
-	/* SC still has to write its register: it cannot leave behind the store, so nothing may come behind it. */
-	if (code && meta & MEM_MORE && !v->step) {
+	if (code && must_be_alone(v, meta)) {
 		step_alone(v);
 		return 0;
 	}
@@ -459,10 +466,16 @@ static struct machine_page *fetch_fast(struct vcpu *v, struct gva pc)
 	const uint8_t *host = (const uint8_t *)(intptr_t)((int64_t)page_va + e->addend);
 	const struct page_cache_entry *slot;
 
-	if ((pc.v & (~PAGE_MASK | 3)) != e->exec_tag)
+	if ((uint32_t)(pc.v & (~PAGE_MASK | 3)) != (uint32_t)e->exec)
 		return NULL;
 	slot = page_cache_slot(v, host);
 	return slot->host == host ? slot->page : NULL;
+}
+
+/* What translated code compares. The interpreter's blocks are known by their machine page, and nothing compares. */
+static uint32_t code_id(struct vcpu *v, struct machine_page *page)
+{
+	return v->jit ? jit_code_id(vcpu_code_page(v, page)) : 1;
 }
 
 /* *why: the exception that a NULL stands for; GUEST_OK is a bus error. */
@@ -474,8 +487,10 @@ static struct machine_page *fetch_slow(struct vcpu *v, struct gva pc, enum tlb_r
 
 	*why = pc.v & 3 ? GUEST_ADDRESS_ERROR : translate_va(v, pc, TLB_EXEC, &pa, &dirty);
 	g = *why == GUEST_OK ? ram_page(v, pa, PMAP_EXEC) : NULL;
-	if (g && !mem_unmapped(v, pc)) {
-		l2tlb_fill(v->l2tlb, gva(pc.v & ~PAGE_MASK), g, false, false, true);
+	if (g && mem_unmapped(v, pc)) {
+		v->abs_code[ABS_CODE_INDEX(pc.v)] = code_id(v, g->page);
+	} else if (g) {
+		l2tlb_fill(v->l2tlb, gva(pc.v & ~PAGE_MASK), g, false, false, code_id(v, g->page));
 		*page_cache_slot(v, g->page->host) = (struct page_cache_entry){g->page->host, g->page};
 	}
 	return g ? g->page : NULL;

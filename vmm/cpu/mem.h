@@ -18,7 +18,7 @@ struct machine_page *mem_fetch_try(struct vcpu *v, struct gva pc);
 uint64_t mem_physical(struct vcpu *v, struct gva va);
 /* True if va is in an unmapped segment in the current mode (MODE_ABS code). */
 bool mem_unmapped(const struct vcpu *v, struct gva va);
-/* The page is about to hold translations: take write tags away. */
+/* The page is about to have a code record, or lifted blocks: take write tags away. */
 void mem_protect_code(struct vcpu *v, struct machine_page *page);
 
 #endif

@@ -26,7 +26,7 @@ static bool has_run(void *ctx, uint32_t off)
 {
 	const struct running *m = ctx;
 
-	return jit_find(m->v->jit, m->cp, off, m->v->gs.mode, m->abs_page);
+	return jit_has(m->v->jit, m->cp, off, m->v->gs.mode, m->abs_page) != TIER_INTERP;
 }
 
 /* Ask for the region at gs->pc.  False: an exception was raised instead. */
@@ -41,7 +41,7 @@ static bool request(struct vcpu *v, bool straight)
 	m.page = mem_fetch(v, gva(pc));
 	if (!m.page)
 		return false;
-	m.cp = r.cp = jit_code_page(v->jit, &m.page->code, m.page->host);
+	m.cp = r.cp = vcpu_code_page(v, m.page);
 	if (!jit_tier2_ready(v->jit))
 		return true;
 	vm_dump_region_begin(v->vm, pc);
@@ -64,22 +64,19 @@ void region_sample(struct vcpu *v)
 	uint32_t off = (uint32_t)(gs->pc & PAGE_MASK);
 	struct machine_page *page = mem_fetch_try(v, gva(gs->pc));
 	struct region_sample *s = &v->sample[((page ? page->mpn : 0) * 61 + off / 4) % REGION_SAMPLES];
-	struct code_page *cp;
-	struct translation *t;
 	uint64_t abs_page;
 
-	if (!page || !page->code || !v->vm->cfg.tier1 || !v->vm->cfg.tier2)
+	if (!page || !v->vm->cfg.tier1 || !v->vm->cfg.tier2)
 		return;
+	abs_page = gs->mode & MODE_ABS ? gs->pc & ~PAGE_MASK : 0;
+	if (jit_has(v->jit, vcpu_code_page(v, page), off, gs->mode, abs_page) != TIER_1)
+		return; /* nothing there, or in tier 2 already */
 	if (s->mpn != page->mpn || s->off != off)
 		*s = (struct region_sample){.mpn = page->mpn, .off = (uint16_t)off};
 	if (++s->count < REGION_HOT_SAMPLES)
 		return;
 	s->count = 0;
-	cp = jit_code_page(v->jit, &page->code, page->host);
-	abs_page = gs->mode & MODE_ABS ? gs->pc & ~PAGE_MASK : 0;
-	t = jit_find_tier1(cp, off, gs->mode, abs_page);
-	if (t && t == jit_find(v->jit, cp, off, gs->mode, abs_page)) /* not yet in tier 2 */
-		(void)request(v, true);
+	(void)request(v, true);
 }
 
 struct translation *region_compile_now(struct vcpu *v, struct code_page *cp, struct ir_block *b)

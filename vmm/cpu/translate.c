@@ -146,7 +146,6 @@ static struct translation *compile(struct vcpu *v, struct machine_page *page, st
 	*lifted = translate_page(v, page, v->gs.pc, 0, tier1 ? TIER_1 : TIER_2, &v->arena);
 	if (!*lifted)
 		return NULL;
-	mem_protect_code(v, page);
 	if (tier1) {
 		t = jit_compile_tier1(v->jit, cp, *lifted);
 		vm_dump_tier1(v->vm, t);
@@ -174,8 +173,8 @@ struct translation *translate(struct vcpu *v, struct ir_block **lifted, bool aft
 		*lifted = translate_lift(v, 0);
 		return NULL;
 	}
-	cp = jit_code_page(v->jit, &page->code, page->host);
-	t = after_side_exit ? jit_find_tier1(cp, off, gs->mode, abs_page)
+	cp = vcpu_code_page(v, page);
+	t = after_side_exit ? jit_find_tier1(v->jit, cp, off, gs->mode, abs_page)
 			    : jit_find(v->jit, cp, off, gs->mode, abs_page);
 	return t ? t : compile(v, page, cp, v->vm->cfg.tier1, lifted);
 }

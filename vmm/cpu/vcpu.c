@@ -11,6 +11,7 @@
 #include "vmm/cpu/interp_cache.h"
 #include "vmm/cpu/mem.h"
 #include "vmm/cpu/run_loop.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/monitor/vm.h"
 
 #define COUNT_HZ 100000000u /* half of a 200 MHz clock, as the Malta's usual core board */
@@ -27,6 +28,7 @@ static int vcpu_open(struct vcpu *v)
 	const struct vm_config *cfg = &v->vm->cfg;
 	struct jit_config jc = {
 	    .tier1 = cfg->tier1,
+	    .guest_isa = v->model->isa,
 	    .tier2 = cfg->tier2,
 	    .icount = cfg->icount,
 	    .resume = cfg->icount ? NULL : run_loop_resume, /* a deadline is looked at by the dispatch loop */
@@ -37,10 +39,13 @@ static int vcpu_open(struct vcpu *v)
 	    .hot_blocks = cfg->hot_blocks,
 	    .sync_tier2 = cfg->tier2 && (!cfg->tier1 || cfg->sync_tier2),
 	    .helpers = vmm_helpers,
-	    .gs = &v->gs,
 	};
+	struct code_cache *cc;
 	int err;
 
+	v->gs.abs_code = v->abs_code = calloc(ABS_CODE_ENTRIES, sizeof(*v->abs_code));
+	if (!v->abs_code)
+		return -ENOMEM;
 	vm_wants(cfg->want, "tables of addresses", l2tlb_bytes());
 	err = l2tlb_new(&v->l2tlb, &v->tlb);
 
@@ -48,7 +53,9 @@ static int vcpu_open(struct vcpu *v)
 		err = mem_new(v);
 	if (!err && (cfg->tier1 || cfg->tier2)) {
 		vm_wants(cfg->want, "translated code (--jit-mem)", jit_address_bytes(cfg->code_bytes));
-		err = jit_new(&v->jit, &jc);
+		err = monitor_code_cache(v->vm->monitor, &jc, &cc);
+		if (!err)
+			err = jit_new(&v->jit, cc, &v->gs);
 	}
 	if (!err)
 		err = interp_cache_new(&v->interp);
@@ -86,6 +93,7 @@ void vcpu_free(struct vcpu *v)
 	l2tlb_free(v->l2tlb);
 	mem_free(v);
 	arena_free(&v->arena);
+	free(v->abs_code);
 	free(v);
 }
 
@@ -150,6 +158,38 @@ void vcpu_set_irq(void *vcpu, unsigned pin, bool level)
 		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
 }
 
+struct code_page *vcpu_code_page(struct vcpu *v, struct machine_page *page)
+{
+	struct code_page *cp = __atomic_load_n(&page->code, __ATOMIC_ACQUIRE);
+
+	if (cp)
+		return cp;
+	mem_protect_code(v, page); /* before it is looked at */
+	return jit_code_page(v->jit, &page->code, page->host, page->code_writes >= JIT_CONTENT_WRITES);
+}
+
+bool vcpu_written(struct vcpu *v, struct machine_page *page, struct gpa pa, uint32_t off, uint32_t bytes)
+{
+	bool hit = interp_cache_invalidate(v->interp, page, off, bytes);
+
+	if (v->jit && page->code) {
+		hit |= jit_written(v->jit, &page->code, &page->code_writes, off, bytes);
+		if (!page->code) {
+			l2tlb_drop_code(v->l2tlb, machine_page_row(page));
+			v->abs_code[ABS_CODE_INDEX(pa.v)] = 0;
+		}
+	}
+	if (!page->code && !interp_cache_has(v->interp, page, 0, PAGE_BYTES))
+		page_clear(page, PAGE_CODE);
+	return hit;
+}
+
+void vcpu_forget_page(struct vcpu *v, struct machine_page *page, struct gpa pa)
+{
+	interp_cache_invalidate(v->interp, page, 0, PAGE_BYTES);
+	v->abs_code[ABS_CODE_INDEX(pa.v)] = 0;
+}
+
 bool vcpu_invalidate_code(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes)
 {
 	bool hit = interp_cache_invalidate(v->interp, page, off, bytes);
@@ -159,17 +199,8 @@ bool vcpu_invalidate_code(struct vcpu *v, struct machine_page *page, uint32_t of
 	return hit;
 }
 
-void vcpu_forget_page(struct vcpu *v, struct machine_page *page, struct gpa pa)
-{
-	interp_cache_invalidate(v->interp, page, 0, PAGE_BYTES);
-	if (page->code)
-		jit_forget_page(v->jit, page->code);
-}
-
 bool vcpu_code_at(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes)
 {
 	return interp_cache_has(v->interp, page, off, bytes) ||
-	       (page->code && jit_page_has_code(page->code, off, bytes));
+	       (v->jit && jit_is_code(v->jit, &page->code, off, bytes));
 }
-
-bool vcpu_page_has_code(struct vcpu *v, struct machine_page *page) { return vcpu_code_at(v, page, 0, PAGE_BYTES); }

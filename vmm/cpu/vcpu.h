@@ -35,7 +35,8 @@ struct vcpu {
 	unsigned node;
 	const struct cpu_model *model;
 	struct frontend *frontend;
-	struct jit *jit; /* NULL under --tiers=interp */
+	struct jit *jit;    /* NULL under --tiers=interp */
+	uint32_t *abs_code; /* guest_state.abs_code */
 	struct guest_tlb tlb;
 	struct l2tlb *l2tlb;
 	struct arena arena; /* scratch of the translation in progress */
@@ -75,14 +76,23 @@ void vcpu_free(struct vcpu *v);
 void vcpu_reset(struct vcpu *v);
 /* Recompute gs->mode and gs->l2tlb from Status, FCSR, EntryHi and the segment of gs->pc. Every dispatch. */
 void vcpu_update_mode(struct vcpu *v);
+
+/* ---- code in machine pages: translations, and lifted blocks of the interpreter.  pa: where the guest has the page ---- */
+/* The record of a page to execute from. Not under --tiers=interp. */
+struct code_page *vcpu_code_page(struct vcpu *v, struct machine_page *page);
 /*
- * Guest page pa is about to lose this machine page, which others may still have: nothing that leads from there to its code may
- * be left.
+ * Bytes of the page were written.  True: code that the vCPU is running may be gone, and must be left.  If the page has no code
+ * any more it may have its write tag back (PAGE_CODE is gone).
+ */
+bool vcpu_written(struct vcpu *v, struct machine_page *page, struct gpa pa, uint32_t off, uint32_t bytes);
+/*
+ * The guest's page at pa is about to lose the machine page, which others may still have: unmapped code of it is not executed
+ * there any more, and no lifted block.  For mapped code l2tlb_drop_page() does that.
  */
 void vcpu_forget_page(struct vcpu *v, struct machine_page *page, struct gpa pa);
-/* Translations (and lifted blocks of the interpreter) that cover bytes of a page. */
+/* Drop what was made from these bytes, which have not changed. */
 bool vcpu_invalidate_code(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes);
-bool vcpu_page_has_code(struct vcpu *v, struct machine_page *page);
+/* Would a store there be one that vcpu_written() is true of? */
 bool vcpu_code_at(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes);
 /* A device drives CPU pin n (2..7). */
 void vcpu_set_irq(void *vcpu, unsigned pin, bool level);

@@ -38,15 +38,13 @@ uint8_t *virtio_memory_map(struct vm *vm, struct gpa pa, uint64_t *bytes, bool w
  * Translations of a page that a device wrote to go, as for a store of the guest's (mem.c).  A page that is shared was not written
  * to: what the device had was another one, which the guest page has lost meanwhile.
  */
-static void written_page(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes)
+static void written_page(struct vcpu *v, struct machine_page *page, struct gpa pa, uint32_t bytes)
 {
 	if (!page_has(page, PAGE_CODE) || page_has(page, PAGE_SHARED))
 		return;
 	/* what was just run may be gone: leave it at the next poll point */
-	if (vcpu_invalidate_code(v, page, off, bytes))
+	if (vcpu_written(v, page, pa, (uint32_t)(pa.v & PAGE_MASK), bytes))
 		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
-	if (!vcpu_page_has_code(v, page))
-		page_clear(page, PAGE_CODE);
 }
 
 void virtio_memory_written(struct vm *vm, struct gpa pa, uint64_t bytes)
@@ -58,7 +56,7 @@ void virtio_memory_written(struct vm *vm, struct gpa pa, uint64_t bytes)
 
 		page = vm_ram(vm, pa, &ram) ? pmap_peek(vm->ram, ram) : NULL;
 		if (page)
-			written_page(vm->vcpu, page, (uint32_t)off, (uint32_t)n);
+			written_page(vm->vcpu, page, pa, (uint32_t)n);
 		pa.v += n;
 		bytes -= n;
 	}
@@ -106,13 +104,13 @@ void virtio_memory_give_block(struct vm *vm, struct gpa pa, struct block_name na
 
 /* ---- what the door asks ---- */
 
-static void unmap(void *opaque, struct gpa pa, struct guest_page *g)
+static void unmap(void *opaque, struct gpa ram, struct guest_page *g)
 {
 	struct vcpu *v = ((struct vm *)opaque)->vcpu;
 
 	if (page_has(g->page, PAGE_CODE))
 		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
-	vcpu_forget_page(v, g->page, pa);
+	vcpu_forget_page(v, g->page, vm_ram_physical(ram));
 	l2tlb_drop_page(v->l2tlb, g);
 }
 

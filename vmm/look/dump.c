@@ -177,13 +177,14 @@ static uint64_t hash_words(uint64_t h, const struct ir_block *b)
 /* What the heading says besides. */
 static void note_again(struct vm_dump *d, struct vm *vm, struct dump_shown now)
 {
-	static const struct jit_stats none; /* --tiers interp has no JIT */
-	const struct jit_stats *s = vm->vcpu->jit ? jit_stats(vm->vcpu->jit) : &none;
+	struct jit_stats s = {0}; /* --tiers interp has no JIT */
 	const struct machine_page *page = mem_fetch_try(vm->vcpu, gva(now.pc));
 
+	if (vm->vcpu->jit)
+		s = jit_stats(vm->vcpu->jit);
 	now.page = page ? page->mpn : UINT32_MAX;
-	now.flushes = s->flushes;
-	now.invalidated = s->invalidated;
+	now.flushes = s.flushes;
+	now.invalidated = s.invalidated;
 	dump_again_note(d->again, &now, d->why_again);
 	d->sink.again = d->why_again[0] ? d->why_again : NULL;
 }

@@ -28,6 +28,7 @@ struct dumper {
 	struct ir_dump passes;
 	struct symbols *symbols;
 	struct frontend *frontend;
+	struct code_cache *cache;
 	struct jit *jit;
 	struct elf_image *image; /* of a file */
 	bool big_endian;
@@ -98,14 +99,13 @@ static int open_dumper(struct dumper *d)
 	    .sync_tier2 = d->opt->tier == 2,
 	    .code_bytes = JIT_MEM_MIN_BYTES * 8,
 	    .helpers = vmm_helpers,
-	    .gs = d->gs,
 	    .keep_ir = true,
 	};
 	int r;
 
 	d->gs->helpers = vmm_helpers;
 	d->frontend = frontend_new(d->opt->cpu->isa);
-	if (!d->frontend || jit_new(&d->jit, &jc))
+	if (!d->frontend || code_cache_new(&d->cache, &jc) || jit_new(&d->jit, d->cache, d->gs))
 		return fail(STATUS_FAILED, "the host has no memory for the translator");
 	d->big_endian = d->opt->big_endian;
 	r = d->opt->file ? open_image(d) : open_words(d);
@@ -123,7 +123,10 @@ static int open_dumper(struct dumper *d)
 
 static void close_dumper(struct dumper *d)
 {
+	if (d->code)
+		code_cache_detach(d->cache, &d->code);
 	jit_free(d->jit);
+	code_cache_free(d->cache);
 	frontend_free(d->frontend);
 	symbols_free(d->symbols);
 	arena_free(&d->arena);
@@ -223,7 +226,7 @@ static int show_block(struct dumper *d, uint32_t off)
 	b = lift(d, off, &d->arena);
 	dump_block_ends(&d->sink, b, d->page_va + off);
 	if (dump_wants(&d->sink, 'h')) {
-		struct code_page *cp = jit_code_page(d->jit, &d->code, d->page);
+		struct code_page *cp = jit_code_page(d->jit, &d->code, d->page, true);
 
 		dump_block_host(&d->sink, d->jit, jit_compile_tier1(d->jit, cp, b));
 		jit_invalidate_page(d->jit, cp); /* the next page uses the same one */

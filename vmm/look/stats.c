@@ -43,9 +43,10 @@ const char *stats_exit_name(int exit) { return exit_names[exit]; }
 
 static unsigned collect(struct vm *vm, struct row *rows)
 {
-	static const struct jit_stats no_jit;
 	const struct vcpu *v = vm->vcpu;
-	const struct jit_stats *j = v->jit ? jit_stats(v->jit) : &no_jit;
+	struct jit_stats cache = v->jit ? jit_stats(v->jit) : (struct jit_stats){0};
+	struct jit_made made = v->jit ? jit_made(v->jit) : (struct jit_made){0};
+	const struct jit_stats *j = &cache;
 	const struct l2tlb_stats *l = l2tlb_stats(v->l2tlb);
 	unsigned n = 0;
 

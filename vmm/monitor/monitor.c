@@ -8,6 +8,14 @@
 #include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/vm.h"
 
+/* Nobody has the page any more. */
+static void forget_code(void *ctx, struct machine_page *page)
+{
+	struct monitor *mon = ctx;
+
+	code_cache_detach(mon->code, &page->code);
+}
+
 int monitor_new(struct monitor **out, const struct monitor_config *cfg)
 {
 	struct machine_memory_config mc = {.bytes = cfg->memory_bytes, .nodes = cfg->nodes, .share = cfg->share};
@@ -23,6 +31,7 @@ int monitor_new(struct monitor **out, const struct monitor_config *cfg)
 		return err;
 	}
 	pthread_mutex_init(&mon->lock, NULL);
+	machine_memory_on_code_gone(mon->memory, forget_code, mon);
 	*out = mon;
 	return 0;
 }
@@ -32,9 +41,36 @@ void monitor_free(struct monitor *mon)
 	if (!mon)
 		return;
 	ASSERT(!mon->machines);
+	if (!mon->abandoned)
+		code_cache_free(mon->code);
 	machine_memory_free(mon->memory);
 	pthread_mutex_destroy(&mon->lock);
 	free(mon);
+}
+
+int monitor_code_cache(struct monitor *mon, const struct jit_config *cfg, struct code_cache **out)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&mon->lock);
+	if (!mon->code)
+		err = code_cache_new(&mon->code, cfg);
+	else if (!code_cache_fits(mon->code, cfg))
+		err = -EINVAL;
+	*out = err ? NULL : mon->code;
+	pthread_mutex_unlock(&mon->lock);
+	return err;
+}
+
+bool monitor_abandon(struct monitor *mon)
+{
+	bool busy;
+
+	pthread_mutex_lock(&mon->lock);
+	busy = code_cache_abandon(mon->code);
+	mon->abandoned |= busy;
+	pthread_mutex_unlock(&mon->lock);
+	return busy;
 }
 
 void monitor_add(struct monitor *mon, struct vm *vm)

@@ -4,10 +4,11 @@
 
 /*
  * The monitor: one per process, under all of its machines.  It has the machine memory that they are given, and lets them share
- * pages of it (numa/share.h).
+ * pages of it (numa/share.h).  And it has the code cache: what one machine has had translated, the others have too.
  */
 #include <pthread.h>
 
+#include "jit/jit.h"
 #include "numa/numa.h"
 
 struct vm;
@@ -22,8 +23,10 @@ struct monitor {
 	struct machine_memory *memory;
 	bool share; /* monitor_config.share */
 
-	pthread_mutex_t lock; /* guards all below */
-	struct vm *machines;  /* through vm.next; the newest first */
+	pthread_mutex_t lock;    /* guards all below */
+	struct code_cache *code; /* made for the first machine that translates */
+	bool abandoned;
+	struct vm *machines; /* through vm.next; the newest first */
 	unsigned n_machines;
 };
 
@@ -31,6 +34,13 @@ struct monitor {
 MUST_CHECK int monitor_new(struct monitor **out, const struct monitor_config *cfg);
 /* Every machine must be gone. */
 void monitor_free(struct monitor *mon);
+/*
+ * The code cache for a machine that wants cfg.  0 or -errno; -EINVAL: there is one already, and it is not such a one (what
+ * translated code is like is the monitor's, not the machine's).  Any thread.
+ */
+MUST_CHECK int monitor_code_cache(struct monitor *mon, const struct jit_config *cfg, struct code_cache **out);
+/* The process is about to end: code_cache_abandon(), after which monitor_free() leaves the code cache. */
+MUST_CHECK bool monitor_abandon(struct monitor *mon);
 /* Called by vm_new() and vm_free(). Any thread. */
 void monitor_add(struct monitor *mon, struct vm *vm);
 void monitor_remove(struct monitor *mon, struct vm *vm);

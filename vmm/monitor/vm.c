@@ -28,6 +28,11 @@ bool vm_ram(const struct vm *vm, struct gpa pa, struct gpa *out)
 	return a < vm->cfg.ram_bytes;
 }
 
+struct gpa vm_ram_physical(struct gpa ram)
+{
+	return gpa(ram.v < LOW_RAM_BYTES ? ram.v : ram.v + (HIGH_RAM_BASE - LOW_RAM_BYTES));
+}
+
 void vm_pause(struct vm *vm)
 {
 	__atomic_store_n(&vm->pauses, vm->pauses + 1, __ATOMIC_RELAXED);

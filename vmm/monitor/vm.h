@@ -98,5 +98,7 @@ uint64_t vm_state_hash(struct vm *vm);
  * True if pa is RAM; *out is then the address to give to the pmap.
  */
 bool vm_ram(const struct vm *vm, struct gpa pa, struct gpa *out);
+/* The physical address of an address of the pmap. */
+struct gpa vm_ram_physical(struct gpa ram);
 
 #endif
