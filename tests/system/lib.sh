@@ -35,6 +35,7 @@ need() {
 }
 
 build_guests() {
+	[ -z "${DISCO_GUESTS_BUILT:-}" ] || return
 	tests/guest/build "$guests" || {
 		fail "tests/guest/build"
 		finish
