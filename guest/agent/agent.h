@@ -17,7 +17,7 @@ struct config {
 	const char *init;
 	const char *cmd; /* disco.cmd=: a shell command whose status is reported on the console */
 	const char *run; /* disco.run=: the same for /tests/NAME */
-	const char *net; /* disco.net=: what each network card leads to, in order: user, socket; one: user */
+	const char *net; /* disco.net=: what each network card leads to, in order: user, gateway, others; one: user */
 	const char
 	    *agent; /* disco.agent=: "run": the host sends a command; "ready": it wants to know when userland begins */
 	const char *terminals; /* disco.terminals=: how many of hvc0, ... get a shell */

@@ -187,7 +187,8 @@ enum {
 	SIOCGIFFLAGS = 0x8913,
 	SIOCSIFFLAGS = 0x8914,
 	SIOCSIFADDR = 0x8916,
-	SIOCSIFNETMASK = 0x891c
+	SIOCSIFNETMASK = 0x891c,
+	SIOCGIFHWADDR = 0x8927
 };
 enum { IFF_UP = 1, RTF_UP = 1, RTF_GATEWAY = 2 };
 
@@ -201,6 +202,10 @@ struct if_request {
 	union {
 		struct inet_address addr;
 		int16_t flags;
+		struct {
+			uint16_t family;
+			uint8_t mac[6];
+		} hardware;
 	};
 };
 struct route {
@@ -243,8 +248,26 @@ static void switch_on(int s, const char *card)
 	}
 }
 
-/* What DHCP would say there, without waiting for it. */
-static void configure_user(int s, const char *card)
+/* The last byte of the card's address behind what it leads to; 0: there is none that is known without asking. */
+static uint8_t host_number(int s, const char *card, const char *what)
+{
+	struct if_request r;
+	const uint8_t *m = r.hardware.mac;
+
+	if (strncmp(what, "user", 4) == 0)
+		return 15;
+	if (strncmp(what, "gateway", 7) != 0)
+		return 0;
+	/* Disco makes a card's address on a lan of the machine's number (pv-drivers/net/net_lan.c). */
+	set_name(&r, card);
+	if (sys_ioctl(s, SIOCGIFHWADDR, &r) || m[0] != 2 || m[1] || m[2] || m[3] || m[4] > 254 - 100)
+		return 0;
+	/* Beyond those that DHCP gives away; alone, it is the first of them. */
+	return m[4] ? (uint8_t)(100 + m[4]) : 15;
+}
+
+/* What DHCP would say there, without waiting for it; but on a lan to each machine the same every time. */
+static void configure_user(int s, const char *card, uint8_t number)
 {
 	struct route r = {
 	    .to.family = AF_INET,
@@ -254,7 +277,7 @@ static void configure_user(int s, const char *card)
 	    .device = card,
 	};
 
-	set_address(s, card, SIOCSIFADDR, 10, 0, 2, 15);
+	set_address(s, card, SIOCSIFADDR, 10, 0, 2, number);
 	set_address(s, card, SIOCSIFNETMASK, 255, 255, 255, 0);
 	switch_on(s, card);
 	sys_ioctl(s, SIOCADDRT, &r);
@@ -304,18 +327,16 @@ void net_start(const char *what)
 		what = "user";
 	for (unsigned n = 0; *what; n++) {
 		char name[16];
+		uint8_t number;
 
 		card_name(n, name);
-		if (name[0] && strncmp(what, "user", 4) == 0) {
-			/* one default route, and one address */
-			if (user)
-				switch_on(s, name);
-			else
-				configure_user(s, name);
-			user = true;
-		} else if (name[0]) {
+		number = name[0] ? host_number(s, name, what) : 0;
+		/* one default route, and one address */
+		if (number && !user)
+			configure_user(s, name, number);
+		else if (name[0])
 			switch_on(s, name);
-		}
+		user |= number != 0;
 		while (*what && *what++ != ',')
 			;
 	}

@@ -44,6 +44,17 @@ void net_fini(struct net *n)
 	net_ring_free(&n->rx);
 }
 
+void net_gather(const struct iovec *iov, unsigned n_iov, uint8_t *to, uint32_t bytes)
+{
+	for (unsigned i = 0; i < n_iov && bytes; i++) {
+		uint32_t n = iov[i].iov_len < bytes ? (uint32_t)iov[i].iov_len : bytes;
+
+		memcpy(to, iov[i].iov_base, n);
+		to += n;
+		bytes -= n;
+	}
+}
+
 void net_complain(struct net *n, const char *fmt, ...)
 {
 	char line[512];
@@ -119,7 +130,7 @@ void net_rx_pop(struct net *n)
 
 static int none_send(struct net *n, const struct net_hdr *h, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
 {
-	n->count.tx_dropped++;
+	net_tally(&n->count.tx_dropped, 1);
 	return 1;
 }
 
@@ -157,6 +168,9 @@ int net_open(struct net **out, const struct net_config *cfg, struct net_error *e
 	case NET_USER:
 		e = net_user_open(out, cfg, err);
 		break;
+	case NET_LAN:
+		e = net_lan_open(out, cfg, err);
+		break;
 	case NET_SOCKET:
 		e = net_socket_open(out, cfg, err);
 		break;
@@ -174,4 +188,12 @@ void net_close(struct net *n)
 
 void net_mac(const struct net *n, uint8_t mac[6]) { memcpy(mac, n->mac, 6); }
 
-struct net_counters net_count(const struct net *n) { return n->count; }
+struct net_counters net_count(const struct net *n)
+{
+	struct net_counters c;
+
+#define NET_COUNTER(name, unit, text) c.name = __atomic_load_n(&n->count.name, __ATOMIC_RELAXED);
+#include "pv-drivers/net/net_counters.def"
+#undef NET_COUNTER
+	return c;
+}

@@ -3,8 +3,8 @@
 #define PV_DRIVERS_NET_H
 
 /*
- * What a virtual network card's cable leads to: NAT behind libslirp ("user"), an Ethernet shared by the Disco machines of
- * several processes over Unix sockets ("socket"), nothing ("none").  Outlives a reset of the machine.
+ * What a virtual network card's cable leads to: NAT behind libslirp ("user"), an Ethernet of the machines of one monitor ("lan")
+ * or of several processes over Unix sockets ("socket"), nothing ("none").  Outlives a reset of the machine.
  */
 #include <sys/uio.h>
 
@@ -13,10 +13,15 @@
 #include "base/types.h"
 
 struct net;
+struct net_switch;
 
-enum { NET_MAX_FRAME_BYTES = 65550 /* with TSO: 64 KiB of IP and the Ethernet header */ };
+enum {
+	NET_MAX_FRAME_BYTES = 65535 + 14 + 8, /* the largest IP packet, Ethernet's header, two VLAN tags */
+	NET_LEAST_MTU = 68,                   /* RFC 791 */
+	NET_MOST_MTU = 65535,
+};
 
-enum net_kind { NET_NONE, NET_USER, NET_SOCKET };
+enum net_kind { NET_NONE, NET_USER, NET_LAN, NET_SOCKET };
 
 #define NET_MAX_FORWARDS 16
 struct net_forward {
@@ -29,13 +34,19 @@ struct net_forward {
 struct net_config {
 	enum net_kind kind;
 	const char *path; /* NET_SOCKET: a directory, made by the first machine (mode 0700) and removed by the last */
+	const char *lan;  /* NET_LAN: its name; NULL: the one without */
+	bool gateway;     /* NET_LAN: has a gateway to the outside while a card with this is on it */
+	uint16_t mtu;     /* NET_LAN: of IP, NET_LEAST_MTU .. NET_MOST_MTU */
 	unsigned n_forwards;
 	struct net_forward forward[NET_MAX_FORWARDS];
-	bool restricted;    /* NET_USER: nothing but hostfwd and DHCP */
-	bool host_loopback; /* NET_USER: 10.0.2.2 leads to the host's loopback */
+	bool restricted;    /* NET_USER, a gateway: nothing but hostfwd and DHCP */
+	bool host_loopback; /* NET_USER, a gateway: 10.0.2.2 leads to the host's loopback */
 	bool has_mac;
 	uint8_t mac[6];
 	const char *hostname; /* for DHCP, or NULL */
+	/* Not of --net, but the opener's: NET_LAN, the monitor's switch; the machine's number there and the card's in it make the address. */
+	struct net_switch *net_switch;
+	unsigned machine, card;
 	/* One line for the user, once per kind of trouble.  Any thread.  NULL: nobody is told. */
 	void (*complain)(void *opaque, const char *line);
 	void *opaque;
@@ -60,16 +71,13 @@ MUST_CHECK int net_open(struct net **out, const struct net_config *cfg, struct n
 void net_close(struct net *n);
 void net_mac(const struct net *n, uint8_t mac[6]);
 
-/* Frames lost, by reason. */
+/* What a card counts, as net_counters.def has it. */
 struct net_counters {
-	uint64_t rx_no_room;  /* to the card: it does not take them fast enough */
-	uint64_t tx_dropped;  /* nobody there, or a machine that does not read */
-	uint64_t tx_bad;      /* from the guest, with a header that contradicts the frame */
-	uint64_t rx_bad;      /* the same from another machine */
-	uint64_t guest_error; /* libslirp did not like what the guest sent */
-	uint64_t tx_refused;  /* to where restrict= and host-loopback= do not let it */
+#define NET_COUNTER(name, unit, text) uint64_t name;
+#include "pv-drivers/net/net_counters.def"
+#undef NET_COUNTER
 };
-/* What was counted until now; exact once the machine has stopped. */
+/* What was counted until now; each number by itself, unless the machine has stopped. Any thread. */
 struct net_counters net_count(const struct net *n);
 
 #endif

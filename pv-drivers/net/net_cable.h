@@ -95,10 +95,11 @@ struct net {
 	const struct net_ops *ops;
 	uint8_t mac[6];
 	bool link_up;
+	uint16_t mtu;        /* what the driver is told; 0: nothing, it is Ethernet's */
 	bool checksums_good; /* what it delivers has right checksums */
 	struct net_ring rx;
-	int listening; /* a card takes frames; otherwise they are dropped (atomic) */
-	struct net_counters count;
+	int listening;             /* a card takes frames; otherwise they are dropped (atomic) */
+	struct net_counters count; /* net_tally() */
 	void (*complain)(void *opaque, const char *line);
 	void *complain_opaque;
 
@@ -109,6 +110,10 @@ struct net {
 
 /* ---- net.c, for the cables ---- */
 enum { NET_RX_RING_BYTES = 2 << 20, NET_TX_RING_BYTES = 1 << 20 };
+/* Others read counters while they are counted. */
+static inline void net_tally(uint64_t *counter, uint64_t n) { __atomic_fetch_add(counter, n, __ATOMIC_RELAXED); }
+/* The first `bytes` of what iov points at, which has as many. */
+void net_gather(const struct iovec *iov, unsigned n_iov, uint8_t *to, uint32_t bytes);
 /* Common part; 0 or -errno. */
 MUST_CHECK int net_init(struct net *n, const struct net_config *cfg, const struct net_ops *ops, uint32_t rx_bytes);
 void net_fini(struct net *n);
@@ -119,6 +124,7 @@ void net_deliver(struct net *n, struct net_frame *f);
 void net_complain(struct net *n, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 MUST_CHECK int net_user_open(struct net **out, const struct net_config *cfg, struct net_error *err);
+MUST_CHECK int net_lan_open(struct net **out, const struct net_config *cfg, struct net_error *err);
 MUST_CHECK int net_socket_open(struct net **out, const struct net_config *cfg, struct net_error *err);
 
 /* ---- net.c, for the card; vCPU thread ---- */

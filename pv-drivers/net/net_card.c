@@ -27,6 +27,7 @@ enum {
 	/* 5.1.4 "Device configuration layout" */
 	CONFIG_MAC = 0,
 	CONFIG_STATUS = 6,
+	CONFIG_MTU = 10,
 	CONFIG_SPEED = 12,
 	CONFIG_DUPLEX = 16,
 	CONFIG_BYTES = 17,
@@ -84,7 +85,7 @@ static bool hdr_allowed(uint64_t features, const struct net_hdr *h)
 
 static int bad(struct card *c)
 {
-	c->net->count.tx_bad++;
+	net_tally(&c->net->count.tx_bad, 1);
 	return 1;
 }
 
@@ -106,10 +107,15 @@ static int transmit(struct card *c, const struct virtq_chain *chain)
 	n = iov_slice(chain->out, chain->n_out, HDR_BYTES, bytes, iov, TX_IOVS);
 	if (n < 0) {
 		virtq_read(chain, HDR_BYTES, c->gathered, bytes);
+		net_tally(&c->net->count.copied_bytes, bytes);
 		iov[0] = (struct iovec){c->gathered, bytes};
 		n = 1;
 	}
-	return net_send(c->net, &h, iov, (unsigned)n, bytes);
+	if (!net_send(c->net, &h, iov, (unsigned)n, bytes))
+		return 0;
+	net_tally(&c->net->count.tx_frames, 1);
+	net_tally(&c->net->count.tx_bytes, bytes);
+	return 1;
 }
 
 static void send_waiting(struct card *c)
@@ -184,6 +190,8 @@ static int put_frame(struct card *c, struct net_hdr h, const uint8_t *data, uint
 	int n = take_buffers(c, (uint64_t)HDR_BYTES + bytes);
 	uint32_t at = 0;
 
+	if (n == -E2BIG)
+		net_tally(&c->net->count.rx_too_long, 1);
 	if (n <= 0)
 		return n == -E2BIG;
 	h.num_buffers = (uint16_t)n;
@@ -195,6 +203,9 @@ static int put_frame(struct card *c, struct net_hdr h, const uint8_t *data, uint
 		virtq_fill(c->buffers[i], off + put, (unsigned)i);
 	}
 	virtq_flush(q, (unsigned)n);
+	net_tally(&c->net->count.rx_frames, 1);
+	net_tally(&c->net->count.rx_bytes, bytes);
+	net_tally(&c->net->count.copied_bytes, bytes);
 	return 1;
 }
 
@@ -233,10 +244,12 @@ static int receive(struct card *c, struct net_frame *f)
 		c->segmenting = !net_segment(&f->hdr, f->data, f->bytes, c->segment, put_segment, c);
 		return !c->segmenting;
 	}
-	if (!takes_csum)
+	if (!takes_csum) {
 		net_csum_complete(&f->hdr, f->data, f->bytes);
-	else if (!(f->hdr.flags & NET_HDR_NEEDS_CSUM) && c->net->checksums_good)
+		f->hdr.flags = 0;
+	} else if (!(f->hdr.flags & NET_HDR_NEEDS_CSUM) && c->net->checksums_good) {
 		f->hdr.flags |= NET_HDR_DATA_VALID;
+	}
 	return put_frame(c, f->hdr, f->data, f->bytes);
 }
 
@@ -299,6 +312,14 @@ static void card_free(struct virtio_device *d)
 	free(d);
 }
 
+bool virtio_net_count(const struct virtio_device *d, struct net_counters *out)
+{
+	if (d->id != VIRTIO_ID_NET)
+		return false;
+	*out = net_count(((const struct card *)d)->net);
+	return true;
+}
+
 static void put_le(uint8_t *to, uint32_t v, unsigned bytes)
 {
 	for (unsigned i = 0; i < bytes; i++)
@@ -318,7 +339,7 @@ int virtio_net_new(struct virtio_device **out, struct net *net, const char *name
 	if (!c)
 		return -ENOMEM;
 	strncpy(c->name, name, sizeof(c->name) - 1);
-	virtio_device_init(&c->dev, c->name, VIRTIO_ID_NET, FEATURES, &ops);
+	virtio_device_init(&c->dev, c->name, VIRTIO_ID_NET, FEATURES | (net->mtu ? NET_F_MTU : 0), &ops);
 	c->net = net;
 	c->dev.n_queues = 3;
 	c->dev.queue_max[RX] = RX_SIZE;
@@ -328,6 +349,7 @@ int virtio_net_new(struct virtio_device **out, struct net *net, const char *name
 	c->dev.config_bytes = CONFIG_BYTES;
 	net_mac(net, c->config + CONFIG_MAC);
 	put_le(c->config + CONFIG_STATUS, net->link_up ? LINK_UP : 0, 2);
+	put_le(c->config + CONFIG_MTU, net->mtu, 2);
 	put_le(c->config + CONFIG_SPEED, SPEED_MBIT, 4);
 	c->config[CONFIG_DUPLEX] = DUPLEX_FULL;
 	net_attach(net, card_wake, c);

@@ -10,6 +10,7 @@
 #define NET_F_CSUM                (1ull << 0)
 #define NET_F_GUEST_CSUM          (1ull << 1)
 #define NET_F_CTRL_GUEST_OFFLOADS (1ull << 2)
+#define NET_F_MTU                 (1ull << 3)
 #define NET_F_MAC                 (1ull << 5)
 #define NET_F_GUEST_TSO4          (1ull << 7)
 #define NET_F_GUEST_TSO6          (1ull << 8)

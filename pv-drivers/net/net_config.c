@@ -10,11 +10,17 @@
 
 OPTION_TYPE(net_user, enum net_kind);
 OPTION_TYPE(net_none, enum net_kind);
-OPTION_TYPE(net_socket, enum net_kind);
+OPTION_TYPE(net_lan, enum net_kind);
+OPTION_TYPE(net_lan_name, const char *);
+OPTION_TYPE(net_socket, const char *);
 OPTION_TYPE(net_mac, uint8_t[6]);
 OPTION_TYPE(net_forward, struct net_forward[NET_MAX_FORWARDS]);
+OPTION_TYPE(net_gateway, bool);
+OPTION_TYPE(net_mtu, uint16_t);
 OPTION_TYPE(net_hostname, const char *);
 OPTION_TYPE(net_switch, bool);
+
+#define NOT_A_NAME "is not a name of 1 to 32 letters, digits, '-' and '.'"
 
 static bool parse_port(const char *text, size_t len, uint16_t *port)
 {
@@ -72,9 +78,34 @@ static int keep(const char **to, const struct option_value *v)
 
 static int option_net_socket(void *field, const struct option_value *v)
 {
-	*(enum net_kind *)field = NET_SOCKET;
-	return *v->text ? keep(&((struct net_config *)v->all)->path, v) : option_bad(v, "a path is missing");
+	((struct net_config *)v->all)->kind = NET_SOCKET;
+	return *v->text ? keep(field, v) : option_bad(v, "a path is missing");
 }
+
+static int option_net_lan(void *field, const struct option_value *v)
+{
+	*(enum net_kind *)field = NET_LAN;
+	return 0;
+}
+
+static const char name_bytes[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.";
+
+static bool is_name(const char *text)
+{
+	size_t n = strlen(text);
+
+	return n && n <= 32 && strspn(text, name_bytes) == n;
+}
+
+static int option_net_lan_name(void *field, const struct option_value *v)
+{
+	((struct net_config *)v->all)->kind = NET_LAN;
+	return is_name(v->text) ? keep(field, v) : option_bad(v, NOT_A_NAME);
+}
+
+/* That a lan's also says gateway=on is seen at the end. */
+#define NEEDS_NAT "goes with user only, and with a lan's gateway=on"
+static bool has_nat(const struct net_config *c) { return c->kind == NET_USER || c->kind == NET_LAN; }
 
 static int option_net_forward(void *field, const struct option_value *v)
 {
@@ -82,8 +113,8 @@ static int option_net_forward(void *field, const struct option_value *v)
 	struct net_forward f = {0};
 	const char *rest, *dash;
 
-	if (out->kind != NET_USER)
-		return option_bad(v, "goes with user only");
+	if (!has_nat(out))
+		return option_bad(v, NEEDS_NAT);
 	if (out->n_forwards == NET_MAX_FORWARDS)
 		return option_bad(v, "more than %d of them", NET_MAX_FORWARDS);
 	f.udp = strncmp(v->text, "udp:", 4) == 0;
@@ -124,24 +155,40 @@ static int option_net_mac(void *field, const struct option_value *v)
 
 static int option_net_hostname(void *field, const struct option_value *v)
 {
-	size_t n = strlen(v->text);
-
 	if (((struct net_config *)v->all)->kind != NET_USER)
 		return option_bad(v, "goes with user only");
-	if (!n || n > 32 || strspn(v->text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") != n)
-		return option_bad(v, "is not a name of 1 to 32 letters, digits, '-' and '.'");
-	return keep(field, v);
+	return is_name(v->text) ? keep(field, v) : option_bad(v, NOT_A_NAME);
+}
+
+static int on_off(bool *field, const struct option_value *v)
+{
+	int which, r = option_choice(&which, v);
+
+	if (!r)
+		*field = which == 0; /* of on|off */
+	return r;
 }
 
 static int option_net_switch(void *field, const struct option_value *v)
 {
-	int which, r;
+	return has_nat(v->all) ? on_off(field, v) : option_bad(v, NEEDS_NAT);
+}
 
-	if (((struct net_config *)v->all)->kind != NET_USER)
-		return option_bad(v, "goes with user only");
-	r = option_choice(&which, v);
+static int option_net_gateway(void *field, const struct option_value *v)
+{
+	return ((struct net_config *)v->all)->kind == NET_LAN ? on_off(field, v) : option_bad(v, "goes with lan only");
+}
+
+static int option_net_mtu(void *field, const struct option_value *v)
+{
+	unsigned n;
+	int r;
+
+	if (((struct net_config *)v->all)->kind != NET_LAN)
+		return option_bad(v, "goes with lan only");
+	r = option_number(v, NET_LEAST_MTU, NET_MOST_MTU, &n);
 	if (!r)
-		*(bool *)field = which == 0; /* of on|off */
+		*(uint16_t *)field = (uint16_t)n;
 	return r;
 }
 
@@ -178,6 +225,10 @@ int net_config_parse(const char *text, struct net_config *out, struct options_er
 	if (!e)
 		e = option_parse_keys(keys, "--net", rest, out, false, err);
 	free(copy);
+	if (!e && out->kind == NET_LAN && !out->gateway && (out->n_forwards || out->restricted || out->host_loopback))
+		e = options_bad(err, "--net: hostfwd=, restrict= and host-loopback= of a lan go with gateway=on");
+	if (!e && out->kind == NET_LAN && !out->mtu)
+		out->mtu = NET_MOST_MTU;
 	if (!e && out->restricted && out->host_loopback)
 		e = options_bad(err, "--net: host-loopback=on does not go with restrict=on");
 	if (e)
@@ -188,6 +239,7 @@ int net_config_parse(const char *text, struct net_config *out, struct options_er
 void net_config_free(struct net_config *cfg)
 {
 	free((char *)cfg->path);
+	free((char *)cfg->lan);
 	free((char *)cfg->hostname);
-	cfg->path = cfg->hostname = NULL;
+	cfg->path = cfg->lan = cfg->hostname = NULL;
 }

@@ -341,7 +341,7 @@ void net_gro_add(struct net_gro *g, struct net *n, const uint8_t *frame, uint32_
 	tcp = tcp && !psh;
 	g->f = net_ring_reserve(&n->rx, tcp ? NET_MAX_FRAME_BYTES : bytes);
 	if (!g->f) {
-		n->count.rx_no_room++;
+		net_tally(&n->count.rx_no_room, 1);
 		return;
 	}
 	memcpy(g->f->data, frame, bytes);

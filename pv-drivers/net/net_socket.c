@@ -215,7 +215,7 @@ static int send_to(struct member *m, struct peer *p, const struct msghdr *msg)
 	}
 	if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)
 		return 0;
-	m->net.count.tx_dropped++;
+	net_tally(&m->net.count.tx_dropped, 1);
 	if (errno != EMSGSIZE)
 		drop_peer(m, p, errno == ECONNREFUSED || errno == ECONNRESET || errno == ENOTCONN);
 	return 1;
@@ -225,7 +225,7 @@ static void send_to_all(struct member *m, const struct msghdr *msg)
 {
 	for (unsigned i = 0; i < MAX_PEERS; i++)
 		if (m->peer[i].id && !send_to(m, &m->peer[i], msg))
-			m->net.count.tx_dropped++;
+			net_tally(&m->net.count.tx_dropped, 1);
 }
 
 static int send_frame(struct member *m, const uint8_t *to, const struct msghdr *msg)
@@ -240,7 +240,7 @@ static int send_frame(struct member *m, const uint8_t *to, const struct msghdr *
 	if (send_to(m, p, msg))
 		return 1;
 	if (p->stalled) {
-		m->net.count.tx_dropped++;
+		net_tally(&m->net.count.tx_dropped, 1);
 		return 1;
 	}
 	if (m->blocked < 0) {
@@ -258,18 +258,15 @@ static int socket_send(struct net *n, const struct net_hdr *h, const struct iove
 	struct iovec all[128];
 	struct msghdr msg = {.msg_iov = all, .msg_iovlen = n_iov + 1};
 	uint8_t to[6];
-	unsigned at = 0;
 	int taken;
 
 	if (n_iov + 1 > ARRAY_LEN(all))
 		return 1;
 	all[0] = (struct iovec){&head, sizeof(head)};
 	memcpy(all + 1, iov, n_iov * sizeof(*iov));
-	for (unsigned i = 0; i < n_iov && at < sizeof(to); i++)
-		for (size_t k = 0; k < iov[i].iov_len && at < sizeof(to); k++)
-			to[at++] = ((const uint8_t *)iov[i].iov_base)[k];
+	net_gather(iov, n_iov, to, sizeof(to)); /* a frame has more */
 	pthread_mutex_lock(&m->lock);
-	taken = at < sizeof(to) || send_frame(m, to, &msg);
+	taken = send_frame(m, to, &msg);
 	pthread_mutex_unlock(&m->lock);
 	return taken;
 }
@@ -312,14 +309,14 @@ static bool receive(struct member *m, bool *no_room)
 	if (!keep)
 		return true;
 	if ((size_t)n < sizeof(head) + NET_ETH_BYTES || msg.msg_flags & MSG_TRUNC || head.magic != MAGIC) {
-		m->net.count.rx_bad++;
+		net_tally(&m->net.count.rx_bad, 1);
 		return true;
 	}
 	f->bytes = (uint32_t)((size_t)n - sizeof(head));
 	f->hdr = head.hdr;
 	/* What another process says is not believed, were it the same program. */
 	if (net_hdr_check(&f->hdr, f->data, f->bytes) < 0) {
-		m->net.count.rx_bad++;
+		net_tally(&m->net.count.rx_bad, 1);
 		return true;
 	}
 	learn(m, f->data + 6, head.member);

@@ -68,7 +68,6 @@ static int user_send(struct net *n, const struct net_hdr *h, const struct iovec 
 {
 	struct user *u = (struct user *)n;
 	struct net_frame *f = net_ring_reserve(&u->tx, bytes);
-	uint32_t at = 0;
 
 	if (!f) {
 		if (net_ring_await_room(&u->tx, bytes)) {
@@ -79,10 +78,8 @@ static int user_send(struct net *n, const struct net_hdr *h, const struct iovec 
 		if (!f)
 			return 0;
 	}
-	for (unsigned i = 0; i < n_iov; i++) {
-		memcpy(f->data + at, iov[i].iov_base, iov[i].iov_len);
-		at += (uint32_t)iov[i].iov_len;
-	}
+	net_gather(iov, n_iov, f->data, bytes);
+	net_tally(&n->count.copied_bytes, bytes);
 	f->bytes = bytes;
 	f->hdr = *h;
 	if (net_ring_commit(&u->tx, f))
@@ -105,7 +102,10 @@ static ssize_t on_packet(const void *buf, size_t len, void *opaque)
 	return (ssize_t)len;
 }
 
-static void on_guest_error(const char *msg, void *opaque) { ((struct user *)opaque)->net.count.guest_error++; }
+static void on_guest_error(const char *msg, void *opaque)
+{
+	net_tally(&((struct user *)opaque)->net.count.guest_error, 1);
+}
 static int64_t on_clock(void *opaque) { return (int64_t)host_now_ns(); }
 
 /* The one timer of libslirp 4: router advertisements. */
@@ -177,10 +177,10 @@ static bool enter(void *opaque, const uint8_t *frame, uint32_t bytes)
 		slirp_input(u->slirp, frame, (int)bytes);
 		return true;
 	}
-	u->net.count.tx_refused++;
+	net_tally(&u->net.count.tx_refused, 1);
 	if (verdict == NET_REFUSE_LOOPBACK && !u->told) {
 		u->told = true;
-		net_complain(&u->net, "the guest asks for the loopback of this host, which --net user,host-loopback=on "
+		net_complain(&u->net, "a guest asks for the loopback of this host, which host-loopback=on of --net "
 				      "lets it reach");
 	}
 	bytes = verdict == NET_DROP ? 0 : net_policy_refusal(frame, bytes, reply);

@@ -10,10 +10,13 @@
 
 struct disk;
 struct net;
+struct net_counters;
 
 /* serial: up to 20 bytes, what the guest's /dev/disk/by-id shows; the device's name is "disk PATH". */
 MUST_CHECK int virtio_blk_new(struct virtio_device **out, struct disk *disk, const char *name, const char *serial);
 MUST_CHECK int virtio_net_new(struct virtio_device **out, struct net *net, const char *name);
+/* What the card has counted. False: d is no network card. Any thread. */
+bool virtio_net_count(const struct virtio_device *d, struct net_counters *out);
 /* Entropy of the host's getrandom(2); a fixed generator (seed) under --icount. */
 MUST_CHECK int virtio_rng_new(struct virtio_device **out);
 /* Free page reporting and inflation give machine pages back to the host. */

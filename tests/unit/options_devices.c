@@ -151,6 +151,11 @@ Test(options_devices, nets)
 	cr_assert_eq(o.net[1].n_forwards, 1);
 	cr_assert_str_eq(o.append, " disco.net=socket,user");
 	options_free_run(&o);
+	cr_assert_eq(run("run --kernel script --net lan=a,mac=02:00:00:00:00:09 --net lan,gateway=on", &o, &err), 0,
+		     "%s", err.text);
+	cr_assert(o.n_nets == 2 && o.net[0].kind == NET_LAN && o.net[1].kind == NET_LAN);
+	cr_assert_str_eq(o.append, " disco.net=lan,gateway");
+	options_free_run(&o);
 	files_remove(&f);
 }
 
@@ -269,7 +274,7 @@ Test(options_devices, refused)
 	    {"run --disk a.img,overlay=", "overlay="},
 	    {"run --disk a.img,mode=rw,overlay=o", "overlay= is for mode=cow"},
 	    {"run --disk a.img,color=red", "'color=red'"},
-	    {"run --kernel a.img --net wifi", "--net: 'wifi': must be user, socket= or none"},
+	    {"run --kernel a.img --net wifi", "--net: 'wifi': must be user, lan, lan=, socket= or none"},
 	    {"run --kernel a.img --net user --net none", "--net none"},
 	    {"run --kernel a.img --net none --net user", "--net none"},
 	    {"run --kernel a.img --share /nonexistent/s", "--share /nonexistent/s: No such file"},

@@ -72,6 +72,9 @@ static const struct {
     {"overlay", "o"},
     {"serial", "S1"},
     {"socket", "/s"},
+    {"lan", "l"},
+    {"gateway", "on"},
+    {"mtu", "1500"},
     {"mac", "02:00:00:00:00:01"},
     {"hostfwd", "tcp::1-:2"},
     {"hostname", "h"},
@@ -219,7 +222,7 @@ static void keys_have_fields(const struct option_row *rows, size_t bytes)
 		for (int fill = 0; fill < 2; fill++) {
 			memset(&o, 0, sizeof(o));
 			if (rows == net_config_rows)
-				o.net.kind = NET_USER; /* several keys are for that kind */
+				o.net.kind = strcmp(r->name, "gateway") && strcmp(r->name, "mtu") ? NET_USER : NET_LAN;
 			if (fill && zero)
 				memset((char *)&o + r->offset, 0xff, r->bytes);
 			cr_assert_leq(r->offset + r->bytes, bytes);

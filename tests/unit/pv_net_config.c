@@ -26,6 +26,7 @@ static void bad(const char *text, const char *names)
 	cr_assert_null(strchr(err.text, '\n'));
 	cr_assert_null(c.path, "nothing is left to free");
 	cr_assert_null(c.hostname);
+	cr_assert_null(c.lan);
 }
 
 Test(net_config, kinds)
@@ -96,6 +97,43 @@ Test(net_config, reach)
 	bad("socket=/x,host-loopback=off", "user only");
 }
 
+Test(net_config, lan)
+{
+	struct net_config c = good("lan");
+
+	cr_assert_eq(c.kind, NET_LAN);
+	cr_assert_null(c.lan, "the one without a name");
+	cr_assert_eq(c.mtu, 65535);
+	cr_assert_not(c.gateway);
+	net_config_free(&c);
+	c = good("lan=back-1.x,mtu=1500,mac=02:00:00:00:00:01");
+	cr_assert_eq(c.kind, NET_LAN);
+	cr_assert_str_eq(c.lan, "back-1.x");
+	cr_assert_eq(c.mtu, 1500);
+	cr_assert(c.has_mac);
+	net_config_free(&c);
+	c = good("lan,hostfwd=tcp::2222-10.0.2.16:22,restrict=on,gateway=on");
+	cr_assert(c.gateway && c.restricted);
+	cr_assert_eq(c.n_forwards, 1);
+	net_config_free(&c);
+	bad("lan=", "lan=: is not a name");
+	bad("lan=a b", "lan=a b: is not a name");
+	bad("lan=123456789012345678901234567890123", "is not a name");
+	bad("lan,gateway", "'gateway': must be");
+	bad("lan,gateway=yes", "gateway=yes: must be on or off");
+	bad("lan,mtu=67", "mtu=67: must be from 68 to 65535");
+	bad("lan,mtu=65536", "mtu=65536: must be from 68 to 65535");
+	bad("lan,mtu=1k", "mtu=1k");
+	bad("lan,hostfwd=tcp::1-:2", "gateway=on");
+	bad("lan,gateway=off,restrict=on", "gateway=on");
+	bad("lan=x,host-loopback=on", "gateway=on");
+	bad("lan,gateway=on,restrict=on,host-loopback=on", "does not go with");
+	bad("lan,hostname=a", "user only");
+	bad("user,gateway=on", "lan only");
+	bad("user,mtu=1500", "lan only");
+	bad("socket=/x,mtu=1500", "lan only");
+}
+
 Test(net_config, refuses)
 {
 	static const char *forwards[] = {
@@ -105,14 +143,15 @@ Test(net_config, refuses)
 	    "tcp::1:1-:2"};
 	char text[256];
 
-	bad("", "'': is empty; must be user, socket= or none");
+	bad("", "'': is empty; must be user, lan, lan=, socket= or none");
 	bad("bridge", "'bridge'");
 	bad("User", "'User'");
 	bad("user ", "'user '");
 	bad("user,", "'': is empty");
 	bad("socket=", "path");
 	bad("socket", "'socket'");
-	bad("user,colour=red", "'colour=red': must be mac=, hostfwd=, restrict=, host-loopback= or hostname=");
+	bad("user,colour=red",
+	    "'colour=red': must be mac=, gateway=, mtu=, hostfwd=, restrict=, host-loopback= or hostname=");
 	bad("user,,mac=02:00:00:00:00:01", "'user,mac=");
 	bad("none,hostfwd=tcp::1-:2", "user only");
 	bad("socket=/x,hostfwd=tcp::1-:2", "user only");

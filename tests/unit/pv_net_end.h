@@ -18,7 +18,8 @@ struct end {
 	sem_t woken;
 };
 
-static inline struct end *end_open(const char *text)
+/* Of machine number `machine`; sw: where its lans are. */
+static inline struct end *end_open_on(struct net_switch *sw, unsigned machine, const char *text)
 {
 	struct end *e = calloc(1, sizeof(*e));
 	struct net_config cfg;
@@ -26,6 +27,8 @@ static inline struct end *end_open(const char *text)
 	struct net_error err = {""};
 
 	cr_assert_eq(net_config_parse(text, &cfg, &wrong), 0, "%s", wrong.text);
+	cfg.net_switch = sw;
+	cfg.machine = machine;
 	cr_assert_eq(net_open(&e->n, &cfg, &err), 0, "%s", err.text);
 	net_config_free(&cfg);
 	sem_init(&e->woken, 0, 0);
@@ -33,6 +36,8 @@ static inline struct end *end_open(const char *text)
 	net_listen(e->n, true);
 	return e;
 }
+
+static inline struct end *end_open(const char *text) { return end_open_on(NULL, 0, text); }
 
 static inline void end_close(struct end *e)
 {

@@ -266,7 +266,8 @@ static int find_kernel(struct run_options *out, struct options_error *err)
 	return 0;
 }
 
-static const char *const net_names[] = {[NET_NONE] = "none", [NET_USER] = "user", [NET_SOCKET] = "socket"};
+static const char *const net_names[] = {
+    [NET_NONE] = "none", [NET_USER] = "user", [NET_LAN] = "lan", [NET_SOCKET] = "socket"};
 
 /*
  * The kernel's command line: the user's, or what the devices suggest; then what the initramfs (guest/agent/) must know.
@@ -292,7 +293,8 @@ static int make_append(struct run_options *out, struct options_error *err)
 		fprintf(f, " quiet disco.agent=%s", out->command ? "run" : "ready");
 	if (out->n_nets > 1 || (out->n_nets && out->net[0].kind != NET_USER))
 		for (unsigned i = 0; i < out->n_nets; i++)
-			fprintf(f, "%s%s", i ? "," : " disco.net=", net_names[out->net[i].kind]);
+			fprintf(f, "%s%s",
+				i ? "," : " disco.net=", out->net[i].gateway ? "gateway" : net_names[out->net[i].kind]);
 	if (out->n_terminals)
 		fprintf(f, " disco.terminals=%u", out->n_terminals);
 	if (fclose(f)) {

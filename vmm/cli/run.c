@@ -343,7 +343,7 @@ static int open_run(struct run *r)
 	status = open_agent(r);
 	if (status)
 		return status;
-	if (guest_devices_open(&devices, r->opt, r->wakeup))
+	if (guest_devices_open(&devices, r->opt, r->session->monitor->net_switch, r->wakeup))
 		return STATUS_USAGE;
 	pthread_mutex_lock(&r->lock);
 	r->devices = devices;

@@ -69,7 +69,7 @@ static int open_disk(struct guest_devices *m, unsigned i)
 	return r;
 }
 
-static int open_net(struct guest_devices *m, unsigned i)
+static int open_net(struct guest_devices *m, unsigned i, struct net_switch *sw)
 {
 	struct net_config cfg = m->opt->net[i];
 	struct net_error err = {{0}};
@@ -77,8 +77,11 @@ static int open_net(struct guest_devices *m, unsigned i)
 
 	cfg.complain = complain;
 	cfg.opaque = m;
+	cfg.net_switch = sw;
+	cfg.machine = m->opt->number;
+	cfg.card = i;
 	/* Locally administered; the same in every run that is to be repeated. */
-	if (m->opt->icount && !cfg.has_mac) {
+	if (m->opt->icount && !cfg.has_mac && cfg.kind != NET_LAN) {
 		unsigned n = m->opt->number;
 		const uint8_t mac[6] = {2, 0, 0, (uint8_t)(n >> 8), (uint8_t)n, (uint8_t)(1 + i)};
 
@@ -104,7 +107,8 @@ static int open_terminal(struct guest_devices *m, unsigned i, struct wakeup *w)
 	return r;
 }
 
-int guest_devices_open(struct guest_devices **out, const struct run_options *opt, struct wakeup *w)
+int guest_devices_open(struct guest_devices **out, const struct run_options *opt, struct net_switch *sw,
+		       struct wakeup *w)
 {
 	struct guest_devices *m = calloc(1, sizeof(*m));
 	int r = 0;
@@ -117,7 +121,7 @@ int guest_devices_open(struct guest_devices **out, const struct run_options *opt
 	for (unsigned i = 0; !r && i < opt->n_disks; i++)
 		r = open_disk(m, i);
 	for (unsigned i = 0; !r && i < opt->n_nets; i++)
-		r = open_net(m, i);
+		r = open_net(m, i, sw);
 	for (unsigned i = 0; !r && i < opt->n_terminals; i++)
 		r = open_terminal(m, i, w);
 	if (r) {

@@ -12,11 +12,13 @@
 struct run_options;
 struct guest_devices;
 struct agent;
+struct net_switch;
 struct vm;
 struct wakeup;
 
-/* 0, or -errno, said on standard error with the option that it is about. opt outlives it. */
-MUST_CHECK int guest_devices_open(struct guest_devices **out, const struct run_options *opt, struct wakeup *w);
+/* 0, or -errno, said on standard error with the option that it is about. opt and sw (the monitor's) outlive it. */
+MUST_CHECK int guest_devices_open(struct guest_devices **out, const struct run_options *opt, struct net_switch *sw,
+				  struct wakeup *w);
 /* Write what disks still hold. Any thread, also while requests are served. */
 void guest_devices_flush(struct guest_devices *m);
 /* 0 or -errno of a disk whose last writes the host did not take (said). NULL is fine. */

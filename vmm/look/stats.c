@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include "pv-drivers/net/net.h"
+#include "pv-drivers/virtio/devices.h"
 #include "vmm/look/json.h"
 
 #include "vmm/cpu/vcpu.h"
@@ -91,6 +93,43 @@ static void print_devices(FILE *out, const struct vm *vm)
 	}
 }
 
+enum {
+#define NET_COUNTER(...) +1
+	NUM_NET_ROWS = 0
+#include "pv-drivers/net/net_counters.def"
+#undef NET_COUNTER
+};
+
+/* False: d is no network card. */
+static bool collect_net(const struct virtio_device *d, struct row *rows)
+{
+	struct net_counters c;
+	unsigned n = 0;
+
+	if (!virtio_net_count(d, &c))
+		return false;
+#define NET_COUNTER(name, unit, text) rows[n++] = (struct row){#name, text, unit, c.name};
+#include "pv-drivers/net/net_counters.def"
+#undef NET_COUNTER
+	return true;
+}
+
+/* What was not lost is not said. */
+static void print_nets(FILE *out, const struct vm *vm)
+{
+	struct row rows[NUM_NET_ROWS];
+	const struct virtio_device *d;
+
+	for (unsigned i = 0; (d = virtio_bus_device(vm, i)); i++) {
+		if (!collect_net(d, rows))
+			continue;
+		fprintf(out, "Network card, %s\n", d->name);
+		for (unsigned k = 0; k < NUM_NET_ROWS; k++)
+			if (rows[k].value)
+				print_row(out, &rows[k]);
+	}
+}
+
 void stats_print(struct vm *vm, FILE *out)
 {
 	struct row rows[NUM_ROWS];
@@ -103,6 +142,7 @@ void stats_print(struct vm *vm, FILE *out)
 	print_names(out, "Exits from translated code, by reason", exit_names, vm->vcpu->stats.exits, NUM_EXITS);
 	print_names(out, "Guest exceptions, by code", exc_names, vm->vcpu->stats.exceptions, 32);
 	print_devices(out, vm);
+	print_nets(out, vm);
 }
 
 static void json_names(FILE *out, const char *key, const char *const *names, const uint64_t *values, unsigned n)
@@ -119,6 +159,18 @@ static void json_names(FILE *out, const char *key, const char *const *names, con
 	fprintf(out, "}");
 }
 
+static void json_net(FILE *out, const struct virtio_device *d)
+{
+	struct row rows[NUM_NET_ROWS];
+
+	if (!collect_net(d, rows))
+		return;
+	fprintf(out, ", \"net\": {");
+	for (unsigned k = 0; k < NUM_NET_ROWS; k++)
+		fprintf(out, "%s\"%s\": %" PRIu64, k ? ", " : "", rows[k].name, rows[k].value);
+	fprintf(out, "}");
+}
+
 static void json_devices(FILE *out, const struct vm *vm)
 {
 	const struct virtio_device *d;
@@ -129,9 +181,11 @@ static void json_devices(FILE *out, const struct vm *vm)
 		json_string(out, d->name);
 		fprintf(out,
 			", \"virtio_id\": %u, \"requests\": %" PRIu64 ", \"notifies\": %" PRIu64
-			", \"interrupts\": %" PRIu64 ", \"bytes_in\": %" PRIu64 ", \"bytes_out\": %" PRIu64 "}",
+			", \"interrupts\": %" PRIu64 ", \"bytes_in\": %" PRIu64 ", \"bytes_out\": %" PRIu64,
 			d->id, d->stats.requests, d->stats.notifies, d->stats.interrupts, d->stats.bytes_in,
 			d->stats.bytes_out);
+		json_net(out, d);
+		fprintf(out, "}");
 	}
 	fprintf(out, "]");
 }

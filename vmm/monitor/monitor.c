@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "numa/share.h"
+#include "pv-drivers/net/net_switch.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/vm.h"
 
@@ -25,8 +26,10 @@ int monitor_new(struct monitor **out, const struct monitor_config *cfg)
 	if (!mon)
 		return -ENOMEM;
 	mon->share = cfg->share;
-	err = machine_memory_new(&mon->memory, &mc);
+	err = net_switch_new(&mon->net_switch);
+	err = err ? err : machine_memory_new(&mon->memory, &mc);
 	if (err) {
+		net_switch_free(mon->net_switch);
 		free(mon);
 		return err;
 	}
@@ -44,6 +47,7 @@ void monitor_free(struct monitor *mon)
 	if (!mon->abandoned)
 		code_cache_free(mon->code);
 	machine_memory_free(mon->memory);
+	net_switch_free(mon->net_switch);
 	pthread_mutex_destroy(&mon->lock);
 	free(mon);
 }

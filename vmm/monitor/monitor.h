@@ -11,6 +11,7 @@
 #include "jit/jit.h"
 #include "numa/numa.h"
 
+struct net_switch;
 struct vm;
 
 struct monitor_config {
@@ -22,6 +23,7 @@ struct monitor_config {
 struct monitor {
 	struct machine_memory *memory;
 	bool share; /* monitor_config.share */
+	struct net_switch *net_switch; /* its machines' lans; cables are closed before the monitor is freed */
 
 	pthread_mutex_t lock;    /* guards all below */
 	struct code_cache *code; /* made for the first machine that translates */
