@@ -34,6 +34,8 @@ struct option_row {
 	size_t offset, bytes;         /* of the field in the struct that the table is about */
 	const struct option_row *sub; /* keys of its value, or what else the help lists below it; or NULL */
 	char letter;                  /* "-t" is the same; or 0 */
+	bool many;                    /* each value adds one */
+	bool process;                 /* of the whole process, not of one of its machines */
 };
 
 /* What a parser gets. */

@@ -12,6 +12,7 @@ static const char overview[] = "Usage: disco COMMAND [OPTION]...\n"
 			       "\n"
 			       "Commands:\n"
 			       "  run    boot a machine (MIPS Malta); its console is this terminal\n"
+			       "  up     boot the machines of a configuration file\n"
 			       "  dump   show how code is translated, stage by stage\n"
 			       "  bench  microbenchmarks in guests, beside QEMU\n"
 			       "  guest  make Debian root images, list those there are\n"
@@ -38,6 +39,27 @@ static const char run_examples[] =
     "  disco run --kernel vmlinuz --mem 64M --append 'console=ttyS0 panic=-1' --no-reboot\n"
     "  disco run --kernel vmlinuz --tiers 1 --dump gh --dump-filter pc=810f0000-810f0fff\n"
     "  disco run --kernel vmlinuz --hot 1000,sync --dump xh --dump-filter sym=clear_page,tier=2\n";
+
+static const char up_text[] = "Usage: disco up FILE\n"
+			      "Boot the machines that FILE (YAML) describes, in one process. Keys are the options of\n"
+			      "'disco help run' by their names; what can be given several times may be a list, and\n"
+			      "what has no argument is true or false. Names of files begin at FILE's folder.\n"
+			      "\n"
+			      "  monitor:               # options of all together:";
+
+static const char up_example[] = "    timeout: 600\n"
+				 "  defaults:              # of each machine that does not say otherwise\n"
+				 "    mem: 64M\n"
+				 "    disk: bench.img,mode=cow\n"
+				 "  machines:\n"
+				 "    - name: web\n"
+				 "      count: 3           # web1, web2, web3; {n} in any value is the number\n"
+				 "      net: user,hostfwd=tcp::800{n}-:80\n"
+				 "      env: [PORT=80, \"WHO=web{n}\"]\n"
+				 "      command: [python3, -m, http.server, \"80\"]\n"
+				 "    - name: client\n"
+				 "      mem: 128M\n"
+				 "      command: echo one text is for the shell\n";
 
 static const char dump_text[] = "Usage: disco dump {--kernel|--elf} FILE --at PLACE[,PLACE]... [OPTION]...\n"
 				"       disco dump --words HEX... [OPTION]...\n"
@@ -149,12 +171,30 @@ static void print_command(const char *head, const struct option_row *rows, const
 	fputs(examples, out);
 }
 
+/* Which options are of all machines together, only their rows know. */
+static void print_up(FILE *out)
+{
+	const char *sep = " ";
+
+	fputs(up_text, out);
+	for (const struct option_row *r = options_run_rows; r->name || r->help; r++) {
+		if (!r->process || strcmp(r->name, "--vms") == 0)
+			continue;
+		fprintf(out, "%s%s", sep, r->name + 2);
+		sep = ", ";
+	}
+	fputc('\n', out);
+	fputs(up_example, out);
+}
+
 bool help_print(const char *topic, FILE *out)
 {
 	if (!topic) {
 		fputs(overview, out);
 	} else if (strcmp(topic, "run") == 0) {
 		print_command(run_text, options_run_rows, run_examples, out);
+	} else if (strcmp(topic, "up") == 0) {
+		print_up(out);
 	} else if (strcmp(topic, "dump") == 0) {
 		print_command(dump_text, options_dump_rows, dump_examples, out);
 	} else if (strcmp(topic, "bench") == 0) {

@@ -3,7 +3,7 @@
 #include "vmm/cli/commands.h"
 #include "vmm/cli/guest_cmd.h"
 #include "vmm/cli/options.h"
-#include "vmm/cli/plan.h"
+#include "vmm/cli/plan_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +39,25 @@ static int run_command(int argc, char **argv)
 	return status;
 }
 
+static int up_command(int argc, char **argv)
+{
+	struct options_error err = {{0}};
+	struct plan plan;
+	int r, status;
+
+	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+		return show(OPTIONS_HELP, "up");
+	if (argc != 2 || argv[1][0] == '-') {
+		snprintf(err.text, sizeof(err.text), "%s%.100s%swant the name of one configuration file",
+			 argc > 1 ? "'" : "", argc > 1 ? argv[1] : "", argc > 1 ? "': " : "");
+		return bad_usage("up", &err);
+	}
+	r = plan_from_file(&plan, argv[1], &err);
+	status = r ? bad_usage("up", &err) : run_machines(&plan);
+	plan_free(&plan);
+	return status;
+}
+
 static int dump_command(int argc, char **argv)
 {
 	struct options_error err = {{0}};
@@ -70,8 +89,8 @@ static int help_command(int argc, char **argv)
 	else if (help_print(argc > 1 ? argv[1] : NULL, stdout))
 		return STATUS_OK;
 	else
-		snprintf(err.text, sizeof(err.text), "'%s': no such command; they are run, dump, bench, guest, help",
-			 argv[1]);
+		snprintf(err.text, sizeof(err.text),
+			 "'%s': no such command; they are run, up, dump, bench, guest, help", argv[1]);
 	return bad_usage("help", &err);
 }
 
@@ -111,9 +130,9 @@ static int dispatch(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*fn)(int argc, char **argv);
-	} commands[] = {{"run", run_command},  {"dump", dump_command}, {"bench", bench_command},
-			{"guest", guest_main}, {"help", help_command}, {"--help", help_command},
-			{"-h", help_command}};
+	} commands[] = {{"run", run_command},     {"up", up_command},    {"dump", dump_command},
+			{"bench", bench_command}, {"guest", guest_main}, {"help", help_command},
+			{"--help", help_command}, {"-h", help_command}};
 	struct options_error err = {{0}};
 
 	if (argc < 2) {

@@ -172,6 +172,12 @@ enum { OPTIONS_HELP = 1, OPTIONS_CPU_LIST = 2 };
  * Context  one thread at a time (getopt_long).
  */
 MUST_CHECK int options_parse_run(int argc, char **argv, struct run_options *out, struct options_error *err);
+/*
+ * The same without a command line: what is there if nothing is said; then values by the parsers of options_run_rows, and argc and
+ * argv if there is a command; then what only the whole shows.
+ */
+void options_begin_run(struct run_options *out);
+MUST_CHECK int options_end_run(struct run_options *out, struct options_error *err);
 /* After options_parse_run(), whatever that returned. */
 void options_free_run(struct run_options *o);
 MUST_CHECK int options_parse_dump(int argc, char **argv, struct dump_options *out, struct options_error *err);

@@ -83,8 +83,9 @@ const struct option_row options_run_rows[] = {
 #define RUN_OPTION(...) OPTION_ROW(struct run_options, __VA_ARGS__),
 #define RUN_LETTER(c, field, name, argument, parser, help_)                                                            \
 	OPTION_ROW(struct run_options, field, name, argument, parser, help_, .letter = c),
-#define RUN_LIST(field, name, argument, parser, rows, help_)                                                           \
-	OPTION_ROW(struct run_options, field, name, argument, parser, help_, .sub = rows),
+#define RUN_LIST(field, name, argument, parser, rows, ...) RUN_ROWS(field, name, argument, parser, rows, __VA_ARGS__, )
+#define RUN_ROWS(field, name, argument, parser, rows, help_, ...)                                                      \
+	OPTION_ROW(struct run_options, field, name, argument, parser, help_, .sub = rows, __VA_ARGS__),
 #define RUN_NOTE(name_, argument_, help_) {.name = name_, .argument = argument_, .help = help_},
 #include "vmm/cli/options.def"
     OPTION_END};
@@ -127,7 +128,6 @@ static int run_command_line(int argc, char **argv, int last, struct run_options 
 		    argv[optind]);
 	out->argc = (unsigned)(argc - optind);
 	out->argv = argv + optind;
-	out->command = out->argc != 0;
 	if (ended && !out->argc && !out->script)
 		return options_bad(err, "--: which command?");
 	if (out->argc && !out->script && !*out->argv[0])
@@ -135,10 +135,8 @@ static int run_command_line(int argc, char **argv, int last, struct run_options 
 	return 0;
 }
 
-int options_parse_run(int argc, char **argv, struct run_options *out, struct options_error *err)
+void options_begin_run(struct run_options *out)
 {
-	int r, last;
-
 	*out = (struct run_options){
 	    .speaker = "disco run",
 	    .mem_bytes = MEM_DEFAULT_BYTES,
@@ -147,12 +145,26 @@ int options_parse_run(int argc, char **argv, struct run_options *out, struct opt
 	    .jit_bytes = JIT_MEM_DEFAULT_BYTES,
 	    .dump_filter = {.pc_high = UINT32_MAX, .mode = -1, .tier = -1},
 	};
-	r = options_parse(options_run_rows, false, argc, argv, out, &last, err);
+}
+
+int options_end_run(struct run_options *out, struct options_error *err)
+{
+	int r;
+
 	out->tier1 = strchr(out->tiers, '1') != NULL;
 	out->tier2 = strchr(out->tiers, '2') != NULL;
+	out->command |= out->argc != 0;
+	r = options_complete_run(out, err);
+	return r ? r : run_check(out, err);
+}
+
+int options_parse_run(int argc, char **argv, struct run_options *out, struct options_error *err)
+{
+	int r, last;
+
+	options_begin_run(out);
+	r = options_parse(options_run_rows, false, argc, argv, out, &last, err);
 	if (!r)
 		r = run_command_line(argc, argv, last, out, err);
-	if (!r)
-		r = options_complete_run(out, err);
-	return r ? r : run_check(out, err);
+	return r ? r : options_end_run(out, err);
 }

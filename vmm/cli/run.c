@@ -147,7 +147,7 @@ static int open_vm(struct run *r, bool big_endian)
 	    .cpu = opt->cpu,
 	    .big_endian = big_endian,
 	    .icount = opt->icount,
-	    .count_insns = opt->stats,
+	    .count_insns = r->session->count_insns,
 	    .keep_ir = opt->dump && strchr(opt->dump, 'h'),
 	    .tier1 = opt->tier1,
 	    .tier2 = opt->tier2,

@@ -77,6 +77,7 @@ struct session {
 	const char *speaker; /* "disco run" */
 	unsigned n;
 	struct run *run;
+	bool count_insns; /* one of them has --stats: what is translated is translated for all */
 	struct monitor *monitor;
 	struct stop *stop;
 	struct consoles *consoles; /* several machines on one terminal, or NULL */

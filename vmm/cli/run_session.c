@@ -183,6 +183,7 @@ int run_machines(struct plan *plan)
 	if (s.n > 1)
 		raise_limits();
 	for (unsigned i = 0; i < s.n; i++) {
+		s.count_insns |= plan->opt[i].stats;
 		s.run[i] = (struct run){.session = &s, .opt = &plan->opt[i], .date_ns = FIRST_DATE_NS};
 		pthread_mutex_init(&s.run[i].lock, NULL);
 	}
