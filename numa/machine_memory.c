@@ -144,8 +144,7 @@ void machine_memory_free(struct machine_memory *m)
 	if (!m)
 		return;
 	ASSERT(!m->pmaps);
-	while (page_reclaim(m, UINT32_MAX))
-		;
+	share_drop_idle(m);
 	for (unsigned i = 0; i < m->n_nodes; i++) {
 		struct node *nd = &m->node[i];
 

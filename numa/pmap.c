@@ -268,6 +268,13 @@ static int first_touch(struct pmap *p, uint64_t gpn, unsigned node, enum pmap_ac
 	return pmap_replace(p, gpn, &p->memory->zero);
 }
 
+static bool wants_own(const struct machine_page *page, enum pmap_access access)
+{
+	if (access == PMAP_EXEC) /* the page of zeroes holds no translations */
+		return page_has(page, PAGE_ZERO);
+	return access == PMAP_WRITE && page_has(page, PAGE_SHARED);
+}
+
 struct guest_page *pmap_get(struct pmap *p, struct gpa pa, unsigned node, enum pmap_access access, int *err)
 {
 	uint64_t gpn = pa.v >> PAGE_SHIFT;
@@ -279,9 +286,8 @@ struct guest_page *pmap_get(struct pmap *p, struct gpa pa, unsigned node, enum p
 	g = &p->row[gpn];
 	if (!g->page)
 		*err = first_touch(p, gpn, node, access);
-	else if (access == PMAP_WRITE ? page_has(g->page, PAGE_SHARED)
-				      : access == PMAP_EXEC && page_has(g->page, PAGE_ZERO))
-		*err = make_writable(p, gpn, node); /* the page of zeroes holds no translations */
+	else if (wants_own(g->page, access))
+		*err = make_writable(p, gpn, node);
 	return *err ? NULL : g;
 }
 

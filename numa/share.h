@@ -65,6 +65,8 @@ uint64_t pmap_class_pages(const struct pmap *p, enum memory_class class);
  */
 uint64_t share_class_pages(struct machine_memory *m, enum memory_class class);
 uint64_t share_idle_pages(struct machine_memory *m);
+/* Give back the blocks that no guest has.  Any thread. */
+void share_drop_idle(struct machine_memory *m);
 
 struct pmap_stats {
 	uint64_t block_hits;             /* pages of disk reads that were mapped, neither read nor copied */

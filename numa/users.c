@@ -58,6 +58,12 @@ unsigned page_reclaim(struct machine_memory *m, unsigned max)
 	return n;
 }
 
+void share_drop_idle(struct machine_memory *m)
+{
+	while (page_reclaim(m, UINT32_MAX))
+		;
+}
+
 void page_reclaim_crowd(struct machine_memory *m)
 {
 	uint64_t n, max = m->sharing.idle_max;

@@ -363,7 +363,8 @@ static bool on_in_flight(void *opaque, const uint8_t *host) { return ((struct vm
 static void listen(struct world *w, struct vm *v, unsigned vm)
 {
 	*v = (struct vm){.w = w};
-	pmap_set_ops(w->p[vm], &(struct pmap_ops){on_unmap, on_protect, on_in_flight, v});
+	pmap_set_ops(w->p[vm], &(struct pmap_ops){
+				   .unmap = on_unmap, .protect = on_protect, .in_flight = on_in_flight, .opaque = v});
 }
 
 Test(share, who_has_the_address_is_told)

@@ -208,6 +208,8 @@ static void code(enum tiers tiers)
 }
 
 Test(vmm_share, code_interp) { code(TIERS_INTERP); }
+Test(vmm_share, code_tier1) { code(TIERS_1); }
+Test(vmm_share, code_tiers12) { code(TIERS_12); }
 
 /*
  * A program that patches the instruction behind its own store, in a page that it shares: it executes what it wrote, as on a page
@@ -245,6 +247,8 @@ static void own_code(enum tiers tiers)
 }
 
 Test(vmm_share, own_code_interp) { own_code(TIERS_INTERP); }
+Test(vmm_share, own_code_tier1) { own_code(TIERS_1); }
+Test(vmm_share, own_code_tiers12) { own_code(TIERS_12); }
 
 /* ---- everything at once ---- */
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "frontend/cp0.h"
+#include "numa/share.h"
 #include "vmm/boot/loader.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cpu/vcpu.h"
@@ -52,6 +53,9 @@ static int load_images(struct run *r, struct loaded_image *image, uint32_t regs[
 		e = loader_load_initrd(ram, opt->initrd, image->high_gpa, &initrd_gpa, &initrd_bytes, err);
 	if (e)
 		return e;
+	/* the images of several machines are one copy */
+	pmap_share_equal(ram, gpa(image->low_gpa), image->high_gpa - image->low_gpa);
+	pmap_share_equal(ram, gpa(initrd_gpa), initrd_bytes);
 	warn_of_little(r, loader_likely_needs(ram, image, initrd_gpa, initrd_bytes));
 	/* the initrd is at the end of memory; if the kernel can reach it there, no place is safe, and it is to stay */
 	stay = loader_moves_to(image) > (initrd_bytes ? initrd_gpa : opt->mem_bytes);

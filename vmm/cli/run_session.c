@@ -103,7 +103,7 @@ static int close_outputs(struct session *s, int status)
 
 static int open_monitor(struct session *s)
 {
-	struct monitor_config cfg = {.nodes = 1};
+	struct monitor_config cfg = {.nodes = 1, .share = s->n > 1};
 	int err;
 
 	for (unsigned i = 0; i < s->n; i++)

@@ -5,10 +5,12 @@
 
 #include "pv-drivers/net/net.h"
 #include "pv-drivers/virtio/devices.h"
+#include "numa/share.h"
 #include "vmm/look/json.h"
 
 #include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_bus.h"
+#include "vmm/monitor/monitor.h"
 
 enum unit { GROUP_ROW, INSNS, COUNT, BYTES, NS };
 
@@ -43,6 +45,17 @@ static const char *const exc_names[32] = {
 
 const char *stats_exit_name(int exit) { return exit_names[exit]; }
 
+/* Bytes of guest memory of a class; NUM_MEMORY_CLASSES: of all of them. */
+static uint64_t pages(const struct vcpu *v, enum memory_class class)
+{
+	uint64_t n = 0;
+
+	for (unsigned c = 0; c < NUM_MEMORY_CLASSES; c++)
+		if (class == NUM_MEMORY_CLASSES || class == c)
+			n += pmap_class_pages(v->vm->ram, c);
+	return n * PAGE_BYTES;
+}
+
 static unsigned collect(struct vm *vm, struct row *rows)
 {
 	const struct vcpu *v = vm->vcpu;
@@ -50,6 +63,8 @@ static unsigned collect(struct vm *vm, struct row *rows)
 	struct jit_made made = v->jit ? jit_made(v->jit) : (struct jit_made){0};
 	const struct jit_stats *j = &cache;
 	const struct l2tlb_stats *l = l2tlb_stats(v->l2tlb);
+	const struct pmap_stats *s = pmap_stats(vm->ram);
+	struct machine_memory *m = vm->monitor->memory;
 	unsigned n = 0;
 
 #define GROUP(name, title)               rows[n++] = (struct row){name, title, GROUP_ROW, 0};

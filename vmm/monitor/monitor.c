@@ -44,6 +44,7 @@ void monitor_free(struct monitor *mon)
 	if (!mon)
 		return;
 	ASSERT(!mon->machines);
+	share_drop_idle(mon->memory); /* their translations go with them */
 	if (!mon->abandoned)
 		code_cache_free(mon->code);
 	machine_memory_free(mon->memory);

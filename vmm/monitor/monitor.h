@@ -22,7 +22,7 @@ struct monitor_config {
 
 struct monitor {
 	struct machine_memory *memory;
-	bool share; /* monitor_config.share */
+	bool share;                    /* monitor_config.share */
 	struct net_switch *net_switch; /* its machines' lans; cables are closed before the monitor is freed */
 
 	pthread_mutex_t lock;    /* guards all below */
