@@ -233,6 +233,17 @@ bool is_covered(const struct code_page *cp, uint32_t off, uint32_t bytes)
 	return (cp->granules | cp->pending) & jit_granules(off, bytes);
 }
 
+bool is_translated(const struct code_page *cp, uint32_t off, uint32_t bytes)
+{
+	if (!(cp->granules & jit_granules(off, bytes)))
+		return false;
+	for (unsigned g = 0; g < CODE_GRANULES; g++)
+		for (const struct translation *t = cp->bucket[g]; t; t = t->next_in_page)
+			if (covers(t, off, bytes))
+				return true;
+	return false;
+}
+
 bool jit_page_has_code(struct jit *j, const struct code_page *cp, uint32_t off, uint32_t bytes)
 {
 	bool has;

@@ -27,9 +27,14 @@ enum tier { TIER_INTERP = 0, TIER_1 = 1, TIER_2 = 2 };
 
 struct jit_config {
 	bool tier1, tier2;
-	uint32_t guest_isa;        /* whatever else decides what a word means (enum isa); only compared */
-	bool icount;               /* emit exact budget checks */
-	bool count_insns;          /* --stats: emit per-tier instruction counters */
+	uint32_t guest_isa; /* whatever else decides what a word means (enum isa); only compared */
+	bool icount;        /* emit exact budget checks */
+	bool count_insns;   /* --stats: emit per-tier instruction counters */
+	/*
+	 * Stores that a page with code may see and still be found by its content; then it gets an exact record.  0: at the first
+	 * one, which is cheapest where no other machine could use the content.
+	 */
+	uint32_t content_writes;
 	uint64_t code_bytes;       /* of code memory, 0: the default; full: everything is dropped */
 	uint32_t hot_threshold;    /* executions before tier 2 is asked for, of what hot_blocks says; 0: default */
 	bool hot_blocks;           /* tier 1: every block counts its executions, not only jumps back (--hot) */
@@ -48,6 +53,7 @@ struct jit_stats {
 	uint64_t ns_tier1, ns_tier2;
 	uint64_t links_made, invalidated, flushes, evicted;
 	uint64_t records, records_shared; /* pages that came to a record: new ones, and others' */
+	uint64_t records_exact;           /* of the new ones */
 	uint64_t pages_changed;           /* that a store took off their record */
 };
 
@@ -75,10 +81,10 @@ void jit_free(struct jit *j);
  * exact: a record of its own (struct code_page says what that means).
  */
 struct code_page *jit_code_page(struct jit *j, void **slot, const void *host, bool exact);
+/* Has it been written that often? writes: as for jit_written(). */
+bool jit_wants_exact(const struct jit *j, uint8_t writes);
 /* Never 0, never that of another record: what L2TLB_EXEC() and guest_state.abs_code hold. */
 uint32_t jit_code_id(const struct code_page *cp);
-/* Stores to code that a page may see and still be found by its content; then it gets an exact record. */
-#define JIT_CONTENT_WRITES 4
 /*
  * [off, off + bytes) of the page at slot was written.  Off its record it goes, or, if that is exact or *writes says that it is
  * written often, the translations that cover the bytes do.  *writes: kept with the page; 0 for a new one.

@@ -325,8 +325,10 @@ MUST_CHECK bool jit_emit_around(struct code_cache *cc, struct translation *t, st
 uint64_t jit_granules(uint32_t off, uint32_t bytes);
 /* Drop what covers [off, off + bytes). j: whose caches may lead there, or NULL: nobody's may any more. */
 bool drop_covering(struct code_cache *cc, struct jit *j, struct code_page *cp, uint32_t off, uint32_t bytes);
-/* Does anything, translated or being compiled, cover it? */
+/* Does anything, translated or being compiled, cover it? To 64 bytes. */
 bool is_covered(const struct code_page *cp, uint32_t off, uint32_t bytes);
+/* Does a translation cover it? To the byte. */
+bool is_translated(const struct code_page *cp, uint32_t off, uint32_t bytes);
 /* All translations of the record go, as memory does. */
 void forget_translations(struct code_cache *cc, struct code_page *cp);
 

@@ -50,6 +50,7 @@ static struct code_page *record_new(struct code_cache *cc, bool exact, XXH128_ha
 		*at = cp;
 	}
 	cc->stats.records++;
+	cc->stats.records_exact += exact;
 	return cp;
 }
 
@@ -173,6 +174,8 @@ struct code_page *jit_code_page(struct jit *j, void **slot, const void *host, bo
 	return cp;
 }
 
+bool jit_wants_exact(const struct jit *j, uint8_t writes) { return writes >= j->cc->cfg.content_writes; }
+
 uint32_t jit_code_id(const struct code_page *cp) { return cp->id; }
 
 void code_cache_detach(struct code_cache *cc, void **slot)
@@ -192,8 +195,8 @@ static bool written(struct jit *j, void **slot, uint8_t *writes, uint32_t off, u
 
 	if (!cp)
 		return false;
-	if (!cp->exact && (*writes < JIT_CONTENT_WRITES || cp->n_users > 1)) {
-		*writes += *writes < JIT_CONTENT_WRITES;
+	if (!cp->exact && (!jit_wants_exact(j, *writes) || cp->n_users > 1)) {
+		*writes += !jit_wants_exact(j, *writes);
 		j->cc->stats.pages_changed++;
 		detach(cp, slot);
 		return true;
@@ -202,7 +205,7 @@ static bool written(struct jit *j, void **slot, uint8_t *writes, uint32_t off, u
 	hit = drop_covering(j->cc, j, cp, off, bytes);
 	if (!is_covered(cp, 0, PAGE_BYTES)) {
 		/* all of it is new, perhaps a program's page: it may be found by its content again */
-		*writes = JIT_CONTENT_WRITES - 1;
+		*writes -= *writes > 0;
 		detach(cp, slot);
 	}
 	return hit;
@@ -229,7 +232,7 @@ bool jit_is_code(struct jit *j, void **slot, uint32_t off, uint32_t bytes)
 		return false;
 	jit_lock_running(j);
 	cp = *slot;
-	is = cp && (!cp->exact || is_covered(cp, off, bytes));
+	is = cp && (!cp->exact || is_translated(cp, off, bytes));
 	jit_unlock(j);
 	return is;
 }

@@ -41,6 +41,7 @@ struct modules {
 	char base[96]; /* /lib/modules/RELEASE/ */
 	char text[16384];
 	bool read;
+	unsigned loaded; /* modules, by us */
 };
 /* A module and what it needs, by its name with '_'. 0 or -errno (said). */
 long module_load(struct modules *m, const char *name);

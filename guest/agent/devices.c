@@ -3,6 +3,8 @@
 
 /* Drivers, and what a machine with them can be given without asking: addresses and shared folders. */
 
+#define SETTLE_MS 50
+
 /* virtio 1.2, 5 "Device Types": the module for each. */
 static const struct {
 	const char *id, *module;
@@ -18,6 +20,40 @@ static bool same_module(const char *file, size_t n, const char *name)
 		if ((file[i] == '-' ? '_' : file[i]) != name[i] || !name[i])
 			return false;
 	return !name[n];
+}
+
+/*
+ * The kernel gives back what only loading took (do_free_init) some time after a module is there, and with it the room of its
+ * file.  The next module gets what is free by then, so that modules would be at other addresses in each machine and each boot: their
+ * code would be another one, and its translations could not be shared.  So wait for it, which grace periods of RCU that hurry
+ * (module_load) make short.  Memory of modules is in /proc/vmallocinfo by the name of the function that took it.
+ */
+static void settle(const struct modules *m)
+{
+	static const char taker[] = "load_module+";
+	char buf[512];
+	unsigned tries = 0, found;
+
+	do {
+		int fd = (int)sys_open("/proc/vmallocinfo", O_RDONLY | O_CLOEXEC, 0);
+		size_t at = 0;
+		long n;
+
+		if (fd < 0)
+			return;
+		found = 0;
+		while ((n = sys_read(fd, buf, sizeof(buf))) > 0)
+			for (long i = 0; i < n; i++) {
+				at = buf[i] == taker[at] ? at + 1 : buf[i] == taker[0];
+				if (at == sizeof(taker) - 1) {
+					found++;
+					at = 0;
+				}
+			}
+		sys_close(fd);
+		if (found > m->loaded)
+			sys_sleep_ms(1);
+	} while (found > m->loaded && ++tries < SETTLE_MS);
 }
 
 static long insert(struct modules *m, const char *path, size_t n)
@@ -42,6 +78,8 @@ static long insert(struct modules *m, const char *path, size_t n)
 		return fd;
 	r = sys_load_module(fd, "");
 	sys_close(fd);
+	m->loaded += r == 0;
+	settle(m);
 	return r == -EEXIST ? 0 : r;
 }
 
@@ -86,6 +124,7 @@ long module_load(struct modules *m, const char *name)
 
 	if (!modules_read(m))
 		return -ENOENT;
+	write_file("/sys/kernel/rcu_expedited", "1");
 	for (const char *line = m->text; *line;) {
 		size_t colon = 0, base = 0, end;
 
@@ -100,6 +139,7 @@ long module_load(struct modules *m, const char *name)
 			;
 		line += line[end] ? end + 1 : end;
 	}
+	write_file("/sys/kernel/rcu_expedited", "0");
 	if (r)
 		say_error(r, "module ", name);
 	return r;

@@ -2,7 +2,8 @@
 /* Code records: pages of one content have one, stores take pages off it, and a hash alone is not believed. */
 #include "tests/unit/jit_machine.h"
 
-#define PC_OFF 0x100u
+#define PC_OFF         0x100u
+#define CONTENT_WRITES 4
 
 /* A block of n words at off, made from what is in page i, whose record is found by content. */
 static struct code_page *record(struct room *r, unsigned i, bool exact)
@@ -44,7 +45,7 @@ Test(jit_record, equal_pages_have_one)
 	struct arena a = {NULL};
 	struct room r;
 
-	room_open(&r, (struct jit_config){0});
+	room_open(&r, (struct jit_config){.content_writes = CONTENT_WRITES});
 	fill(&r, 0, 1);
 	fill(&r, 1, 1);
 	fill(&r, 2, 2);
@@ -66,7 +67,7 @@ Test(jit_record, a_store_takes_one_page_off)
 	uint8_t writes[2] = {0};
 	struct room r;
 
-	room_open(&r, (struct jit_config){0});
+	room_open(&r, (struct jit_config){.content_writes = CONTENT_WRITES});
 	fill(&r, 0, 1);
 	fill(&r, 1, 1);
 	translate_at(&r, &a, 0, PC_OFF, 4);
@@ -92,7 +93,7 @@ Test(jit_record, without_pages)
 	uint8_t writes = 0;
 	struct room r;
 
-	room_open(&r, (struct jit_config){0});
+	room_open(&r, (struct jit_config){.content_writes = CONTENT_WRITES});
 	fill(&r, 0, 1);
 	translate_at(&r, &a, 0, PC_OFF, 4);
 	was = record(&r, 0, false);
@@ -114,7 +115,7 @@ Test(jit_record, a_hash_is_no_proof)
 	struct room r;
 	XXH128_hash_t forged;
 
-	room_open(&r, (struct jit_config){0});
+	room_open(&r, (struct jit_config){.content_writes = CONTENT_WRITES});
 	fill(&r, 0, 1);
 	fill(&r, 1, 2);
 	translate_at(&r, &a, 0, PC_OFF, 4);
@@ -140,15 +141,15 @@ Test(jit_record, often_written)
 	uint8_t writes = 0;
 	struct room r;
 
-	room_open(&r, (struct jit_config){0});
+	room_open(&r, (struct jit_config){.content_writes = CONTENT_WRITES});
 	fill(&r, 0, 1);
 	fill(&r, 1, 7);
-	for (unsigned i = 0; i < JIT_CONTENT_WRITES; i++) {
+	for (unsigned i = 0; i < CONTENT_WRITES; i++) {
 		translate_at(&r, &a, 0, PC_OFF, 4);
 		cr_assert(store(&r, 0, &writes, 0x800));
 		cr_assert_null(r.slot[0]);
 	}
-	own = record(&r, 0, writes >= JIT_CONTENT_WRITES);
+	own = record(&r, 0, writes >= CONTENT_WRITES);
 	cr_assert(own->exact);
 	translate_at(&r, &a, 0, PC_OFF, 4);
 	translate_at(&r, &a, 0, 0x200, 4);
@@ -165,7 +166,7 @@ Test(jit_record, often_written)
 	/* the last of its code goes: the page may be found by its content again */
 	cr_assert(store(&r, 0, &writes, 0x200));
 	cr_assert_null(r.slot[0]);
-	cr_assert_lt(writes, JIT_CONTENT_WRITES);
+	cr_assert_lt(writes, CONTENT_WRITES);
 	arena_free(&a);
 	room_close(&r);
 }
@@ -179,7 +180,7 @@ Test(jit_record, two_vcpus)
 	struct jit *other;
 	struct room r;
 
-	room_open(&r, (struct jit_config){0});
+	room_open(&r, (struct jit_config){.content_writes = CONTENT_WRITES});
 	memset(gs, 0, sizeof(*gs));
 	cr_assert_eq(jit_new(&other, r.cache, gs), 0);
 	fill(&r, 0, 1);

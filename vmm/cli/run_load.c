@@ -11,6 +11,7 @@
 #include "vmm/boot/loader.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cpu/vcpu.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/monitor/vm.h"
 
 /* A machine's memory and registers as the boot monitor leaves them. */
@@ -57,8 +58,11 @@ static int load_images(struct run *r, struct loaded_image *image, uint32_t regs[
 	pmap_share_equal(ram, gpa(image->low_gpa), image->high_gpa - image->low_gpa);
 	pmap_share_equal(ram, gpa(initrd_gpa), initrd_bytes);
 	warn_of_little(r, loader_likely_needs(ram, image, initrd_gpa, initrd_bytes));
-	/* the initrd is at the end of memory; if the kernel can reach it there, no place is safe, and it is to stay */
-	stay = loader_moves_to(image) > (initrd_bytes ? initrd_gpa : opt->mem_bytes);
+	/*
+	 * The initrd is at the end of memory; if the kernel can reach it there, no place is safe, and it is to stay.  And kernels that
+	 * are each at another address have no page of code in common.
+	 */
+	stay = loader_moves_to(image) > (initrd_bytes ? initrd_gpa : opt->mem_bytes) || r->vm->monitor->share;
 	if (asprintf(&line, "%s%s", stay ? "nokaslr " : "", r->append ? r->append : opt->append) < 0) {
 		snprintf(err->text, sizeof(err->text), "the host has no memory left");
 		return -ENOMEM;

@@ -14,6 +14,12 @@
 #include "vmm/monitor/monitor.h"
 #include "vmm/monitor/vm.h"
 
+/*
+ * Debian's kernels patch most of the pages that they patch at boot less often than that while they run; each time a page is
+ * translated anew, for all machines.
+ */
+#define CONTENT_WRITES 12
+
 #define COUNT_HZ 100000000u /* half of a 200 MHz clock, as the Malta's usual core board */
 
 /* Debug builds check that each turn of the dispatch loop gets on. */
@@ -28,6 +34,7 @@ static int vcpu_open(struct vcpu *v)
 	const struct vm_config *cfg = &v->vm->cfg;
 	struct jit_config jc = {
 	    .tier1 = cfg->tier1,
+	    .content_writes = v->vm->monitor->share ? CONTENT_WRITES : 0,
 	    .guest_isa = v->model->isa,
 	    .tier2 = cfg->tier2,
 	    .icount = cfg->icount,
@@ -165,7 +172,8 @@ struct code_page *vcpu_code_page(struct vcpu *v, struct machine_page *page)
 	if (cp)
 		return cp;
 	mem_protect_code(v, page); /* before it is looked at */
-	return jit_code_page(v->jit, &page->code, page->host, page->code_writes >= JIT_CONTENT_WRITES);
+	return jit_code_page(v->jit, &page->code, page->host,
+			     page->code_writes && jit_wants_exact(v->jit, page->code_writes));
 }
 
 bool vcpu_written(struct vcpu *v, struct machine_page *page, struct gpa pa, uint32_t off, uint32_t bytes)
