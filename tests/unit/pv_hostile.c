@@ -42,6 +42,8 @@ Test(hostile, drivers, .timeout = 36000)
 		cr_assert_gt(h.requests, count);
 		cr_assert_gt(h.broken, count / 10);
 		cr_assert_gt(h.good, count / 2000);
+		cr_assert_gt(h.frames, count / 100);
+		cr_assert_gt(net_count(h.net).rx_frames, count / 100);
 		for (unsigned i = 0; i < h.n; i++)
 			cr_assert_gt(h.dev[i].d->stats.requests, 100, "%s: %llu requests", h.dev[i].d->name,
 				     (unsigned long long)h.dev[i].d->stats.requests);

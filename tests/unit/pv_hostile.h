@@ -13,9 +13,10 @@
 
 #include "pv-drivers/virtio/devices.h"
 #include "pv-drivers/disk/disk.h"
-#include "pv-drivers/net/net.h"
+#include "pv-drivers/net/net_switch.h"
 #include "pv-drivers/virtio/virtio_pci.h"
 #include "tests/unit/pv_guest.h"
+#include "tests/unit/pv_net_frames.h"
 
 enum {
 	HOSTILE_PAGES = 128,
@@ -37,7 +38,8 @@ struct hostile_device {
 struct hostile {
 	char dir[64];
 	struct disk *disk;
-	struct net *net;
+	struct net_switch *sw;
+	struct net *net, *peer; /* on one lan: what the hostile machine says, another one hears */
 	struct pv_guest g[HOSTILE_DEVICES];
 	struct hostile_device dev[HOSTILE_DEVICES];
 	unsigned n;
@@ -45,7 +47,7 @@ struct hostile {
 	const uint8_t *data;
 	size_t left;
 	/* what was seen, so that a run can show that it got somewhere */
-	uint64_t good, requests, broken;
+	uint64_t good, requests, broken, frames;
 };
 
 /* ---- input ---- */
@@ -128,14 +130,43 @@ static inline bool hostile_open_share(struct hostile *h, struct virtio_device **
 	return virtio_9p_new(out, share, "share", false) == 0;
 }
 
+/* What another machine gets is whole, and its header fits it. */
+static inline void hostile_hears(void *opaque)
+{
+	struct hostile *h = opaque;
+	struct net_frame *f;
+
+	for (; (f = net_rx_peek(h->peer)); h->frames++) {
+		struct net_hdr again = f->hdr;
+
+		if (f->bytes < NET_ETH_BYTES || f->bytes > NET_MAX_FRAME_BYTES ||
+		    net_hdr_check(&again, f->data, f->bytes) || memcmp(&again, &f->hdr, sizeof(again)) != 0)
+			panic("a machine got a frame that contradicts itself");
+		net_rx_pop(h->peer);
+	}
+}
+
+static inline bool hostile_open_net(struct hostile *h)
+{
+	struct net_config cfg = {.kind = NET_LAN, .mtu = NET_MOST_MTU};
+	struct net_error err;
+
+	if (net_switch_new(&h->sw))
+		return false;
+	cfg.net_switch = h->sw;
+	if (net_open(&h->net, &cfg, &err) || net_open(&h->peer, &cfg, &err))
+		return false;
+	net_attach(h->peer, hostile_hears, h);
+	net_listen(h->peer, true);
+	return true;
+}
+
 /* False: the host lacks something. */
 static inline bool hostile_open(struct hostile *h)
 {
 	const struct console_port ports[2] = {
 	    {.name = "terminal", .is_console = true, .tx = hostile_console_tx, .opaque = h},
 	    {.name = "port", .tx = hostile_console_tx, .opaque = h}};
-	struct net_config net = {.kind = NET_NONE};
-	struct net_error err;
 	struct virtio_device *d[7];
 	const char *tmp = getenv("TMPDIR");
 
@@ -143,7 +174,7 @@ static inline bool hostile_open(struct hostile *h)
 	if (snprintf(h->dir, sizeof(h->dir), "%s/disco-hostile.XXXXXX", tmp && *tmp ? tmp : "/tmp") >=
 	    (int)sizeof(h->dir))
 		return false;
-	if (!mkdtemp(h->dir) || !hostile_open_disk(h) || net_open(&h->net, &net, &err) || !hostile_open_share(h, &d[5]))
+	if (!mkdtemp(h->dir) || !hostile_open_disk(h) || !hostile_open_net(h) || !hostile_open_share(h, &d[5]))
 		return false;
 	if (virtio_rng_new(&d[0]) || virtio_balloon_new(&d[1], (uint64_t)HOSTILE_PAGES * PAGE_BYTES) ||
 	    virtio_console_new(&d[2], ports, 2) || virtio_blk_new(&d[3], h->disk, "disk", "serial") ||
@@ -164,8 +195,11 @@ static inline void hostile_close(struct hostile *h)
 	}
 	if (h->disk)
 		(void)disk_close(h->disk);
-	if (h->net)
-		net_close(h->net);
+	net_close(h->net);
+	if (h->peer)
+		net_detach(h->peer);
+	net_close(h->peer);
+	net_switch_free(h->sw);
 	snprintf(command, sizeof(command), "rm -rf %s", h->dir);
 	if (system(command))
 		fprintf(stderr, "%s stays\n", h->dir);
@@ -416,6 +450,21 @@ static inline void hostile_damage(struct hostile *h, struct hostile_device *v, u
 	}
 }
 
+/* Another machine sends to the hostile one, or to all. */
+static inline void hostile_frame(struct hostile *h, uint32_t b)
+{
+	struct frame_spec s = {.v6 = b & 1, .vlan = b >> 1 & 1, .payload = hostile_number(h) % 60000, .flags = 0x10};
+	struct net_hdr hdr = frame_hdr(&s, b >> 2 & 1 ? 200 + hostile_byte(h) * 100 : 0);
+	static uint8_t f[NET_MAX_FRAME_BYTES];
+	struct iovec iov = {f, frame_make(&s, f, true)};
+
+	memset(f, 0xff, 6);
+	if (b >> 3 & 1)
+		net_mac(h->net, f);
+	if (net_hdr_check(&hdr, f, (uint32_t)iov.iov_len) == 0)
+		(void)net_send(h->peer, &hdr, &iov, 1, (uint32_t)iov.iov_len);
+}
+
 /* What happens on the host's side of the device meanwhile. */
 static inline void hostile_backend(struct hostile *h, struct hostile_device *v)
 {
@@ -435,6 +484,9 @@ static inline void hostile_backend(struct hostile *h, struct hostile_device *v)
 			virtio_console_ready(v->d, b >> 1 & 1);
 		if (b == 255)
 			virtio_console_hang_up(v->d, 1);
+		break;
+	case VIRTIO_ID_NET:
+		hostile_frame(h, b);
 		break;
 	default:
 		break;
