@@ -78,12 +78,13 @@ static void merge_into(struct pmap *p, uint64_t gpn, struct machine_page *other)
 		page_user_leave(p->memory, other, p, gpn);
 }
 
-/* alone: share it although its bytes were not seen elsewhere yet. */
-static void share_page(struct pmap *p, uint64_t gpn, bool alone)
+static XXH128_hash_t hash_of(const struct machine_page *page) { return XXH3_128bits(page->host, PAGE_BYTES); }
+
+/* alone: share it although its bytes, which have that hash, were not seen elsewhere yet. */
+static void share_page(struct pmap *p, uint64_t gpn, XXH128_hash_t hash, bool alone)
 {
 	struct guest_page *g = &p->row[gpn];
 	struct machine_page *other;
-	XXH128_hash_t hash;
 
 	/* a device that is writing there would write into everybody's */
 	if (pmap_in_flight(p, g->page))
@@ -92,7 +93,6 @@ static void share_page(struct pmap *p, uint64_t gpn, bool alone)
 		merge_into(p, gpn, &p->memory->zero);
 		return;
 	}
-	hash = XXH3_128bits(g->page->host, PAGE_BYTES);
 	other = join_equal(p, gpn, hash);
 	if (other)
 		merge_into(p, gpn, other);
@@ -106,21 +106,22 @@ void pmap_share_equal(struct pmap *p, struct gpa pa, uint64_t bytes)
 
 	for (uint64_t gpn = from; p->memory->sharing.on && gpn < to && gpn < p->pages; gpn++)
 		if (p->row[gpn].page && !page_has(p->row[gpn].page, PAGE_ZERO | PAGE_HASHED))
-			share_page(p, gpn, true);
+			share_page(p, gpn, hash_of(p->row[gpn].page), true);
 }
 
-/* Has it kept its bytes since the scan last came by? A page that is shared has, and is looked at until it can be found. */
-static bool is_cold(struct guest_page *g)
+/* A page that may be shared is one that has kept its bytes since the scan last came by, or that is shared and cannot be found yet. */
+static void look_at(struct pmap *p, uint64_t gpn)
 {
-	uint32_t hash, last = g->last_hash;
+	struct guest_page *g = &p->row[gpn];
+	uint32_t last = g->last_hash;
+	XXH128_hash_t hash;
 
-	if (page_has(g->page, PAGE_ZERO | PAGE_HASHED))
-		return false;
-	if (page_has(g->page, PAGE_SHARED))
-		return true;
-	hash = (uint32_t)XXH3_64bits(g->page->host, PAGE_BYTES) | 1; /* 0: not yet */
-	g->last_hash = hash;
-	return hash == last;
+	if (!g->page || page_has(g->page, PAGE_ZERO | PAGE_HASHED))
+		return;
+	hash = hash_of(g->page);
+	g->last_hash = (uint32_t)hash.low64 | 1; /* 0: not yet */
+	if (page_has(g->page, PAGE_SHARED) || g->last_hash == last)
+		share_page(p, gpn, hash, false);
 }
 
 void pmap_merge(struct pmap *p, uint64_t pages)
@@ -131,7 +132,6 @@ void pmap_merge(struct pmap *p, uint64_t pages)
 		uint64_t gpn = p->scan;
 
 		p->scan = gpn + 1 == p->pages ? 0 : gpn + 1;
-		if (p->row[gpn].page && is_cold(&p->row[gpn]))
-			share_page(p, gpn, false);
+		look_at(p, gpn);
 	}
 }

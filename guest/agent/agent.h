@@ -21,6 +21,7 @@ struct config {
 	const char
 	    *agent; /* disco.agent=: "run": the host sends a command; "ready": it wants to know when userland begins */
 	const char *terminals; /* disco.terminals=: how many of hvc0, ... get a shell */
+	const char *report;    /* disco.report=: the balloon reports free blocks from this order on */
 	const char *size;      /* disco.size=: of the console's terminal, COLUMNSxROWS */
 	bool rw;
 };

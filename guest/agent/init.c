@@ -34,6 +34,7 @@ static void config_word(struct config *c, const char *word)
 	    {"disco.agent=", offsetof(struct config, agent)},
 	    {"disco.terminals=", offsetof(struct config, terminals)},
 	    {"disco.size=", offsetof(struct config, size)},
+	    {"disco.report=", offsetof(struct config, report)},
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(keys); i++) {
@@ -377,6 +378,9 @@ int agent_main(int argc, char **argv)
 	}
 	config_read(c);
 	devices_start(m);
+	/* not on the kernel's command line: the balloon's driver sets it when it begins, to blocks of 4 MiB */
+	if (c->report)
+		write_file("/sys/module/page_reporting/parameters/page_reporting_order", c->report);
 	if (c->agent) {
 		control = port_open("disco.control");
 		if (control < 0)

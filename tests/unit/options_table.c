@@ -48,6 +48,7 @@ static const struct {
     {"--tiers", "interp"},
     {"--jit-mem", "32M"},
     {"--hot", "5,sync"},
+    {"--merge", "50"},
     {"--elf", "/proc/self/exe"},
     {"--stats", "f.json"},
     {"--dump", "gh"},

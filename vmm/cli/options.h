@@ -22,7 +22,9 @@ struct bench_options;
 #define MEM_MAX_BYTES     (256ull << 20)
 #define MEM_DEFAULT_BYTES (256ull << 20)
 
-#define HOT_MAX 1000000000 /* --hot */
+#define MERGE_MAX     1000000 /* --merge */
+#define MERGE_DEFAULT 5000
+#define HOT_MAX       1000000000 /* --hot */
 
 /* --timeout: thirty years. */
 #define SECONDS_MAX 1000000000ull
@@ -80,6 +82,12 @@ struct run_hot {
 	bool sync;
 };
 
+/* --merge */
+struct run_merge {
+	bool given;
+	unsigned pages; /* a second; 0: off */
+};
+
 /* A time from the command line. */
 struct run_seconds {
 	const char *text; /* as it was written; NULL: none */
@@ -107,6 +115,9 @@ struct run_options {
 	struct dump_filter dump_filter;
 	uint64_t jit_bytes;
 	struct run_hot hot;
+	struct run_merge merge;
+	bool several; /* it is one of several machines of the monitor */
+	bool reports; /* and is to give back what its kernel has freed */
 	bool no_reboot;
 	struct run_seconds timeout;
 

@@ -295,6 +295,9 @@ static int make_append(struct run_options *out, struct options_error *err)
 		for (unsigned i = 0; i < out->n_nets; i++)
 			fprintf(f, "%s%s",
 				i ? "," : " disco.net=", out->net[i].gateway ? "gateway" : net_names[out->net[i].kind]);
+	/* What a machine of several has freed, others can have: free pages in blocks of 64 KiB, not only of 4 MiB. */
+	if (out->reports && (out->append || out->n_disks || agent))
+		fputs(" disco.report=4", f);
 	if (out->n_terminals)
 		fprintf(f, " disco.terminals=%u", out->n_terminals);
 	if (fclose(f)) {
@@ -312,6 +315,10 @@ int options_complete_run(struct run_options *out, struct options_error *err)
 
 	if (r)
 		return r;
+	out->several |= out->vms > 1;
+	out->reports =
+	    out->several && !out->icount; /* a run that is to be repeated is the same with others and without */
+	out->balloon |= out->reports;
 	if (out->script)
 		out->command = true;
 	if (out->n_env && !out->command)

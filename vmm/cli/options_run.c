@@ -6,6 +6,8 @@
 
 #include <ctype.h>
 #include <getopt.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* With or without a fraction; what is below a millisecond counts as one. */
@@ -52,6 +54,26 @@ OPTION_TYPE(vms, unsigned);
 static int option_vms(void *field, const struct option_value *v)
 {
 	return option_number(v, 1, RUN_MAX_MACHINES, field);
+}
+
+OPTION_TYPE(merge, struct run_merge);
+static int option_merge(void *field, const struct option_value *v)
+{
+	struct run_merge merge = {.given = true};
+	char *end;
+	unsigned long n;
+
+	if (strcmp(v->text, "off") != 0) {
+		errno = 0;
+		n = strtoul(v->text, &end, 10);
+		if (!isdigit((unsigned char)v->text[0]) || *end)
+			return option_bad(v, "must be off, or a number of pages a second");
+		if (errno || n < 1 || n > MERGE_MAX)
+			return option_bad(v, "must be off, or from 1 to %d pages a second", MERGE_MAX);
+		merge.pages = (unsigned)n;
+	}
+	*(struct run_merge *)field = merge;
+	return 0;
 }
 
 OPTION_TYPE(stats, const char *);

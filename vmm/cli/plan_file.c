@@ -377,6 +377,7 @@ static int make_machine(struct reader *r, const struct entry *e, unsigned copy, 
 	int bad;
 
 	options_begin_run(o);
+	o->several = r->plan->n > 1;
 	bad = apply(r, r->monitor, MONITOR, NULL, 0, o);
 	bad = bad ? bad : apply(r, r->defaults, MACHINE, e->node, e->count ? copy : 0, o);
 	bad = bad ? bad : apply(r, e->node, MACHINE, NULL, e->count ? copy : 0, o);

@@ -103,7 +103,9 @@ static int close_outputs(struct session *s, int status)
 
 static int open_monitor(struct session *s)
 {
-	struct monitor_config cfg = {.nodes = 1, .share = s->n > 1};
+	const struct run_merge *merge = &s->run[0].opt->merge;
+	struct monitor_config cfg = {
+	    .nodes = 1, .share = s->n > 1 || merge->pages, .merge = merge->given ? merge->pages : MERGE_DEFAULT};
 	int err;
 
 	for (unsigned i = 0; i < s->n; i++)

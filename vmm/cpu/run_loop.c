@@ -10,6 +10,7 @@
 #include "vmm/cpu/vcpu.h"
 #include "base/host_clock.h"
 #include "vmm/devices/virtio_bus.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/monitor/vm.h"
 
 /*
@@ -137,6 +138,7 @@ static void service(struct vcpu *v)
 	clock_run_due(vm->clock);
 	virtio_bus_poll(vm);
 	console_input(vm);
+	monitor_merge(vm);
 	if (vm->cfg.idle)
 		vm->cfg.idle(vm->cfg.opaque);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/host_clock.h"
 #include "numa/share.h"
 #include "pv-drivers/net/net_switch.h"
 #include "vmm/cpu/vcpu.h"
@@ -26,6 +27,7 @@ int monitor_new(struct monitor **out, const struct monitor_config *cfg)
 	if (!mon)
 		return -ENOMEM;
 	mon->share = cfg->share;
+	mon->merge = cfg->merge;
 	err = net_switch_new(&mon->net_switch);
 	err = err ? err : machine_memory_new(&mon->memory, &mc);
 	if (err) {
@@ -97,6 +99,41 @@ void monitor_remove(struct monitor *mon, struct vm *vm)
 	*at = vm->next;
 	mon->n_machines--;
 	pthread_mutex_unlock(&mon->lock);
+}
+
+/* All guest pages have been looked at once more: how soon is it worth while again? */
+static void end_round(struct vm_merge *m, uint64_t merged, uint64_t pages)
+{
+	enum { FIRST_ROUNDS = 4, LEAST_SHARE = 256, MOST_HALVINGS = 4 };
+
+	if (m->rounds < FIRST_ROUNDS) /* a page is shared when it has been seen twice, here and there */
+		m->rounds++;
+	else if ((merged - m->merged) * LEAST_SHARE >= pages)
+		m->halvings = 0;
+	else if (m->halvings < MOST_HALVINGS)
+		m->halvings++;
+	m->merged = merged;
+	m->looked = 0;
+}
+
+/* An idle machine wakes up rarely: it is not woken for this, and what it has missed is not made up for. */
+void monitor_merge(struct vm *vm)
+{
+	enum { PAGES = 64 }; /* at a time: some 50 us */
+	struct vm_merge *m = &vm->merge;
+	uint64_t now, every;
+
+	if (!vm->monitor->share || !vm->monitor->merge)
+		return;
+	now = host_now_ns();
+	every = (PAGES * 1000000000ull / vm->monitor->merge) << m->halvings;
+	if (now - m->at_ns < every)
+		return;
+	m->at_ns = now;
+	pmap_merge(vm->ram, PAGES);
+	m->looked += PAGES;
+	if (m->looked >= pmap_bytes(vm->ram) / PAGE_BYTES)
+		end_round(m, pmap_stats(vm->ram)->merged, m->looked);
 }
 
 static struct guest_page *row_of(void *opaque, struct gpa pa)

@@ -18,11 +18,14 @@ struct monitor_config {
 	uint64_t memory_bytes; /* of machine memory, for all machines together; multiple of PAGE_BYTES */
 	unsigned nodes;        /* that it is spread over, 1 .. NUMA_MAX_NODES */
 	bool share;            /* more than one machine may come: they share what is equal (numa/share.h) */
+	unsigned
+	    merge; /* pages of each machine that are looked at in a second, whether others hold the same; 0: none */
 };
 
 struct monitor {
 	struct machine_memory *memory;
 	bool share;                    /* monitor_config.share */
+	unsigned merge;                /* monitor_config.merge */
 	struct net_switch *net_switch; /* its machines' lans; cables are closed before the monitor is freed */
 
 	pthread_mutex_t lock;    /* guards all below */
@@ -46,6 +49,8 @@ MUST_CHECK bool monitor_abandon(struct monitor *mon);
 /* Called by vm_new() and vm_free(). Any thread. */
 void monitor_add(struct monitor *mon, struct vm *vm);
 void monitor_remove(struct monitor *mon, struct vm *vm);
+/* If it is time: look whether pages of this machine hold what others hold.  Its vCPU thread, outside of translated code. */
+void monitor_merge(struct vm *vm);
 /*
  * Do pmaps, users and names of machine pages, and the L2TLBs of all machines agree?  No machine runs.
  * Returns the number of errors; the first one as text in first[bytes].

@@ -62,10 +62,20 @@ struct vm_config {
 	struct mc146818_battery *battery; /* of the RTC, outlives the machine; or NULL: it forgets */
 };
 
+/* The scan for equal pages: monitor_merge().  vCPU thread. */
+struct vm_merge {
+	uint64_t at_ns;    /* it was here last */
+	uint64_t looked;   /* pages of this round */
+	uint64_t merged;   /* pages in all rounds before */
+	unsigned rounds;   /* the first ones */
+	unsigned halvings; /* of the rate, as little was found */
+};
+
 struct vm {
 	struct vm_config cfg;
 	struct monitor *monitor;
 	struct vm *next; /* monitor.machines; guarded by monitor.lock */
+	struct vm_merge merge;
 	struct pmap *ram;
 	struct board *board;
 	struct clock *clock;
