@@ -37,6 +37,7 @@ static const struct {
     {"--mem", "64M"},
     {"--name", "web"},
     {"--vms", "3"},
+    {"--control", "lab"},
     {"--cpu", "24Kf"},
     {"--disk", "/proc/self/exe,mode=ro"},
     {"--net", "user"},
