@@ -102,6 +102,10 @@ struct session {
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t changed;
 	enum session_phase phase;
+
+	pthread_mutex_t kernel_lock; /* run_load.c */
+	struct run_kernel *kernels;  /* of several machines, until each has loaded its own once */
+	unsigned n_loaded;
 };
 
 /* ---- run.c ---- */
@@ -127,6 +131,8 @@ int session_status(const struct session *s);
 /* ---- run_load.c ---- */
 /* Kernel, initrd and argument block into RAM; the boot CPU as YAMON would leave it. enum exit_status. */
 int run_load(struct run *r);
+/* Frees session.kernels. */
+void session_forget_kernels(struct session *s);
 /* EI_DATA of the image; what is wrong with a file that is not one, the loader will say. */
 bool run_image_big_endian(const char *path);
 

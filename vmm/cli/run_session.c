@@ -170,6 +170,7 @@ static int run_session(struct session *s)
 	status = close_outputs(s, status);
 	status = stop_status(s->stop, status);
 	stop_close(s->stop);
+	session_forget_kernels(s);
 	monitor_free(s->monitor);
 	return status;
 }
@@ -180,7 +181,8 @@ int run_machines(struct plan *plan)
 			    .n = plan->n,
 			    .run = calloc(plan->n, sizeof(struct run)),
 			    .lock = PTHREAD_MUTEX_INITIALIZER,
-			    .changed = PTHREAD_COND_INITIALIZER};
+			    .changed = PTHREAD_COND_INITIALIZER,
+			    .kernel_lock = PTHREAD_MUTEX_INITIALIZER};
 	bool exit_at_once = false;
 	int status;
 
