@@ -14,6 +14,12 @@ void panic_set_hook(void (*fn)(void *arg), void *arg)
 	hook_arg = arg;
 }
 
+void panic_get_hook(void (**fn)(void *arg), void **arg)
+{
+	*fn = hook_fn;
+	*arg = hook_arg;
+}
+
 _Noreturn void panic_at(const char *file, int line, const char *fmt, ...)
 {
 	va_list ap;

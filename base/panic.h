@@ -17,6 +17,8 @@ _Noreturn void panic_at(const char *file, int line, const char *fmt, ...) PRINTF
 
 /* fn(arg) runs once inside panic(), before the message: it gives the terminal back.  Of this thread; NULL: none. */
 void panic_set_hook(void (*fn)(void *arg), void *arg);
+/* What this thread's is, for work that moves from thread to thread. */
+void panic_get_hook(void (**fn)(void *arg), void **arg);
 
 #define panic(...) panic_at(__FILE__, __LINE__, __VA_ARGS__)
 

@@ -96,7 +96,6 @@ struct run_seconds {
 
 struct run_options {
 	const char *name;    /* --name, or NULL; never NULL in a plan (vmm/cli/plan.h) */
-	const char *control; /* --control, or NULL */
 	unsigned vms;        /* --vms, or 0 */
 	unsigned number;     /* of several machines, from 1; 0: it is alone */
 	const char *speaker; /* what is said about it begins with this: "disco run", "disco run: vm3" */
@@ -105,6 +104,8 @@ struct run_options {
 	const char *append; /* never NULL; --append and what the devices and the command add to it */
 	uint64_t mem_bytes;
 	const struct cpu_model *cpu;
+	unsigned processors;  /* --processors, or 0 */
+	unsigned shares, cap; /* --shares, --cap, or 0 */
 	bool icount;
 	const char *tiers; /* of --tiers, and the same as: */
 	bool tier1, tier2; /* neither: --tiers=interp */

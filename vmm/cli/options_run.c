@@ -3,6 +3,7 @@
 
 #include "frontend/cp0.h"
 #include "jit/jit.h"
+#include "vmm/monitor/sched.h"
 
 #include <ctype.h>
 #include <getopt.h>
@@ -75,6 +76,21 @@ static int option_merge(void *field, const struct option_value *v)
 	*(struct run_merge *)field = merge;
 	return 0;
 }
+
+OPTION_TYPE(processors, unsigned);
+static int option_processors(void *field, const struct option_value *v)
+{
+	return option_number(v, 1, SCHED_MAX_PROCESSORS, field);
+}
+
+OPTION_TYPE(shares, unsigned);
+static int option_shares(void *field, const struct option_value *v)
+{
+	return option_number(v, 1, SCHED_MAX_SHARES, field);
+}
+
+OPTION_TYPE(cap, unsigned);
+static int option_cap(void *field, const struct option_value *v) { return option_number(v, 1, 100, field); }
 
 OPTION_TYPE(stats, const char *);
 static int option_stats(void *field, const struct option_value *v)

@@ -49,8 +49,10 @@ static void end(void *opaque)
 		pthread_mutex_lock(&r->lock);
 		if (r->console)
 			console_stop(r->console);
-		if (r->vm)
+		if (r->vm) {
 			vm_end(r->vm, VM_QUIT);
+			vm_interrupt(r->vm, STOP_SIGNAL);
+		}
 		pthread_mutex_unlock(&r->lock);
 	}
 }

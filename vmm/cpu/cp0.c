@@ -116,7 +116,9 @@ HELPER_FN(cp0_read)
 	case CP0_Count:
 		return cp0_count(v);
 	case CP0_Cause:
+		vm_lock(v->vm);
 		clock_run_due(v->vm->clock); /* TI as of now, not as of the last poll */
+		vm_unlock(v->vm);
 		return gs->cp0[CP0_Cause];
 	case CP0_Random:
 		return take_random(v);
@@ -158,6 +160,19 @@ static uint32_t model_mask(const struct vcpu *v, unsigned index, uint32_t mask)
 	}
 }
 
+/* Registers of the timer, which is an alarm of the machine's clock. */
+static void write_timer(struct vcpu *v, unsigned index, uint32_t value)
+{
+	vm_lock(v->vm);
+	if (index == CP0_Count)
+		write_count(v, value);
+	else if (index == CP0_Compare)
+		write_compare(v, value);
+	else
+		write_cause(v, value);
+	vm_unlock(v->vm);
+}
+
 HELPER_FN(cp0_write)
 {
 	struct vcpu *v = vcpu_of(gs);
@@ -169,13 +184,9 @@ HELPER_FN(cp0_write)
 		return 0;
 	switch (index) {
 	case CP0_Count:
-		write_count(v, value);
-		break;
 	case CP0_Compare:
-		write_compare(v, value);
-		break;
 	case CP0_Cause:
-		write_cause(v, value);
+		write_timer(v, index, value);
 		break;
 	case CP0_Status:
 		write_status(v, value);

@@ -264,8 +264,11 @@ static void board_store(struct board *b, struct gpa pa, uint64_t x, uint32_t met
 static uint64_t device_read(struct vcpu *v, struct gpa pa, uint32_t meta, bool *claimed)
 {
 	enum watchdog_where was = watchdog_enter(&v->watchdog, WATCHDOG_DEVICE);
-	uint64_t x = board_load(v->vm->board, pa, meta, claimed);
+	uint64_t x;
 
+	vm_lock(v->vm);
+	x = board_load(v->vm->board, pa, meta, claimed);
+	vm_unlock(v->vm);
 	v->stats.mmio_reads++;
 	watchdog_enter(&v->watchdog, was);
 	return x;
@@ -275,7 +278,9 @@ static void device_write(struct vcpu *v, struct gpa pa, uint64_t x, uint32_t met
 {
 	enum watchdog_where was = watchdog_enter(&v->watchdog, WATCHDOG_DEVICE);
 
+	vm_lock(v->vm);
 	board_store(v->vm->board, pa, x, meta, claimed);
+	vm_unlock(v->vm);
 	v->stats.mmio_writes++;
 	watchdog_enter(&v->watchdog, was);
 }

@@ -135,30 +135,47 @@ static void service(struct vcpu *v)
 	__atomic_store_n(&v->gs.poll, 0, __ATOMIC_SEQ_CST);
 	if (v->jit)
 		jit_install_finished(v->jit);
+	vm_lock(vm);
 	clock_run_due(vm->clock);
 	virtio_bus_poll(vm);
 	console_input(vm);
 	monitor_merge(vm);
 	if (vm->cfg.idle)
 		vm->cfg.idle(vm->cfg.opaque);
+	vm_unlock(vm);
 }
 
 /* The machine is paused: everything goes on but the guest, and what it waits for is tried again every RETRY_MS. */
-static void wait_paused(struct vcpu *v)
+static enum run_slice paused(struct vcpu *v)
 {
 	enum { RETRY_MS = 1000 };
 	struct vm *vm = v->vm;
-	uint64_t retry_ns = host_now_ns() + RETRY_MS * 1000000ull;
+	uint64_t now = host_now_ns();
 
-	while (vm->pauses && __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE) == VM_RUNS) {
-		clock_wait(vm->clock, retry_ns);
-		if (host_now_ns() >= retry_ns) {
-			virtio_bus_retry(vm);
-			retry_ns = host_now_ns() + RETRY_MS * 1000000ull;
-		}
-		service(v);
+	if (v->retry_ns && now < v->retry_ns)
+		return SLICE_PAUSED;
+	if (v->retry_ns) {
+		vm_lock(vm);
+		virtio_bus_retry(vm);
+		vm_unlock(vm);
+		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
 	}
+	v->retry_ns = host_now_ns() + RETRY_MS * 1000000ull;
+	return RUN_ON;
+}
+
+/* The guest waits for an interrupt. */
+static enum run_slice idle(struct vcpu *v)
+{
+	bool on;
+
+	vm_lock(v->vm);
+	on = clock_idle(v->vm->clock);
+	vm_unlock(v->vm);
+	if (!on)
+		return SLICE_IDLE;
 	__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
+	return RUN_ON;
 }
 
 /* WAIT ends when an interrupt is pending and not masked by IM, even with IE = 0 (PRA volume II, WAIT). */
@@ -167,6 +184,13 @@ static bool still_idle(struct vcpu *v)
 	if (v->idle && v->gs.cp0[CP0_Cause] & v->gs.cp0[CP0_Status] & CA_IP)
 		v->idle = false;
 	return v->idle;
+}
+
+static void begin_slice(struct vm *vm)
+{
+	vm_lock(vm);
+	clock_begin_slice(vm->clock);
+	vm_unlock(vm);
 }
 
 static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
@@ -180,12 +204,16 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 	if (__atomic_load_n(&v->gs.poll, __ATOMIC_ACQUIRE) || (vm->cfg.icount && v->gs.icount_left <= 0))
 		service(v);
 	if (vm->pauses) {
-		wait_paused(v);
+		v->becomes = paused(v);
+		return EXIT_POLL;
+	}
+	if (v->retry_ns) { /* it was paused */
+		v->retry_ns = 0;
+		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
 		return EXIT_POLL;
 	}
 	if (still_idle(v)) {
-		clock_idle(vm->clock);
-		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
+		v->becomes = idle(v);
 		return EXIT_POLL;
 	}
 	if (exception_check_interrupts(v)) {
@@ -196,7 +224,7 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 	if (last == EXIT_BUDGET && v->gs.icount_left > 0)
 		return run_to_deadline(v);
 	if (vm->cfg.icount)
-		clock_begin_slice(vm->clock);
+		begin_slice(vm);
 	if (last == EXIT_SIDE && v->step)
 		return interpret_here(v, 1);
 	if (!v->jit)
@@ -226,7 +254,7 @@ static void check_progress(struct vcpu *v)
 
 	for (unsigned i = 0; i < ARRAY_LEN(v->stats.exceptions); i++)
 		n += v->stats.exceptions[i];
-	v->no_progress = n == v->progress && !v->idle ? v->no_progress + 1 : 0;
+	v->no_progress = n == v->progress && !v->idle && !v->retry_ns ? v->no_progress + 1 : 0;
 	v->progress = n;
 	if (v->no_progress > MAX_TURNS)
 		panic("the dispatch loop goes round without executing anything: pc %#llx, mode %#x",
@@ -236,22 +264,56 @@ static void check_progress(struct vcpu *v)
 #endif
 }
 
-enum vm_end vm_run(struct vm *vm)
+static enum run_slice after_turn(struct vcpu *v)
 {
-	struct vcpu *v = vm->vcpu;
-	enum exit_reason last = EXIT_PC_SET;
-	int end;
+	if (v->becomes != RUN_ON)
+		return v->becomes;
+	if (__atomic_load_n(&v->sched.yield, __ATOMIC_RELAXED))
+		return SLICE_OVER;
+	return v->vm->cfg.icount && clock_turn_over(v->vm->clock) ? SLICE_OVER : RUN_ON;
+}
 
-	v->thread = pthread_self();
+enum run_slice run_loop_slice(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
 
-	while ((end = __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE)) == VM_RUNS) {
-		last = turn(v, last);
+	v->becomes = RUN_ON;
+	while (__atomic_load_n(&vm->end, __ATOMIC_ACQUIRE) == VM_RUNS) {
+		enum exit_reason last = turn(v, v->last);
+		enum run_slice becomes;
+
 		watchdog_turn(&v->watchdog);
 		check_progress(v);
 		v->gs.site = 0;
 		v->gs.leave = EXIT_NONE;
 		v->step &= last == EXIT_SIDE;
 		v->stats.exits[last]++;
+		v->last = last;
+		becomes = after_turn(v);
+		if (becomes != RUN_ON)
+			return becomes;
 	}
-	return (enum vm_end)end;
+	return SLICE_ENDED;
+}
+
+enum vm_end vm_run(struct vm *vm)
+{
+	int err;
+
+	for (unsigned i = 0; i < vm->n_vcpus; i++) {
+		struct vcpu *v = &vm->vcpu[i];
+
+		v->last = EXIT_PC_SET;
+		panic_get_hook(&v->sched.hook, &v->sched.hook_arg);
+	}
+	__atomic_store_n(&vm->running, true, __ATOMIC_RELAXED);
+	err = sched_run(vm->vcpu, vm->n_vcpus);
+	__atomic_store_n(&vm->running, false, __ATOMIC_RELAXED);
+	panic_set_hook(vm->vcpu->sched.hook, vm->vcpu->sched.hook_arg);
+	if (err) {
+		if (vm->cfg.report)
+			vm->cfg.report(vm->cfg.opaque, "the host gives no thread to run the machine");
+		vm_end(vm, VM_NO_MEMORY);
+	}
+	return (enum vm_end)__atomic_load_n(&vm->end, __ATOMIC_ACQUIRE);
 }

@@ -72,35 +72,46 @@ static int vcpu_open(struct vcpu *v)
 	return v->frontend ? 0 : -ENOMEM;
 }
 
-int vcpu_new(struct vcpu **out, struct vm *vm)
+int vcpus_new(struct vcpu **out, struct vm *vm, unsigned n)
 {
-	struct vcpu *v = aligned_alloc(64, (sizeof(*v) + 63) & ~(size_t)63);
-	int err;
+	struct vcpu *v = aligned_alloc(64, n * sizeof(*v));
+	int err = 0;
 
 	if (!v)
 		return -ENOMEM;
-	*v = (struct vcpu){.vm = vm, .model = vm->cfg.cpu, .count_hz = COUNT_HZ};
-	v->gs.helpers = vmm_helpers;
-	err = vcpu_open(v);
+	for (unsigned i = 0; i < n; i++) {
+		v[i] = (struct vcpu){.vm = vm, .model = vm->cfg.cpu, .count_hz = COUNT_HZ};
+		v[i].gs.helpers = vmm_helpers;
+		v[i].sched = (struct sched_vcpu){
+		    .shares = vm->cfg.shares ? vm->cfg.shares : SCHED_DEFAULT_SHARES,
+		    .cap = vm->cfg.cap,
+		    .number = vm->cfg.number,
+		    .sample = vm->cfg.tier1 && vm->cfg.tier2 && !vm->cfg.icount, /* there it would but take time */
+		};
+		sched_vcpu_init(&v[i], vm->monitor->sched);
+	}
+	for (unsigned i = 0; i < n && !err; i++)
+		err = vcpu_open(&v[i]);
 	if (err) {
-		vcpu_free(v);
+		vcpus_free(v, n);
 		return err;
 	}
 	*out = v;
 	return 0;
 }
 
-void vcpu_free(struct vcpu *v)
+void vcpus_free(struct vcpu *v, unsigned n)
 {
-	if (!v)
-		return;
-	jit_free(v->jit);
-	interp_cache_free(v->interp);
-	frontend_free(v->frontend);
-	l2tlb_free(v->l2tlb);
-	mem_free(v);
-	arena_free(&v->arena);
-	free(v->abs_code);
+	for (unsigned i = 0; v && i < n; i++) {
+		sched_vcpu_destroy(&v[i]);
+		jit_free(v[i].jit);
+		interp_cache_free(v[i].interp);
+		frontend_free(v[i].frontend);
+		l2tlb_free(v[i].l2tlb);
+		mem_free(&v[i]);
+		arena_free(&v[i].arena);
+		free(v[i].abs_code);
+	}
 	free(v);
 }
 
@@ -157,6 +168,7 @@ void vcpu_set_irq(void *vcpu, unsigned pin, bool level)
 	struct vcpu *v = vcpu;
 	uint64_t bit = 1u << (8 + pin);
 
+	ASSERT(vm_owned(v->vm));
 	if (level)
 		v->gs.cp0[CP0_Cause] |= bit;
 	else

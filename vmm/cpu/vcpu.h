@@ -10,6 +10,7 @@
 #include "tlb/guest_tlb.h"
 #include "tlb/l2tlb.h"
 #include "vmm/cpu/watchdog.h"
+#include "vmm/monitor/sched.h"
 
 struct vm;
 
@@ -27,6 +28,15 @@ enum { REGION_SAMPLES = 512, REGION_HOT_SAMPLES = 2 };
 struct region_sample {
 	uint32_t mpn;
 	uint16_t off, count;
+};
+
+/* What becomes of a slice: how run_loop_slice() ends. */
+enum run_slice {
+	RUN_ON,
+	SLICE_OVER,   /* somebody else is to have the processor, or the machine's turn is over (--icount) */
+	SLICE_IDLE,   /* the guest waits for an interrupt */
+	SLICE_PAUSED, /* the machine is paused (vm_pause()), until retry_ns if nobody kicks it before */
+	SLICE_ENDED,  /* the machine has ended */
 };
 
 struct vcpu {
@@ -63,16 +73,23 @@ struct vcpu {
 	uint32_t entered_tier;
 	uint32_t no_progress;     /* debug builds: turns in which nothing happened, one after the other */
 	uint64_t progress;        /* debug builds: instructions and exceptions at the last turn */
-	pthread_t thread;         /* the one that is in vm_run() */
 	struct watchdog watchdog; /* is it getting on? */
+
+	/* Between two slices (run_loop.c). */
+	struct sched_vcpu sched;
+	enum exit_reason last;  /* why it left translated code, or what became of its last turn */
+	enum run_slice becomes; /* of the slice in progress: RUN_ON, or how it ends */
+	uint64_t retry_ns; /* the machine is paused: when what it waits for is tried again (host_now_ns()); else 0 */
+	pthread_t thread;  /* atomic: that runs it, or did so last */
 
 	struct vcpu_stats stats;
 };
 
 static inline struct vcpu *vcpu_of(struct guest_state *gs) { return (struct vcpu *)gs; }
 
-MUST_CHECK int vcpu_new(struct vcpu **out, struct vm *vm);
-void vcpu_free(struct vcpu *v);
+/* The vCPUs of vm, adjacent. 0 or -errno. */
+MUST_CHECK int vcpus_new(struct vcpu **out, struct vm *vm, unsigned n);
+void vcpus_free(struct vcpu *v, unsigned n);
 void vcpu_reset(struct vcpu *v);
 /* Recompute gs->mode and gs->l2tlb from Status, FCSR, EntryHi and the segment of gs->pc. Every dispatch. */
 void vcpu_update_mode(struct vcpu *v);

@@ -22,12 +22,15 @@ static void report(struct vcpu *v, const char *text)
 		cfg->report(cfg->opaque, text);
 }
 
-/* CPU time of the vCPU's thread: a process that was stopped, or got no processor, is not stuck. */
+/*
+ * CPU time of the thread that runs the vCPU: a process that was stopped, or got no processor, is not stuck.  If it moved to another
+ * thread it has made turns meanwhile, and all begins anew.
+ */
 static uint64_t cpu_ns(struct vcpu *v)
 {
 	clockid_t id;
 
-	return pthread_getcpuclockid(v->thread, &id) ? 0 : host_clock_ns(id);
+	return pthread_getcpuclockid(__atomic_load_n(&v->thread, __ATOMIC_RELAXED), &id) ? 0 : host_clock_ns(id);
 }
 
 void watchdog_tick(struct vcpu *v)

@@ -31,7 +31,7 @@ struct watchdog {
 
 	/* Watcher's. */
 	uint32_t seen_turns, quiet; /* ticks without a turn */
-	uint64_t cpu_ns;            /* of the vCPU's thread when they began */
+	uint64_t cpu_ns;            /* of the thread that runs the vCPU, when they began */
 	bool hopeless;              /* said so */
 
 	/* vCPU thread's. */

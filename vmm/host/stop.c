@@ -125,7 +125,7 @@ static void push(struct stop *s)
 	pthread_mutex_lock(&s->lock);
 	for (struct stop_thread *t = s->threads; t; t = t->next)
 		if (!t->settled)
-			pthread_kill(t->thread, SIGRTMIN);
+			pthread_kill(t->thread, STOP_SIGNAL);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -215,7 +215,7 @@ static int block_signals(struct stop *s)
 		sigaddset(&mine, SIGHUP);
 	sigemptyset(&interrupt.sa_mask);
 	s->signal_fd = signalfd(-1, &mine, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (s->signal_fd < 0 || sigaction(SIGRTMIN, &interrupt, NULL))
+	if (s->signal_fd < 0 || sigaction(STOP_SIGNAL, &interrupt, NULL))
 		return -errno;
 	if (s->cfg.pipes)
 		sigaddset(&mine, SIGPIPE);

@@ -16,11 +16,15 @@
  * So every run ends within 2 s of one SIGTERM, in whatever state it is, and without waiting for locks that others hold.
  */
 #include <pthread.h>
+#include <signal.h>
 
 #include "base/panic.h"
 #include "base/types.h"
 
 struct stop;
+
+/* Does nothing but interrupt system calls of the thread that it is sent to, from stop_open() on. */
+#define STOP_SIGNAL SIGRTMIN
 
 enum {
 	STOP_GRACE_MS = 1200,
@@ -33,12 +37,12 @@ enum {
 /* All on stop's thread but flush, which has one of its own for each machine.  None may wait for more than a moment, but flush. */
 struct stop_ops {
 	bool (*pass)(void *opaque, int sig); /* true: somebody in the guest gets the signal */
-	void (*end)(void *opaque);           /* ask the machines to end; again and again */
-	void (*flush)(void *machine);        /* write what its disks still hold; not after its stop_settle() */
-	void (*leave)(void *opaque);         /* the process exits now: give the terminal back */
-	void (*statistics)(void *opaque);    /* SIGUSR1 */
-	void (*look)(void *opaque);          /* look_ms after stop_open(), once */
-	void (*resized)(void *opaque);       /* SIGWINCH; SIGCONT: in the background nobody tells us of a new size */
+	void (*end)(void *opaque);        /* ask the machines to end, and interrupt what runs them; again and again */
+	void (*flush)(void *machine);     /* write what its disks still hold; not after its stop_settle() */
+	void (*leave)(void *opaque);      /* the process exits now: give the terminal back */
+	void (*statistics)(void *opaque); /* SIGUSR1 */
+	void (*look)(void *opaque);       /* look_ms after stop_open(), once */
+	void (*resized)(void *opaque);    /* SIGWINCH; SIGCONT: in the background nobody tells us of a new size */
 	void *opaque;
 };
 

@@ -11,17 +11,27 @@
  *
  * The date is a number of its own, since skipping must not shift it: clock_date_ns().
  *
- * vCPU thread only, except clock_kick().
+ * Under the lock of its machine (vmm/monitor/vm.h), except clock_kick() and clock_input_ready().
  */
 #include "vmm/board/device.h"
 
 struct guest_state;
 struct clock;
+struct watcher;
 
 #define CLOCK_NS_PER_INSN 5 /* --icount: a 200 MHz machine, as the Malta's Count (100 MHz) suggests */
 
-/* fd: input to watch besides time, or -1. gs: whose poll flag to set. 0 or -errno. */
-MUST_CHECK int clock_new(struct clock **out, struct guest_state *gs, bool icount, int input_fd);
+struct clock_config {
+	struct watcher *watcher; /* of the monitor */
+	struct guest_state *gs;  /* --icount: whose instructions are time; and whose poll flag a skip sets */
+	bool icount;
+	int input_fd;            /* input to watch besides time, or -1 */
+	void (*wake)(void *arg); /* have the machine's vCPUs look around; any thread */
+	void *arg;
+};
+
+/* 0 or -errno. */
+MUST_CHECK int clock_new(struct clock **out, const struct clock_config *cfg);
 void clock_free(struct clock *c);
 
 uint64_t clock_now_ns(struct clock *c);
@@ -40,27 +50,24 @@ uint64_t clock_insns(const struct clock *c);
 /* --icount: start a slice: sets gs->icount_left up to the next alarm (bounded). Call at every dispatch. */
 void clock_begin_slice(struct clock *c);
 /*
- * The guest is idle: wait (using no CPU) until an alarm is due, input arrives or clock_kick(); under --icount, skip to the
- * next alarm at once instead.
+ * --icount: the slices that begin from now on end, and idle time is skipped, at most ns from here; 0: without limit.  So each
+ * machine of a repeatable monitor has its turn.
  */
-void clock_idle(struct clock *c);
+void clock_turn(struct clock *c, uint64_t ns);
+bool clock_turn_over(struct clock *c);
+/*
+ * The guest is idle.  True: an alarm is due, or, under --icount, time has skipped to the next alarm or the end of the turn.
+ * False: somebody has to wake it, an alarm with clock_config.wake.
+ */
+MUST_CHECK bool clock_idle(struct clock *c);
 /* Time stands still, until clock_go(): the machine is paused.  The date does not.  --icount: it stands anyway. */
 void clock_stop(struct clock *c);
 void clock_go(struct clock *c);
-/* While it stands: wait until input arrives, clock_kick(), or the host's clock (host_now_ns()) shows until_ns. */
-void clock_wait(struct clock *c, uint64_t until_ns);
 /* Input was seen since the last call of clock_input_done(). */
 bool clock_input_ready(struct clock *c);
 /* The input was read (again: wait for more), or is at its end (again = false: never look at it again). */
 void clock_input_done(struct clock *c, bool again);
-/*
- * Have the vCPU leave translated code every few milliseconds of work, so that it is seen where it is (region_sample()).
- * Not under --icount, where it would change nothing but take time.
- */
-void clock_sample(struct clock *c);
-/* Have fn(arg) called on the watcher's thread about every ms milliseconds while the guest is not idle. Before it runs. */
-void clock_watch(struct clock *c, unsigned ms, void (*fn)(void *arg), void *arg);
-/* Make the vCPU leave translated code and look around. Any thread; async-signal-safe. */
+/* clock_config.wake(): have the machine leave translated code, or wake up, and look around. Any thread. */
 void clock_kick(struct clock *c);
 
 #endif

@@ -8,7 +8,25 @@
 #include "numa/share.h"
 #include "pv-drivers/net/net_switch.h"
 #include "vmm/cpu/vcpu.h"
+#include "vmm/monitor/sched.h"
 #include "vmm/monitor/vm.h"
+#include "vmm/monitor/watcher.h"
+
+static int open_all(struct monitor *mon, const struct monitor_config *cfg)
+{
+	struct machine_memory_config mc = {.bytes = cfg->memory_bytes, .nodes = cfg->nodes, .share = cfg->share};
+	struct sched_config sc = {.processors = cfg->processors,
+				  .nodes = cfg->nodes,
+				  .repeatable = cfg->repeatable,
+				  .together = cfg->together};
+	int err = net_switch_new(&mon->net_switch);
+
+	if (!err)
+		err = machine_memory_new(&mon->memory, &mc);
+	if (!err)
+		err = watcher_new(&mon->watcher);
+	return err ? err : sched_new(&mon->sched, mon->watcher, &sc);
+}
 
 /* Nobody has the page any more. */
 static void forget_code(void *ctx, struct machine_page *page)
@@ -20,7 +38,6 @@ static void forget_code(void *ctx, struct machine_page *page)
 
 int monitor_new(struct monitor **out, const struct monitor_config *cfg)
 {
-	struct machine_memory_config mc = {.bytes = cfg->memory_bytes, .nodes = cfg->nodes, .share = cfg->share};
 	struct monitor *mon = calloc(1, sizeof(*mon));
 	int err;
 
@@ -28,14 +45,12 @@ int monitor_new(struct monitor **out, const struct monitor_config *cfg)
 		return -ENOMEM;
 	mon->share = cfg->share;
 	mon->merge = cfg->merge;
-	err = net_switch_new(&mon->net_switch);
-	err = err ? err : machine_memory_new(&mon->memory, &mc);
+	pthread_mutex_init(&mon->lock, NULL);
+	err = open_all(mon, cfg);
 	if (err) {
-		net_switch_free(mon->net_switch);
-		free(mon);
+		monitor_free(mon);
 		return err;
 	}
-	pthread_mutex_init(&mon->lock, NULL);
 	machine_memory_on_code_gone(mon->memory, forget_code, mon);
 	*out = mon;
 	return 0;
@@ -46,7 +61,10 @@ void monitor_free(struct monitor *mon)
 	if (!mon)
 		return;
 	ASSERT(!mon->machines);
-	share_drop_idle(mon->memory); /* their translations go with them */
+	sched_free(mon->sched);
+	watcher_free(mon->watcher);
+	if (mon->memory)
+		share_drop_idle(mon->memory); /* their translations go with them */
 	if (!mon->abandoned)
 		code_cache_free(mon->code);
 	machine_memory_free(mon->memory);
@@ -79,6 +97,8 @@ bool monitor_abandon(struct monitor *mon)
 	pthread_mutex_unlock(&mon->lock);
 	return busy;
 }
+
+void monitor_absent(struct monitor *mon) { sched_expect_less(mon->sched); }
 
 void monitor_add(struct monitor *mon, struct vm *vm)
 {
@@ -151,8 +171,9 @@ unsigned monitor_audit(struct monitor *mon, char *first, size_t bytes)
 
 	pthread_mutex_lock(&mon->lock);
 	for (struct vm *vm = mon->machines; vm; vm = vm->next)
-		errors +=
-		    l2tlb_audit(vm->vcpu->l2tlb, row_of, vm, errors ? more : first, errors ? sizeof(more) : bytes);
+		for (unsigned i = 0; i < vm->n_vcpus; i++)
+			errors += l2tlb_audit(vm->vcpu[i].l2tlb, row_of, vm, errors ? more : first,
+					      errors ? sizeof(more) : bytes);
 	pthread_mutex_unlock(&mon->lock);
 	return errors;
 }

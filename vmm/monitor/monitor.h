@@ -4,7 +4,8 @@
 
 /*
  * The monitor: one per process, under all of its machines.  It has the machine memory that they are given, and lets them share
- * pages of it (numa/share.h).  And it has the code cache: what one machine has had translated, the others have too.
+ * pages of it (numa/share.h).  It has the code cache: what one machine has had translated, the others have too.  And it has the
+ * processors that run them, and the thread that waits for their timers and input.
  */
 #include <pthread.h>
 
@@ -12,7 +13,9 @@
 #include "numa/numa.h"
 
 struct net_switch;
+struct sched;
 struct vm;
+struct watcher;
 
 struct monitor_config {
 	uint64_t memory_bytes; /* of machine memory, for all machines together; multiple of PAGE_BYTES */
@@ -20,6 +23,9 @@ struct monitor_config {
 	bool share;            /* more than one machine may come: they share what is equal (numa/share.h) */
 	unsigned
 	    merge; /* pages of each machine that are looked at in a second, whether others hold the same; 0: none */
+	unsigned processors;   /* simulated ones; 0: the CPUs of the host that this process may use */
+	bool repeatable;       /* --icount: one processor, and turns in the order of vm_config.number */
+	unsigned together;     /* repeatable: no machine runs before that many have come to vm_run(); 0: at once */
 };
 
 struct monitor {
@@ -27,6 +33,8 @@ struct monitor {
 	bool share;                    /* monitor_config.share */
 	unsigned merge;                /* monitor_config.merge */
 	struct net_switch *net_switch; /* its machines' lans; cables are closed before the monitor is freed */
+	struct watcher *watcher;
+	struct sched *sched; /* the processors */
 
 	pthread_mutex_t lock;    /* guards all below */
 	struct code_cache *code; /* made for the first machine that translates */
@@ -35,7 +43,7 @@ struct monitor {
 	unsigned n_machines;
 };
 
-/* 0 or -errno, as machine_memory_new(). Nothing is touched until used. */
+/* 0 or -errno, as machine_memory_new(). No memory is touched, and no processor has a thread, until used. */
 MUST_CHECK int monitor_new(struct monitor **out, const struct monitor_config *cfg);
 /* Every machine must be gone. */
 void monitor_free(struct monitor *mon);
@@ -46,6 +54,8 @@ void monitor_free(struct monitor *mon);
 MUST_CHECK int monitor_code_cache(struct monitor *mon, const struct jit_config *cfg, struct code_cache **out);
 /* The process is about to end: code_cache_abandon(), after which monitor_free() leaves the code cache. */
 MUST_CHECK bool monitor_abandon(struct monitor *mon);
+/* repeatable: one of those that were to run together will not. Any thread. */
+void monitor_absent(struct monitor *mon);
 /* Called by vm_new() and vm_free(). Any thread. */
 void monitor_add(struct monitor *mon, struct vm *vm);
 void monitor_remove(struct monitor *mon, struct vm *vm);

@@ -33,16 +33,44 @@ struct gpa vm_ram_physical(struct gpa ram)
 	return gpa(ram.v < LOW_RAM_BYTES ? ram.v : ram.v + (HIGH_RAM_BASE - LOW_RAM_BYTES));
 }
 
+void vm_lock(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+#ifdef DISCO_ASSERT
+	__atomic_store_n(&vm->owner, pthread_self(), __ATOMIC_RELAXED);
+	__atomic_store_n(&vm->owned, true, __ATOMIC_RELAXED);
+#endif
+}
+
+void vm_unlock(struct vm *vm)
+{
+#ifdef DISCO_ASSERT
+	__atomic_store_n(&vm->owned, false, __ATOMIC_RELAXED);
+#endif
+	pthread_mutex_unlock(&vm->lock);
+}
+
+bool vm_owned(const struct vm *vm)
+{
+	if (!__atomic_load_n(&vm->running, __ATOMIC_RELAXED))
+		return true;
+	return __atomic_load_n(&vm->owned, __ATOMIC_RELAXED) &&
+	       pthread_equal(__atomic_load_n(&vm->owner, __ATOMIC_RELAXED), pthread_self());
+}
+
 void vm_pause(struct vm *vm)
 {
+	ASSERT(vm_owned(vm));
 	__atomic_store_n(&vm->pauses, vm->pauses + 1, __ATOMIC_RELAXED);
 	if (vm->pauses == 1)
 		clock_stop(vm->clock);
-	__atomic_store_n(&vm->vcpu->gs.poll, 1, __ATOMIC_RELAXED); /* leave translated code */
+	for (unsigned i = 0; i < vm->n_vcpus; i++) /* leave translated code */
+		__atomic_store_n(&vm->vcpu[i].gs.poll, 1, __ATOMIC_RELAXED);
 }
 
 void vm_go(struct vm *vm)
 {
+	ASSERT(vm_owned(vm));
 	__atomic_store_n(&vm->pauses, vm->pauses - 1, __ATOMIC_RELAXED);
 	if (!vm->pauses)
 		clock_go(vm->clock);
@@ -58,6 +86,20 @@ void vm_end(struct vm *vm, enum vm_end why)
 		clock_kick(vm->clock);
 }
 
+void vm_interrupt(struct vm *vm, int sig)
+{
+	for (unsigned i = 0; i < vm->n_vcpus; i++)
+		sched_interrupt(&vm->vcpu[i], sig);
+}
+
+static void wake(void *arg)
+{
+	struct vm *vm = arg;
+
+	for (unsigned i = 0; i < vm->n_vcpus; i++)
+		sched_kick(&vm->vcpu[i]);
+}
+
 static void on_power_off(void *opaque) { vm_end(opaque, VM_POWER_OFF); }
 static void on_reset(void *opaque) { vm_end(opaque, VM_RESET); }
 
@@ -65,6 +107,7 @@ static void on_console_tx(void *opaque, const uint8_t *data, size_t n)
 {
 	struct vm *vm = opaque;
 
+	ASSERT(vm_owned(vm));
 	if (vm->cfg.console_tx)
 		vm->cfg.console_tx(vm->cfg.opaque, data, n);
 }
@@ -87,7 +130,20 @@ static int open_board(struct vm *vm)
 	return board_new(&vm->board, &bc);
 }
 
-static void watchdog_of(void *vcpu) { watchdog_tick(vcpu); }
+static int open_clock(struct vm *vm)
+{
+	struct clock_config cc = {.watcher = vm->monitor->watcher,
+				  .gs = &vm->vcpu->gs,
+				  .icount = vm->cfg.icount,
+				  .input_fd = vm->cfg.input_fd,
+				  .wake = wake,
+				  .arg = vm};
+	int err = clock_new(&vm->clock, &cc);
+
+	if (!err)
+		clock_set_date(vm->clock, vm->cfg.date_ns);
+	return err;
+}
 
 int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg)
 {
@@ -98,11 +154,13 @@ int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg)
 		return -ENOMEM;
 	vm->cfg = *cfg;
 	vm_wants(cfg->want, "guest memory (--mem)", cfg->ram_bytes);
+	pthread_mutex_init(&vm->lock, NULL);
 	vm->monitor = mon;
+	vm->n_vcpus = 1;
 	monitor_add(mon, vm);
 	err = pmap_new(&vm->ram, mon->memory, cfg->ram_bytes);
 	if (!err)
-		err = vcpu_new(&vm->vcpu, vm);
+		err = vcpus_new(&vm->vcpu, vm, vm->n_vcpus);
 	if (!err) {
 		struct pmap_ops ops = virtio_memory_pmap_ops(vm);
 
@@ -110,20 +168,15 @@ int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg)
 		vm_wants(cfg->want, NULL, 0);
 	}
 	if (!err)
-		err = clock_new(&vm->clock, &vm->vcpu->gs, cfg->icount, cfg->input_fd);
-	if (!err) {
-		clock_set_date(vm->clock, cfg->date_ns);
+		err = open_clock(vm);
+	if (!err)
 		err = open_board(vm);
-	}
 	if (err) {
 		vm_free(vm);
 		return err;
 	}
-	if (cfg->tier1 && cfg->tier2)
-		clock_sample(vm->clock);
-	if (vm->vcpu->jit)
-		clock_watch(vm->clock, WATCHDOG_TICK_MS, watchdog_of, vm->vcpu);
-	vcpu_reset(vm->vcpu);
+	for (unsigned i = 0; i < vm->n_vcpus; i++)
+		vcpu_reset(&vm->vcpu[i]);
 	*out = vm;
 	return 0;
 }
@@ -132,28 +185,24 @@ void vm_free(struct vm *vm)
 {
 	if (!vm)
 		return;
+	ASSERT(!vm->running);
 	virtio_bus_free(vm->virtio);
 	vm->virtio = NULL;
 	board_free(vm->board);
 	clock_free(vm->clock);
-	vcpu_free(vm->vcpu);
+	vcpus_free(vm->vcpu, vm->n_vcpus);
 	if (vm->ram)
 		pmap_free(vm->ram);
 	monitor_remove(vm->monitor, vm);
+	pthread_mutex_destroy(&vm->lock);
 	free(vm);
 }
 
-uint64_t vm_state_hash(struct vm *vm)
+static void hash_vcpu(XXH3_state_t *x, const struct vcpu *v)
 {
-	const struct vcpu *v = vm->vcpu;
 	const struct guest_state *gs = &v->gs;
-	uint64_t part[] = {gs->pc, gs->fcr31, clock_now_ns(vm->clock), pmap_hash(vm->ram)};
-	XXH3_state_t *x = XXH3_createState();
-	uint64_t hash;
+	uint64_t part[] = {gs->pc, gs->fcr31};
 
-	if (!x)
-		panic("out of host memory");
-	XXH3_64bits_reset(x);
 	XXH3_64bits_update(x, gs->reg + 1, sizeof(gs->reg) - sizeof(gs->reg[0]));
 	XXH3_64bits_update(x, gs->fpr, sizeof(gs->fpr));
 	XXH3_64bits_update(x, gs->cp0, sizeof(gs->cp0));
@@ -163,6 +212,20 @@ uint64_t vm_state_hash(struct vm *vm)
 
 		XXH3_64bits_update(x, row, sizeof(row));
 	}
+	XXH3_64bits_update(x, part, sizeof(part));
+}
+
+uint64_t vm_state_hash(struct vm *vm)
+{
+	uint64_t part[] = {clock_now_ns(vm->clock), pmap_hash(vm->ram)};
+	XXH3_state_t *x = XXH3_createState();
+	uint64_t hash;
+
+	if (!x)
+		panic("out of host memory");
+	XXH3_64bits_reset(x);
+	for (unsigned i = 0; i < vm->n_vcpus; i++)
+		hash_vcpu(x, &vm->vcpu[i]);
 	XXH3_64bits_update(x, part, sizeof(part));
 	hash = XXH3_64bits_digest(x);
 	XXH3_freeState(x);

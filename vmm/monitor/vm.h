@@ -3,9 +3,14 @@
 #define VMM_VM_H
 
 /*
- * One virtual machine: board, clock, (for now) one vCPU, and the part of the monitor's machine memory that it is given as
+ * One virtual machine: board, clock, vCPUs (for now one), and the part of the monitor's machine memory that it is given as
  * its RAM.  vmm/cpu/run_loop.h runs it.
+ *
+ * Its devices, which are all that its vCPUs share but memory, are used under its lock by whoever runs one of them: vm_lock().
+ * Before vm_run() and after it they are the caller's.
  */
+#include <pthread.h>
+
 #include "vmm/board/board.h"
 #include "vmm/monitor/clock.h"
 
@@ -44,6 +49,9 @@ struct vm_config {
 	const struct cpu_model *cpu;
 	bool big_endian;
 	bool icount;
+	unsigned shares;  /* weight for the processors (vmm/monitor/sched.h), 0: SCHED_DEFAULT_SHARES */
+	unsigned cap;     /* percent of one processor that each vCPU has at most, 0: no limit */
+	unsigned number;  /* among the machines of the monitor: whose turn it is if they are to be repeatable */
 	bool count_insns; /* --stats */
 	bool keep_ir;     /* --dump h: show it beside the host code */
 	bool tier1, tier2;
@@ -79,11 +87,17 @@ struct vm {
 	struct pmap *ram;
 	struct board *board;
 	struct clock *clock;
-	struct vcpu *vcpu;
+	struct vcpu *vcpu; /* an array */
+	unsigned n_vcpus;
 	struct virtio_bus *virtio; /* virtio_bus.c; NULL: no device */
 	struct vm_dump *dump;      /* --dump, or NULL */
-	unsigned pauses;           /* vm_pause() without its vm_go(); vCPU thread, others may look (atomic) */
 	int end;                   /* enum vm_end; any thread may set it, then clock_kick() */
+
+	pthread_mutex_t lock; /* guards board, clock and virtio, and what follows */
+	pthread_t owner;      /* atomic: of the lock */
+	bool owned;           /* atomic: somebody has it */
+	bool running;         /* atomic: in vm_run(); else the devices are the caller's, without the lock */
+	unsigned pauses;      /* vm_pause() without its vm_go(); others may look (atomic) */
 
 	/* Console input that the guest's UART had no room for yet.  Read ahead, so that the monitor's keys are seen. */
 	uint8_t rx[VM_RX_BYTES];
@@ -93,10 +107,21 @@ struct vm {
 /* A machine of mon's, which must outlive it. 0 or -errno; of -ENOMEM cfg->want says more. Nothing of the guest runs. Any thread. */
 MUST_CHECK int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg);
 void vm_free(struct vm *vm);
+/* Any thread. */
 void vm_end(struct vm *vm, enum vm_end why);
+/* The signal to the threads that run the machine's vCPUs, so that what its devices wait for returns. Any thread. */
+void vm_interrupt(struct vm *vm, int sig);
+/*
+ * Whoever uses the machine's devices while it runs has its lock: one holder, who may wait for a slow device with it.  Not
+ * recursive.  Cost: 20 ns.
+ */
+void vm_lock(struct vm *vm);
+void vm_unlock(struct vm *vm);
+/* This thread may use the devices; for assertions. */
+bool vm_owned(const struct vm *vm);
 /*
  * The guest does not run and its time does not pass until there was a vm_go() for each vm_pause(); the monitor's keys, signals,
- * and what devices have to do meanwhile work on, and the machine can end.  vCPU thread.
+ * and what devices have to do meanwhile work on, and the machine can end; it holds no processor.  Under its lock.
  */
 void vm_pause(struct vm *vm);
 void vm_go(struct vm *vm);
