@@ -5,7 +5,7 @@
 
 #include "base/segments.h"
 #include "vmm/boot/loader.h"
-#include "vmm/look/elf_image.h"
+#include "vmm/boot/unpack.h"
 
 /*
  * A vmlinuz is a small program with the compressed kernel inside (arch/mips/boot/compressed/).  It unpacks that to the load address
