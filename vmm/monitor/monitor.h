@@ -23,9 +23,9 @@ struct monitor_config {
 	bool share;            /* more than one machine may come: they share what is equal (numa/share.h) */
 	unsigned
 	    merge; /* pages of each machine that are looked at in a second, whether others hold the same; 0: none */
-	unsigned processors;   /* simulated ones; 0: the CPUs of the host that this process may use */
-	bool repeatable;       /* --icount: one processor, and turns in the order of vm_config.number */
-	unsigned together;     /* repeatable: no machine runs before that many have come to vm_run(); 0: at once */
+	unsigned processors; /* simulated ones; 0: the CPUs of the host that this process may use */
+	bool repeatable;     /* --icount: one processor, and turns in the order of vm_config.number */
+	unsigned together;   /* repeatable: no machine runs before that many have come to vm_run(); 0: at once */
 };
 
 struct monitor {
