@@ -37,7 +37,6 @@ static const struct {
     {"--mem", "64M"},
     {"--name", "web"},
     {"--vms", "3"},
-    {"--control", "lab"},
     {"--processors", "2"},
     {"--shares", "300"},
     {"--cap", "25"},

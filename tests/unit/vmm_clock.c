@@ -84,7 +84,7 @@ static void sleep_until(struct fixture *f, uint64_t until_ns)
 
 static void sleep_idle(struct fixture *f)
 {
-	if (!clock_idle(f->c))
+	if (!clock_idle(f->c, 0))
 		sleep_until(f, host_now_ns() + 10000000000u);
 }
 
@@ -245,7 +245,7 @@ Test(vmm_clock, the_date)
 	cr_assert_eq(f.ops.skip_to(f.ops.opaque, hour), hour - 300 * CLOCK_NS_PER_INSN);
 	cr_assert_eq(clock_date_ns(f.c), y2k + 300 * CLOCK_NS_PER_INSN);
 	alarm_at(&f, 2 * hour, &a);
-	cr_assert(clock_idle(f.c));
+	cr_assert(clock_idle(f.c, 0));
 	cr_assert_eq(f.ops.date_ns(f.ops.opaque), y2k + hour + 300 * CLOCK_NS_PER_INSN);
 	close_clock(&f);
 
@@ -265,9 +265,9 @@ Test(vmm_clock, icount_idle_goes_to_the_next_alarm)
 
 	open_clock(&f, true, -1);
 	clock_begin_slice(f.c);
-	cr_assert_not(clock_idle(f.c), "there is nothing to go to");
+	cr_assert_not(clock_idle(f.c, 0), "there is nothing to go to");
 	alarm_at(&f, 1000000000000, &a);
-	cr_assert(clock_idle(f.c));
+	cr_assert(clock_idle(f.c, 0));
 	cr_assert(clock_run_due(f.c));
 	cr_assert_eq(clock_now_ns(f.c), 1000000000000);
 	cr_assert_eq(clock_insns(f.c), 0);
@@ -288,14 +288,14 @@ Test(vmm_clock, turns)
 	execute(&f, 400);
 	alarm_at(&f, 10 * turn, &a);
 	cr_assert_not(clock_turn_over(f.c));
-	cr_assert(clock_idle(f.c));
+	cr_assert(clock_idle(f.c, 0));
 	cr_assert(clock_turn_over(f.c));
 	cr_assert_eq(clock_now_ns(f.c), turn);
 	cr_assert_eq(clock_insns(f.c), 400);
 	clock_turn(f.c, turn);
 	cr_assert_not(clock_turn_over(f.c));
 	alarm_at(&f, turn + 500, &a);
-	cr_assert(clock_idle(f.c));
+	cr_assert(clock_idle(f.c, 0));
 	cr_assert_eq(clock_now_ns(f.c), turn + 500, "an alarm comes first");
 	cr_assert(clock_run_due(f.c));
 	clock_begin_slice(f.c);
@@ -329,6 +329,43 @@ Test(vmm_clock, an_alarm_wakes, .timeout = 20)
 	alarm_at(&f, UINT64_MAX, &a);
 	sleep_until(&f, host_now_ns() + 100000000);
 	cr_assert_not(clock_run_due(f.c));
+	close_clock(&f);
+}
+
+/* An idle guest's patient alarm comes later, others and those of an awake one on time. */
+Test(vmm_clock, patient_alarms, .timeout = 20)
+{
+	struct fixture f;
+	struct ringer a = {&f, 'a', 0}, b = {&f, 'b', 0};
+	uint64_t from, host;
+
+	open_clock(&f, false, -1);
+	clock_patient(f.c, ring, &a);
+	from = clock_now_ns(f.c);
+	host = host_now_ns();
+	alarm_at(&f, from + 20000000, &a);
+	cr_assert_not(clock_idle(f.c, 100000000));
+	sleep_until(&f, host + 5000000000);
+	cr_assert_geq(host_now_ns() - host, 115000000);
+	cr_assert(clock_run_due(f.c));
+
+	from = clock_now_ns(f.c);
+	alarm_at(&f, from + 20000000, &a);
+	alarm_at(&f, from + 60000000, &b);
+	cr_assert_not(clock_idle(f.c, 3000000000));
+	sleep_until(&f, host_now_ns() + 5000000000);
+	cr_assert_geq(clock_now_ns(f.c) - from, 60000000);
+	cr_assert_lt(clock_now_ns(f.c) - from, 2000000000);
+	cr_assert(clock_run_due(f.c));
+	cr_assert_eq(f.n, 3, "both");
+
+	from = clock_now_ns(f.c);
+	alarm_at(&f, from + 100000000, &a);
+	cr_assert_not(clock_idle(f.c, 3000000000));
+	clock_awake(f.c);
+	sleep_until(&f, host_now_ns() + 5000000000);
+	cr_assert_lt(clock_now_ns(f.c) - from, 2000000000);
+	cr_assert(clock_run_due(f.c));
 	close_clock(&f);
 }
 

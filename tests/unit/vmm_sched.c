@@ -336,6 +336,33 @@ Test(vmm_sched, one_busy_and_seven_that_tick, .timeout = 120)
 	close_group(&g);
 }
 
+/* A guest that made system calls and makes none any more: its ticks come together, the more the longer it is so. */
+Test(vmm_sched, ticks_of_an_idle_system, .timeout = 60)
+{
+	struct group g;
+	struct vm *vm;
+	uint64_t ticks, from;
+
+	open_group(&g, &(struct monitor_config){.processors = 1});
+	vm = add(&g, &(struct vm_config){0});
+	put_ticker(vm, 400000);
+	/* the handler: EPC += 4 after a system call, which Cause tells from a tick */
+	PUT(vm, 0x80000180, A_MFC0(K0, CP0_Cause), A_ANDI(K0, K0, 0x7c), A_BEQ(K0, ZERO, 6), A_NOP, A_MFC0(K0, CP0_EPC),
+	    A_ADDIU(K0, K0, 4), A_MTC0(K0, CP0_EPC), A_ADDIU(S0 + 2, S0 + 2, 1), A_ERET, A_MFC0(K0, CP0_Count),
+	    A_ADDU(K0, K0, S0), A_MTC0(K0, CP0_Compare), A_ADDIU(S0 + 1, S0 + 1, 1), A_ERET, A_NOP);
+	PUT(vm, CODE_VA, 0x0000000c /* SYSCALL */, A_MFC0(T0, CP0_Count), A_ADDU(T0, T0, S0), A_MTC0(T0, CP0_Compare),
+	    A_WAIT, A_BEQ(ZERO, ZERO, -2), A_NOP);
+	from = host_now_ns();
+	start(&g);
+	while (host_now_ns() - from < 3000 * (uint64_t)MS)
+		usleep(1000);
+	end_all(&g);
+	ticks = vm->vcpu->gs.reg[S0 + 1];
+	cr_assert_eq(vm->vcpu->gs.reg[S0 + 2], 1);
+	cr_assert(ticks > 20 && ticks < 250, "%llu ticks of 750", (unsigned long long)ticks);
+	close_group(&g);
+}
+
 static uint64_t process_ns(void) { return host_clock_ns(CLOCK_PROCESS_CPUTIME_ID); }
 
 Test(vmm_sched, idle_machines_cost_nothing, .timeout = 60)

@@ -51,6 +51,12 @@ void cp0_timer_update(struct vcpu *v)
 	clk.alarm(clk.opaque, (now / ns_per_tick + ticks) * ns_per_tick, timer_expired, v);
 }
 
+void cp0_timer_reset(struct vcpu *v)
+{
+	clock_patient(v->vm->clock, timer_expired, v);
+	cp0_timer_update(v);
+}
+
 static void write_count(struct vcpu *v, uint32_t value)
 {
 	v->count_base = value;

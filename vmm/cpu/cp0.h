@@ -5,8 +5,9 @@
 /* Count and Compare.  What the guest does to coprocessor 0 is among the helpers (helpers.h). */
 #include "vmm/cpu/vcpu.h"
 
-/* Called at reset and when Count, Compare or Cause.DC change. Under the machine's lock. */
+/* Called when Count, Compare or Cause.DC change. Under the machine's lock. */
 void cp0_timer_update(struct vcpu *v);
+void cp0_timer_reset(struct vcpu *v);
 /* Count, now. */
 uint32_t cp0_count(struct vcpu *v);
 

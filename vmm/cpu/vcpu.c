@@ -140,7 +140,7 @@ void vcpu_reset(struct vcpu *v)
 	gs->fcr0 = v->model->fir;
 	gs->llbit = 0;
 	gs->pc = 0xbfc00000u;
-	cp0_timer_update(v);
+	cp0_timer_reset(v);
 	vcpu_update_mode(v);
 }
 

@@ -21,7 +21,6 @@ struct vcpu_stats {
 	uint64_t slow_loads, slow_stores, mmio_reads, mmio_writes;
 	uint64_t ns_lift, ns_passes;
 	uint64_t interp_insns, smc_stores;
-	uint64_t monitor_calls, pages_zeroed, pages_freed;
 };
 
 /* Where the guest was found lately (region.c). */
@@ -55,10 +54,6 @@ struct vcpu {
 	bool idle; /* executed WAIT, no interrupt since */
 	bool step; /* the instruction at gs->pc is to be executed alone (mem.c: step_alone) */
 
-	/* Monitor calls (monitor_call.c): memory that the guest has given up, until the dispatch loop takes it away. */
-	struct gpa freed;
-	uint64_t freed_bytes; /* 0: none */
-
 	/* Count/Compare: Count = virtual time * count_hz + count_base (vmm/monitor/clock.h). */
 	uint64_t count_hz;
 	uint32_t count_base;
@@ -84,6 +79,8 @@ struct vcpu {
 	struct sched_vcpu sched;
 	enum exit_reason last;  /* why it left translated code, or what became of its last turn */
 	enum run_slice becomes; /* of the slice in progress: RUN_ON, or how it ends */
+	uint64_t idle_calls; /* system calls when it was last idle, and since when it has made none (host_now_ns()) */
+	uint64_t idle_since_ns;
 	uint64_t retry_ns; /* the machine is paused: when what it waits for is tried again (host_now_ns()); else 0 */
 	pthread_t thread;  /* atomic: that runs it, or did so last */
 

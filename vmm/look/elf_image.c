@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "vmm/boot/unpack.h"
 #include "vmm/look/elf_image.h"
 
 #include <elf.h>

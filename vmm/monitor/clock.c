@@ -18,6 +18,7 @@ struct alarm {
 	uint64_t at_ns; /* UINT64_MAX: off */
 	void (*fn)(void *);
 	void *arg;
+	bool patient; /* clock_patient() */
 };
 
 struct clock {
@@ -35,6 +36,7 @@ struct clock {
 	unsigned n_alarms;
 	uint64_t next_ns; /* earliest alarm */
 	bool running;     /* alarms are being run: the timer is set once, when they are through */
+	bool late;        /* the watcher was told a later time: clock_idle() */
 
 	struct watch watch; /* for the earliest alarm, and for input */
 	atomic_bool input_ready;
@@ -146,6 +148,7 @@ static void rearm(struct clock *c)
 		if (c->alarm[i].at_ns < next)
 			next = c->alarm[i].at_ns;
 	c->next_ns = next;
+	c->late = false;
 	if (c->running)
 		return;
 	if (c->cfg.icount)
@@ -154,9 +157,8 @@ static void rearm(struct clock *c)
 		watcher_at(c->cfg.watcher, &c->watch, host_time(c, next));
 }
 
-static void clock_alarm(void *opaque, uint64_t at_ns, void (*fn)(void *), void *arg)
+static struct alarm *alarm_of(struct clock *c, void (*fn)(void *), void *arg)
 {
-	struct clock *c = opaque;
 	unsigned i;
 
 	for (i = 0; i < c->n_alarms; i++)
@@ -166,13 +168,23 @@ static void clock_alarm(void *opaque, uint64_t at_ns, void (*fn)(void *), void *
 		if (i == MAX_ALARMS)
 			panic("more than %u alarms", MAX_ALARMS);
 		c->n_alarms++;
-		c->alarm[i] = (struct alarm){UINT64_MAX, fn, arg};
+		c->alarm[i] = (struct alarm){.at_ns = UINT64_MAX, .fn = fn, .arg = arg};
 	}
-	if (c->alarm[i].at_ns == at_ns)
+	return &c->alarm[i];
+}
+
+static void clock_alarm(void *opaque, uint64_t at_ns, void (*fn)(void *), void *arg)
+{
+	struct clock *c = opaque;
+	struct alarm *a = alarm_of(c, fn, arg);
+
+	if (a->at_ns == at_ns)
 		return;
-	c->alarm[i].at_ns = at_ns;
+	a->at_ns = at_ns;
 	rearm(c);
 }
+
+void clock_patient(struct clock *c, void (*fn)(void *), void *arg) { alarm_of(c, fn, arg)->patient = true; }
 
 /* How many ns it came forward. */
 static uint64_t skip(struct clock *c, uint64_t at_ns)
@@ -257,10 +269,39 @@ void clock_turn(struct clock *c, uint64_t ns)
 
 bool clock_turn_over(struct clock *c) { return c->turn_end_ns != UINT64_MAX && clock_now_ns(c) >= c->turn_end_ns; }
 
-bool clock_idle(struct clock *c)
+/* Have the watcher come at the earliest alarm, but for patient ones later. */
+static void arm_late(struct clock *c, uint64_t slack_ns)
 {
-	if (!c->cfg.icount)
-		return c->next_ns != UINT64_MAX && c->next_ns <= clock_now_ns(c);
+	uint64_t next = UINT64_MAX;
+
+	for (unsigned i = 0; i < c->n_alarms; i++) {
+		const struct alarm *a = &c->alarm[i];
+		uint64_t at = a->at_ns != UINT64_MAX && a->patient ? a->at_ns + slack_ns : a->at_ns;
+
+		if (at < next)
+			next = at;
+	}
+	if (next == c->next_ns)
+		return;
+	watcher_at(c->cfg.watcher, &c->watch, host_time(c, next));
+	c->late = true;
+}
+
+void clock_awake(struct clock *c)
+{
+	if (c->late)
+		rearm(c);
+}
+
+bool clock_idle(struct clock *c, uint64_t slack_ns)
+{
+	if (!c->cfg.icount) {
+		if (c->next_ns != UINT64_MAX && c->next_ns <= clock_now_ns(c))
+			return true;
+		if (slack_ns)
+			arm_late(c, slack_ns);
+		return false;
+	}
 	if (c->next_ns == UINT64_MAX)
 		return false;
 	(void)skip(c, c->next_ns < c->turn_end_ns ? c->next_ns : c->turn_end_ns);

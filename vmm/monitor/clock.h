@@ -55,11 +55,15 @@ void clock_begin_slice(struct clock *c);
  */
 void clock_turn(struct clock *c, uint64_t ns);
 bool clock_turn_over(struct clock *c);
+/* The alarm need not be on time while the guest is idle: clock_idle(). */
+void clock_patient(struct clock *c, void (*fn)(void *), void *arg);
 /*
- * The guest is idle.  True: an alarm is due, or, under --icount, time has skipped to the next alarm or the end of the turn.
+ * The guest is idle.  slack_ns: patient alarms may be so late, if nothing else wakes it; not under --icount.  True: an alarm is due, or, under --icount, time has skipped to the next alarm or the end of the turn.
  * False: somebody has to wake it, an alarm with clock_config.wake.
  */
-MUST_CHECK bool clock_idle(struct clock *c);
+MUST_CHECK bool clock_idle(struct clock *c, uint64_t slack_ns);
+/* It is not idle any more: alarms are on time again. */
+void clock_awake(struct clock *c);
 /* Time stands still, until clock_go(): the machine is paused.  The date does not.  --icount: it stands anyway. */
 void clock_stop(struct clock *c);
 void clock_go(struct clock *c);
