@@ -114,6 +114,15 @@ void lift_tlbwr(struct lift *l) { call_and_leave(l, HELPER_TLBWR); }
 void lift_wait(struct lift *l) { call_and_leave(l, HELPER_WAIT); }
 void lift_tlbp(struct lift *l) { ir_call(l->b, HELPER_TLBP, IR_NONE, IR_NONE, IR_NONE); }
 
+/* As a function call of the o32 ABI, but for the number: $2 in and out, $4 and $5 in. */
+void lift_hypcall(struct lift *l)
+{
+	ir_ref number = ir_getreg(l->b, 2), a = ir_getreg(l->b, 4), b = ir_getreg(l->b, 5);
+
+	ir_setreg(l->b, 2, ir_call(l->b, HELPER_HYPCALL, number, a, b));
+	lift_leave(l); /* the page of this code may be another one */
+}
+
 /* In a delay slot: UNPREDICTABLE (MIPS32 volume II, "ERET"); RI here. */
 void lift_eret(struct lift *l)
 {

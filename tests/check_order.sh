@@ -29,6 +29,7 @@ declare -A inside=(
 	[pv-drivers/console]='pv-drivers/virtio'
 	[vmm/board]=''
 	[vmm/boot]=''
+	[vmm/control]=''
 	[vmm/host]='vmm/monitor/clock.h'
 	[vmm/monitor]='vmm/board vmm/cpu vmm/devices'
 	[vmm/cpu]='vmm/board vmm/monitor vmm/devices vmm/look'

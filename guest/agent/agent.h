@@ -116,6 +116,7 @@ enum {
 	AGENT_COMMAND = 'C',
 	AGENT_SIGNAL = 'K',    /* u32 number */
 	AGENT_SIZE = 'W',      /* u16 columns, rows: of the terminal */
+	AGENT_POWER_OFF = 'O', /* u32 0: without a command */
 	AGENT_INPUT_END = 'Z', /* u64 bytes of standard input */
 	AGENT_CLOSE = 'P',     /* u32 1 or 2: nobody reads standard output, or error, any more */
 };

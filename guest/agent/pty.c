@@ -78,14 +78,34 @@ static bool take(int fd, uint8_t *data, size_t n)
 	return true;
 }
 
+/* As a user would: whatever init is, its own program knows how to tell it. */
+static void power_off(void)
+{
+	static const char *const argv[] = {
+	    "/bin/sh", "-c", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/run/disco poweroff",
+	    NULL};
+	static char *const none[] = {NULL};
+
+	if (sys_fork() == 0) {
+		sys_execve(argv[0], (char *const *)(uintptr_t)argv, none);
+		sys_exit(127);
+	}
+}
+
 static void follow(int fd, int control) __attribute__((noreturn));
 static void follow(int fd, int control)
 {
 	uint8_t m[AGENT_HEADER_BYTES + 4];
 
 	sys_setsid();
-	while (take(control, m, sizeof(m)) && m[0] == AGENT_SIZE)
-		fd = console_resize(fd, (uint16_t)(m[8] | m[9] << 8), (uint16_t)(m[10] | m[11] << 8));
+	while (take(control, m, sizeof(m))) {
+		if (m[0] == AGENT_SIZE)
+			fd = console_resize(fd, (uint16_t)(m[8] | m[9] << 8), (uint16_t)(m[10] | m[11] << 8));
+		else if (m[0] == AGENT_POWER_OFF)
+			power_off();
+		else
+			break;
+	}
 	sys_exit(0);
 }
 

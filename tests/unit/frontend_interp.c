@@ -420,6 +420,14 @@ Test(frontend_interp, system_instructions)
 			cr_expect_eq(c.why, cases[i].why, "%08x", cases[i].word);
 			cr_expect_eq(c.gs.pc, cases[i].pc, "%08x", cases[i].word);
 		}
+		c.result = 7;
+		c.gs.reg[2] = 1;
+		c.gs.reg[4] = 0x5000;
+		c.gs.reg[5] = 3;
+		RUN(&c, 0, 0, 0x42000828); /* hypcall 1: $2, $4, $5 go in, $2 comes out */
+		expect_call(&c, 0, HELPER_HYPCALL, 1, 0x5000, PC(0), SITE(0, 1));
+		cr_expect_eq(c.gs.reg[2], 7);
+		cr_expect_eq(c.why, EXIT_PC_SET);
 		c.result = 0x00400401;
 		RUN(&c, 0, 0, 0x41626000); /* di $2 gives the old Status */
 		cr_expect_eq(c.gs.reg[2], 0x00400401);

@@ -37,6 +37,7 @@ static const struct {
     {"--mem", "64M"},
     {"--name", "web"},
     {"--vms", "3"},
+    {"--control", "lab"},
     {"--processors", "2"},
     {"--shares", "300"},
     {"--cap", "25"},

@@ -164,7 +164,7 @@ static void print_json_micros(const struct bench_results *r, FILE *out)
 			continue;
 		fprintf(out, "%s\n    {\"name\": \"%s\", \"unit\": \"%s\", \"text\": ", comma, m->name,
 			unit_text[m->unit]);
-		json_string(out, m->text);
+		json_print_string(out, m->text);
 		for (unsigned p = 0; p < NUM_BENCH_PEERS; p++)
 			print_samples(out, peer_name[p], &r->s[p][i]);
 		if (disco.n && qemu.n)
@@ -181,14 +181,14 @@ void bench_print_json(const struct bench_options *opt, const struct bench_result
 
 	cpu_name(text, sizeof(text));
 	fputs("{\n  \"cpu\": ", out);
-	json_string(out, text);
+	json_print_string(out, text);
 	fputs(",\n  \"host\": ", out);
-	json_string(out, uname(&host) ? "unknown" : host.release);
+	json_print_string(out, uname(&host) ? "unknown" : host.release);
 	fputs(",\n  \"disco\": \"" DISCO_VERSION "\"", out);
 	if (opt->qemu) {
 		program_version(opt->qemu, text, sizeof(text));
 		fputs(",\n  \"qemu\": ", out);
-		json_string(out, text);
+		json_print_string(out, text);
 	}
 	fprintf(out, ",\n  \"rounds\": %u,\n  \"benchmarks\": [", opt->rounds);
 	print_json_micros(r, out);
@@ -197,7 +197,7 @@ void bench_print_json(const struct bench_options *opt, const struct bench_result
 		const struct bench_device *d = &r->device[i];
 
 		fprintf(out, "%s\n    {\"name\": ", i ? "," : "");
-		json_string(out, d->name);
+		json_print_string(out, d->name);
 		fprintf(out,
 			", \"requests\": %" PRIu64 ", \"notifies\": %" PRIu64 ", \"interrupts\": %" PRIu64
 			", \"bytes\": %" PRIu64 "}",

@@ -289,6 +289,11 @@ static int read_file(const char *path, uint64_t max_bytes, uint8_t **data_out, s
 	return 0;
 }
 
+int loader_read_file(const char *path, uint8_t **data, size_t *bytes, struct loader_error *err)
+{
+	return read_file(path, MAX_FILE_BYTES, data, bytes, err);
+}
+
 int loader_load_elf(struct pmap *ram, const char *path, struct loaded_image *out, struct loader_error *err)
 {
 	uint8_t *data;

@@ -35,9 +35,20 @@ MUST_CHECK int loader_load_elf(struct pmap *ram, const char *path, struct loaded
 MUST_CHECK int loader_load_elf_mem(struct pmap *ram, const char *name, const void *data, size_t bytes,
 				   struct loaded_image *out, struct loader_error *err);
 
+/* All of a file of at most 1 GiB, in *data (to be freed). 0 or -errno with err filled. */
+MUST_CHECK int loader_read_file(const char *path, uint8_t **data, size_t *bytes, struct loader_error *err);
+
 /* Load a raw file at the highest 64 KiB-aligned address that keeps it inside the first 256 MiB of RAM, above `floor`. */
 MUST_CHECK int loader_load_initrd(struct pmap *ram, const char *path, uint64_t floor, uint64_t *gpa_out,
 				  uint64_t *bytes_out, struct loader_error *err);
+
+/* ---- loader_vmlinuz.c ---- */
+/*
+ * The kernel inside a Linux vmlinuz as an ELF file of its own, in *out (to be freed): what the program around it would make of it in
+ * memory, for each machine anew.  False: none is found, or none that is known; the file is then to be loaded as it is.
+ * Cost: 0.5 s.
+ */
+MUST_CHECK bool loader_unpack_vmlinuz(const uint8_t *data, size_t bytes, uint8_t **out, size_t *out_bytes);
 
 /* ---- loader_linux.c ---- */
 /*

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/cli/commands.h"
+#include "vmm/cli/control_cmd.h"
 #include "vmm/cli/guest_cmd.h"
 #include "vmm/cli/options.h"
 
@@ -13,6 +14,8 @@ static const char overview[] = "Usage: disco COMMAND [OPTION]...\n"
 			       "Commands:\n"
 			       "  run    boot a machine (MIPS Malta); its console is this terminal\n"
 			       "  up     boot the machines of a configuration file\n"
+			       "  ps     list the machines that run\n"
+			       "  stop, kill, pause, resume, reset  ... one of them\n"
 			       "  dump   show how code is translated, stage by stage\n"
 			       "  bench  microbenchmarks in guests, beside QEMU\n"
 			       "  guest  make Debian root images, list those there are\n"
@@ -195,6 +198,8 @@ bool help_print(const char *topic, FILE *out)
 		print_command(run_text, options_run_rows, run_examples, out);
 	} else if (strcmp(topic, "up") == 0) {
 		print_up(out);
+	} else if (control_help(topic, out)) {
+		return true;
 	} else if (strcmp(topic, "dump") == 0) {
 		print_command(dump_text, options_dump_rows, dump_examples, out);
 	} else if (strcmp(topic, "bench") == 0) {

@@ -96,6 +96,7 @@ struct run_seconds {
 
 struct run_options {
 	const char *name;    /* --name, or NULL; never NULL in a plan (vmm/cli/plan.h) */
+	const char *control; /* --control, or NULL */
 	unsigned vms;        /* --vms, or 0 */
 	unsigned number;     /* of several machines, from 1; 0: it is alone */
 	const char *speaker; /* what is said about it begins with this: "disco run", "disco run: vm3" */

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* asprintf */
 #include "vmm/cli/plan_file.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -387,9 +388,23 @@ static int make_machine(struct reader *r, const struct entry *e, unsigned copy, 
 	return bad;
 }
 
+/* The control socket has the name of the file, as far as names go. */
+static const char *control_name(struct reader *r)
+{
+	const char *slash = strrchr(r->path, '/'), *from = slash ? slash + 1 : r->path, *dot = strrchr(from, '.');
+	size_t n = dot && dot > from ? (size_t)(dot - from) : strlen(from);
+	char *name = plan_keep(r->plan, strndup(from, n < RUN_MAX_NAME_BYTES ? n : RUN_MAX_NAME_BYTES));
+
+	for (char *c = name; c && *c; c++)
+		if (!isalnum((unsigned char)*c) && (c == name || !strchr("._-", *c)))
+			return NULL; /* then it is the process's */
+	return name;
+}
+
 static int make_machines(struct reader *r)
 {
 	struct options_error err = {{0}};
+	const char *control = control_name(r);
 	unsigned at = 0, which = 0;
 	int e = 0;
 
@@ -400,6 +415,8 @@ static int make_machines(struct reader *r)
 		for (unsigned k = 1; !e && k <= (r->entry[i].count ? r->entry[i].count : 1); k++, at++) {
 			e = make_machine(r, &r->entry[i], k, &r->plan->opt[at]);
 			r->plan->opt[at].number = r->plan->n > 1 ? at + 1 : 0;
+			if (!r->plan->opt[at].control)
+				r->plan->opt[at].control = control;
 		}
 	if (e || !plan_check(r->plan, &which, &err))
 		return e;

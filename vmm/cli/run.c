@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE /* asprintf */
+#define _GNU_SOURCE /* asprintf, gettid */
 #include "vmm/cli/run_internal.h"
 
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/host_clock.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/vcpu.h"
@@ -88,6 +89,7 @@ static void on_idle(void *opaque)
 		console_flush(r->console);
 	agent_poll(r->agent);
 	guest_devices_poll(r->devices);
+	run_control_poll(r);
 	if (__atomic_load_n(&r->want_stats, __ATOMIC_ACQUIRE) &&
 	    __atomic_exchange_n(&r->want_stats, false, __ATOMIC_ACQ_REL))
 		run_stats_now(r);
@@ -175,6 +177,7 @@ static int open_vm(struct run *r, bool big_endian)
 	err = vm_new(&vm, r->session->monitor, &cfg);
 
 	if (!err) {
+		__atomic_store_n(&r->paused, false, __ATOMIC_RELEASE);
 		pthread_mutex_lock(&r->lock);
 		r->vm = vm;
 		pthread_mutex_unlock(&r->lock);
@@ -237,6 +240,7 @@ static int boot(struct run *r, bool big_endian, bool *again)
 	if (r->console)
 		console_flush(r->console);
 	*again = why == VM_RESET && !r->panic.seen && !r->opt->no_reboot && !r->opt->command && !run_stopped(r);
+	run_control_told(r, why, *again);
 	if (!*again) {
 		lost = close_console(r, STATUS_OK);
 		agent_leave_terminal(r->agent, drained(r));
@@ -275,6 +279,13 @@ static int open_agent(struct run *r)
 	if (r->session->n == 1 && agent_console_size(opt, &size) &&
 	    asprintf(&r->append, "%s%s disco.size=%ux%u", opt->append, opt->quiet_boot ? "" : " disco.agent=ready",
 		     size.columns, size.rows) < 0) {
+		r->append = NULL;
+		run_say(r, "the host has no memory left");
+		return STATUS_FAILED;
+	}
+	/* one who is there to be asked for a clean end */
+	if (r->session->reachable && !r->append && !opt->command && !opt->quiet_boot && opt->initrd && !opt->icount &&
+	    asprintf(&r->append, "%s disco.agent=ready", opt->append) < 0) {
 		r->append = NULL;
 		run_say(r, "the host has no memory left");
 		return STATUS_FAILED;
@@ -402,12 +413,17 @@ void *run_main(void *run)
 	int status;
 
 	stop_add(r->session->stop, &r->stopping, r);
+	r->tid = gettid();
 	status = open_run(r);
 	again = wait_for_others(r, status);
 	big_endian = again && run_image_big_endian(r->opt->kernel);
+	r->big_endian = big_endian;
+	r->began_ms = host_now_ns() / 1000000;
+	__atomic_store_n(&r->phase, RUN_RUNS, __ATOMIC_RELEASE);
 	while (!status && again)
 		status = boot(r, big_endian, &again);
 	r->status = close_run(r, status);
+	run_control_ended(r);
 	stop_remove(&r->stopping);
 	return NULL;
 }

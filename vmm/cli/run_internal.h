@@ -12,6 +12,7 @@
  *   run_status.c   what it ended with, and what is said about that
  *   run_stats.c    --stats
  *   run_stop.c     ending all of them from outside
+ *   run_control.c  the control socket's machines
  */
 #include <pthread.h>
 
@@ -26,11 +27,14 @@
 struct agent;
 struct console;
 struct consoles;
+struct control;
 struct guest_devices;
 struct lines;
 struct wakeup;
 
 /* ---- one machine ---- */
+
+enum run_phase { RUN_OPENS, RUN_RUNS, RUN_HAS_ENDED };
 
 struct run {
 	struct session *session;
@@ -45,6 +49,16 @@ struct run {
 	struct wakeup *wakeup;
 	bool want_stats; /* atomic: SIGUSR1 came */
 	bool ended;      /* atomic: its end was asked for from outside, but not the session's */
+
+	/* What the control socket asks for, and is told (run_control.c). */
+	int phase;        /* enum run_phase; atomic */
+	bool want_pause;  /* atomic */
+	bool paused;      /* want_pause is done. Written by the vCPU's thread; atomic */
+	bool reset_asked; /* atomic */
+	enum vm_end why;  /* its last end */
+	bool big_endian;
+	pid_t tid;
+	uint64_t began_ms; /* host_now_ns() */
 
 	/* Set and cleared by the run's thread with `lock`, so that others may use them with it. */
 	pthread_mutex_t lock;
@@ -80,12 +94,18 @@ struct session {
 	bool count_insns; /* one of them has --stats: what is translated is translated for all */
 	struct monitor *monitor;
 	struct stop *stop;
+	struct control *control;   /* or NULL */
+	bool reachable;            /* who has the name of the control socket may ask guests to switch themselves off */
 	struct consoles *consoles; /* several machines on one terminal, or NULL */
 	struct lines *lines[2];    /* several machines: standard output and error; the same if that is one file */
 
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t changed;
 	enum session_phase phase;
+
+	pthread_mutex_t kernel_lock; /* run_load.c */
+	struct run_kernel *kernels;  /* of several machines, until each has loaded its own once */
+	unsigned n_loaded;
 };
 
 /* ---- run.c ---- */
@@ -111,8 +131,20 @@ int session_status(const struct session *s);
 /* ---- run_load.c ---- */
 /* Kernel, initrd and argument block into RAM; the boot CPU as YAMON would leave it. enum exit_status. */
 int run_load(struct run *r);
+/* Frees session.kernels. */
+void session_forget_kernels(struct session *s);
 /* EI_DATA of the image; what is wrong with a file that is not one, the loader will say. */
 bool run_image_big_endian(const char *path);
+
+/* ---- run_control.c ---- */
+/* The control socket. enum exit_status; what is wrong is said. */
+int session_control_open(struct session *s);
+/* Pause and go on as it is asked for. vCPU thread. */
+void run_control_poll(struct run *r);
+/* The machine has come to the end of a boot; again: it boots once more. */
+void run_control_told(struct run *r, enum vm_end why, bool again);
+/* All of it is closed. */
+void run_control_ended(struct run *r);
 
 /* ---- run_stop.c ---- */
 /* Before any other thread. 0 or -errno. */

@@ -5,6 +5,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "frontend/cp0.h"
 #include "numa/share.h"
@@ -40,6 +41,81 @@ static void warn_of_little(struct run *r, uint64_t needed)
 	r->warned = true;
 }
 
+/* A kernel that several machines boot: read and unpacked once. */
+struct run_kernel {
+	struct run_kernel *next;
+	const char *path; /* the options' */
+	uint8_t *data;
+	size_t bytes;
+};
+
+void session_forget_kernels(struct session *s)
+{
+	struct run_kernel *k;
+
+	while ((k = s->kernels) != NULL) {
+		s->kernels = k->next;
+		free(k->data);
+		free(k);
+	}
+}
+
+static int read_kernel(struct session *s, const char *path, struct run_kernel **out, struct loader_error *err)
+{
+	struct run_kernel *k;
+	uint8_t *unpacked;
+	size_t bytes;
+	int e;
+
+	for (k = s->kernels; k && strcmp(k->path, path) != 0; k = k->next)
+		;
+	*out = k;
+	if (k)
+		return 0;
+	k = calloc(1, sizeof(*k));
+	if (!k) {
+		snprintf(err->text, sizeof(err->text), "the host has no memory left");
+		return -ENOMEM;
+	}
+	e = loader_read_file(path, &k->data, &k->bytes, err);
+	if (e) {
+		free(k);
+		return e;
+	}
+	if (loader_unpack_vmlinuz(k->data, k->bytes, &unpacked, &bytes)) {
+		free(k->data);
+		k->data = unpacked;
+		k->bytes = bytes;
+	}
+	k->path = path;
+	k->next = s->kernels;
+	s->kernels = *out = k;
+	return 0;
+}
+
+/*
+ * Where there are several machines, each would unpack its vmlinuz, to pages that are equal but not shared; so that is done here,
+ * once, and the pages are one copy.
+ */
+static int load_kernel(struct run *r, struct loaded_image *image, struct loader_error *err)
+{
+	struct session *s = r->session;
+	struct pmap *ram = r->vm->ram;
+	struct run_kernel *k;
+	int e;
+
+	if (!r->vm->monitor->share)
+		return loader_load_elf(ram, r->opt->kernel, image, err);
+	pthread_mutex_lock(&s->kernel_lock);
+	e = read_kernel(s, r->opt->kernel, &k, err);
+	if (!e)
+		e = loader_load_elf_mem(ram, r->opt->kernel, k->data, k->bytes, image, err);
+	if (++s->n_loaded >= s->n)
+		session_forget_kernels(s);
+	pthread_mutex_unlock(&s->kernel_lock);
+	return e;
+}
+
 /* Kernel, initrd and argument block into RAM. */
 static int load_images(struct run *r, struct loaded_image *image, uint32_t regs[4], struct loader_error *err)
 {
@@ -48,7 +124,7 @@ static int load_images(struct run *r, struct loaded_image *image, uint32_t regs[
 	uint64_t initrd_gpa = 0, initrd_bytes = 0;
 	char *line = NULL;
 	bool stay;
-	int e = loader_load_elf(ram, opt->kernel, image, err);
+	int e = load_kernel(r, image, err);
 
 	if (!e && opt->initrd)
 		e = loader_load_initrd(ram, opt->initrd, image->high_gpa, &initrd_gpa, &initrd_bytes, err);

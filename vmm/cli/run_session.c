@@ -11,6 +11,7 @@
 
 #include "vmm/cli/commands.h"
 #include "vmm/cli/plan.h"
+#include "vmm/control/control.h"
 #include "vmm/host/consoles.h"
 #include "vmm/host/lines.h"
 #include "vmm/monitor/monitor.h"
@@ -162,14 +163,18 @@ static int run_session(struct session *s)
 
 	if (err)
 		return failed(s, "", err);
-	status = open_monitor(s);
+	status = session_control_open(s);
+	if (!status)
+		status = open_monitor(s);
 	if (!status)
 		status = open_outputs(s);
 	if (!status)
 		status = run_all(s);
+	control_close(s->control);
 	status = close_outputs(s, status);
 	status = stop_status(s->stop, status);
 	stop_close(s->stop);
+	session_forget_kernels(s);
 	monitor_free(s->monitor);
 	return status;
 }
@@ -180,7 +185,8 @@ int run_machines(struct plan *plan)
 			    .n = plan->n,
 			    .run = calloc(plan->n, sizeof(struct run)),
 			    .lock = PTHREAD_MUTEX_INITIALIZER,
-			    .changed = PTHREAD_COND_INITIALIZER};
+			    .changed = PTHREAD_COND_INITIALIZER,
+			    .kernel_lock = PTHREAD_MUTEX_INITIALIZER};
 	bool exit_at_once = false;
 	int status;
 

@@ -21,6 +21,7 @@ HELPER_FN(cp0_tlbwr);
 HELPER_FN(cp0_tlbp);
 HELPER_FN(cp0_eret);
 HELPER_FN(cp0_wait);
+HELPER_FN(monitor_call);
 HELPER_FN(exception_helper);
 HELPER_FN(slot_check);
 

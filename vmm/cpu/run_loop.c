@@ -4,6 +4,7 @@
 #include "frontend/cp0.h"
 #include "vmm/cpu/exception.h"
 #include "vmm/cpu/interp_cache.h"
+#include "vmm/cpu/monitor_call.h"
 #include "vmm/cpu/region.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/translate.h"
@@ -138,6 +139,7 @@ static void service(struct vcpu *v)
 	vm_lock(vm);
 	clock_run_due(vm->clock);
 	virtio_bus_poll(vm);
+	monitor_call_finish(v);
 	console_input(vm);
 	monitor_merge(vm);
 	if (vm->cfg.idle)

@@ -21,6 +21,7 @@ struct vcpu_stats {
 	uint64_t slow_loads, slow_stores, mmio_reads, mmio_writes;
 	uint64_t ns_lift, ns_passes;
 	uint64_t interp_insns, smc_stores;
+	uint64_t monitor_calls, pages_zeroed, pages_freed;
 };
 
 /* Where the guest was found lately (region.c). */
@@ -53,6 +54,10 @@ struct vcpu {
 
 	bool idle; /* executed WAIT, no interrupt since */
 	bool step; /* the instruction at gs->pc is to be executed alone (mem.c: step_alone) */
+
+	/* Monitor calls (monitor_call.c): memory that the guest has given up, until the dispatch loop takes it away. */
+	struct gpa freed;
+	uint64_t freed_bytes; /* 0: none */
 
 	/* Count/Compare: Count = virtual time * count_hz + count_base (vmm/monitor/clock.h). */
 	uint64_t count_hz;

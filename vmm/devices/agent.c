@@ -51,10 +51,11 @@ struct agent {
 	struct agent_tty tty;
 	bool started; /* atomic */
 	bool stdin_told, close_told[2], error_said[2];
-	int lost[2]; /* errno of the first output that was */
-	bool ended;  /* the agent has said so; atomic */
-	bool ready;  /* userland has begun */
-	bool deaf;   /* what it says is no longer listened to */
+	int lost[2];    /* errno of the first output that was */
+	bool ended;     /* the agent has said so; atomic */
+	bool ready;     /* userland has begun; atomic */
+	bool deaf;      /* what it says is no longer listened to; atomic */
+	bool power_off; /* atomic: asked for */
 	uint64_t total[2];
 	int status;
 	enum agent_result result;
@@ -107,7 +108,7 @@ static uint8_t *reserve(struct agent *a, size_t n)
 
 static void fail(struct agent *a, const char *why)
 {
-	a->deaf = !a->opt->command;
+	__atomic_store_n(&a->deaf, !a->opt->command, __ATOMIC_RELEASE);
 	if (a->result != AGENT_NOTHING || a->deaf)
 		return;
 	a->result = AGENT_REFUSED;
@@ -155,6 +156,24 @@ static void send_size(struct agent *a)
 		send_message(a, 'W', size, sizeof(size));
 }
 
+bool agent_power_off(struct agent *a)
+{
+	if (a->opt->command || !__atomic_load_n(&a->ready, __ATOMIC_ACQUIRE) ||
+	    __atomic_load_n(&a->deaf, __ATOMIC_ACQUIRE))
+		return false;
+	__atomic_store_n(&a->power_off, true, __ATOMIC_RELEASE);
+	wakeup_kick(a->wakeup);
+	return true;
+}
+
+static void send_power_off(struct agent *a)
+{
+	static const uint8_t none[4];
+
+	if (a->ready && !a->deaf && !a->out_bytes && __atomic_exchange_n(&a->power_off, false, __ATOMIC_ACQ_REL))
+		send_message(a, 'O', none, sizeof(none));
+}
+
 void agent_resized(struct agent *a)
 {
 	if (!a)
@@ -199,7 +218,7 @@ static void handle(struct agent *a, char type, const uint8_t *p, uint32_t n)
 		command_begins(a);
 	} else if (type == 'R' && n == 0) {
 		a->on_ready(a->opaque);
-		a->ready = true;
+		__atomic_store_n(&a->ready, true, __ATOMIC_RELEASE);
 		a->tty.told = (struct tty_size){0}; /* what it was at the machine's start may not be true any more */
 		agent_resized(a);
 	} else if (type == 'X' && n == 20 && a->started && !a->ended) {
@@ -396,6 +415,7 @@ void agent_poll(struct agent *a)
 		return;
 	flush_control(a);
 	send_size(a);
+	send_power_off(a);
 	if (!a->opt->command)
 		return;
 	take_signals(a);
@@ -545,7 +565,9 @@ int agent_plug(struct agent *a, struct vm *vm)
 		return r;
 	a->vm = vm;
 	a->in_bytes = a->out_at = a->out_bytes = 0;
-	a->ready = a->deaf = false;
+	__atomic_store_n(&a->ready, false, __ATOMIC_RELEASE);
+	__atomic_store_n(&a->deaf, false, __ATOMIC_RELEASE);
+	__atomic_store_n(&a->power_off, false, __ATOMIC_RELEASE);
 	return vm_add_virtio(vm, a->console);
 }
 

@@ -20,6 +20,7 @@
  *                       strings, each with its NUL; the script
  *                    K  u32 signal number
  *                    W  u16 columns, u16 rows  the terminal has now this size
+ *                    O  u32 0            without a command: switch the machine off as its user would
  *                    Z  u64 bytes        standard input is at its end, and was so long
  *                    P  u32 1 or 2       nobody reads standard output (1), standard error (2) any more
  *
@@ -78,6 +79,8 @@ void agent_leave_terminal(struct agent *a, bool drain);
 bool agent_drained(const struct agent *a);
 /* The user's terminal has perhaps another size. Any thread. NULL is fine. */
 void agent_resized(struct agent *a);
+/* Without a command: have the guest switch itself off. Any thread. False: nobody is there (yet) who would. */
+bool agent_power_off(struct agent *a);
 /* A signal for the command. Any thread. False: there is none that could get it. */
 bool agent_signal(struct agent *a, int sig);
 /* The command runs, or has run. Any thread. */

@@ -14,7 +14,7 @@
 static void member(FILE *out, const char *key, const char *text)
 {
 	fprintf(out, ",\n\"%s\":", key);
-	json_string(out, text);
+	json_print_string(out, text);
 }
 
 /* "pc":..., and "symbol":... if it is in one. */
@@ -26,7 +26,7 @@ static void address(const struct dump_sink *s, const char *key, uint64_t pc)
 	symbols_describe(s->symbols, pc, name, sizeof(name));
 	if (*name) {
 		fputs(",\"symbol\":", s->out);
-		json_string(s->out, name);
+		json_print_string(s->out, name);
 	}
 }
 
@@ -53,7 +53,7 @@ static void guest(const struct dump_sink *s, const struct ir_block *b, uint64_t 
 		address(s, "pc", pc);
 		fprintf(s->out, ",\"word\":\"%08x\",\"delay_slot\":%s,\"text\":", b->guest[i].word,
 			b->guest[i].bd ? "true" : "false");
-		json_string(s->out, text);
+		json_print_string(s->out, text);
 		fputc('}', s->out);
 	}
 	fputc(']', s->out);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "vmm/boot/unpack.h"
 #include "vmm/look/elf_image.h"
 
 #include <elf.h>

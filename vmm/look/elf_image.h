@@ -48,11 +48,4 @@ void elf_image_free(struct elf_image *image);
 /* Bytes [va, va + bytes) as they are in the file. False: some of them are in no part. */
 MUST_CHECK bool elf_image_read(const struct elf_image *image, uint32_t va, void *to, uint32_t bytes);
 
-/* ---- vmm/look/unpack.c ---- */
-/*
- * The first whole xz stream in data, unpacked, in *out (to be freed).  False: there is none, it has more than max bytes, or
- * the host has no memory for it.
- */
-MUST_CHECK bool unpack_xz(const uint8_t *data, size_t bytes, size_t max, uint8_t **out, size_t *out_bytes);
-
 #endif

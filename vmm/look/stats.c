@@ -193,7 +193,7 @@ static void json_devices(FILE *out, const struct vm *vm)
 	fprintf(out, ",\n  \"devices\": [");
 	for (unsigned i = 0; (d = virtio_bus_device(vm, i)); i++) {
 		fprintf(out, "%s{\"name\": ", i ? ", " : "");
-		json_string(out, d->name);
+		json_print_string(out, d->name);
 		fprintf(out,
 			", \"virtio_id\": %u, \"requests\": %" PRIu64 ", \"notifies\": %" PRIu64
 			", \"interrupts\": %" PRIu64 ", \"bytes_in\": %" PRIu64 ", \"bytes_out\": %" PRIu64,

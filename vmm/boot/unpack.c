@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/look/elf_image.h"
+#include "vmm/boot/unpack.h"
 
 #define MAX_TRIES    16             /* magics that were none */
 #define MEMORY_LIMIT (256ull << 20) /* of the decoder: kernels use a dictionary of 32 MiB */

@@ -1,0 +1,167 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The control socket of a monitor: by a client of QMP (qmp.py), and by disco ps, stop, kill, pause, resume and reset; whose name it is, and what a
+# killed monitor leaves.
+set -u
+. "$(dirname "$0")/lib.sh"
+need python3
+vmlinux=$(dirname "$KERNEL")/vmlinux
+for f in "$vmlinux" "$INITRD"; do
+	[ -f "$f" ] || {
+		echo "no $f: guest/fetch makes it"
+		exit 77
+	}
+done
+export XDG_RUNTIME_DIR=$work/run
+mkdir -m 700 "$work/run"
+cat >"$work/lab.yaml" <<-END
+	defaults: {kernel: "$(realpath "$vmlinux")", initrd: "$(realpath "$INITRD")", mem: 64M, net: none, append: console=ttyS0}
+	machines:
+	  - {name: web, count: 2, disk: "$work/root.img,mode=cow"}
+	  - {name: job, command: [sh, -c, 'trap "echo ends; exit 9" TERM; echo works; while :; do sleep 0.1; done']}
+END
+truncate -s 1M "$work/root.img"
+sed -i 's/append: console=ttyS0/append: "console=ttyS0 panic=-1"/' "$work/lab.yaml"
+
+# lines FILE REGEX N: until there are N
+lines() {
+	local i
+	for ((i = 0; i < 900; i++)); do
+		[ "$(grep -cE "$2" "$1")" -ge "$3" ] && return
+		sleep 0.1
+	done
+	fail "$1: no $3 lines with '$2': $(tail -n 3 "$1")"
+}
+
+start() {
+	timeout 280 "$DISCO" up "$work/lab.yaml" >"$work/out" 2>"$work/err" </dev/null &
+	pid=$!
+	lines "$work/out" '^job\| works|^web[12]\| .*built-in shell' 3
+}
+
+# says STATUS TEXT COMMAND...: what disco COMMAND prints
+says() {
+	local want=$1 text=$2 got
+	shift 2
+	got=$(timeout 100 "$DISCO" "$@" 2>&1)
+	status=$?
+	[ $status -eq "$want" ] && [ "$got" = "$text" ] || fail "disco $*: status $status, '$got', not $want, '$text'"
+}
+
+# state MACHINE STATE
+state() {
+	local got
+	got=$("$DISCO" ps | awk -v m="$1" '$2 == m { print $3 }')
+	[ "$got" = "$2" ] || fail "$1: is '$got', not $2"
+}
+
+by_qmp() {
+	start
+	tests/system/qmp.py "$work/run/disco/lab.sock" query-version query-status:web1 query-cpus-fast:web2 query-block:web1 \
+		stop:web1 event:STOP query-status:web1 cont:web1 event:RESUME query-status:web1 \
+		system_reset:web1 event:RESET query-status:nobody no-such-command \
+		system_powerdown:job event:SHUTDOWN x-query-machines:job quit event:SHUTDOWN event:SHUTDOWN >"$work/qmp" 2>&1 ||
+		fail "qmp.py: $(tail -n 2 "$work/qmp")"
+	wait "$pid"
+	status=$?
+	[ $status -eq 9 ] || fail "after quit: status $status: $(cat "$work/err")"
+	sed -E 's/"(thread-id|up-ms)": [0-9]+/"\1": N/; s/"(major|minor|micro)": [0-9]+/"\1": N/g; s/"disco [0-9.]+"/"disco N"/; s/"x-machine": "web[12]", "guest": false, "reason": "host-qmp-quit"/W/' \
+		"$work/qmp" >"$work/seen"
+	cat >"$work/wanted" <<-END
+		{"return": {"qemu": {"major": N, "minor": N, "micro": N}, "package": "disco N"}}
+		{"return": {"status": "running", "running": true, "singlestep": false}}
+		{"return": [{"cpu-index": 1, "qom-path": "/machine/web2/cpu0", "thread-id": N, "target": "mipsel", "props": {}, "x-machine": "web2"}]}
+		{"return": [{"device": "vda", "type": "unknown", "locked": false, "removable": false, "inserted": {"file": "$work/root.img", "ro": false, "drv": "raw", "encrypted": false}, "x-machine": "web1"}]}
+		{"return": {}}
+		{"event": "STOP", "data": {"x-machine": "web1"}}
+		{"return": {"status": "paused", "running": false, "singlestep": false}}
+		{"return": {}}
+		{"event": "RESUME", "data": {"x-machine": "web1"}}
+		{"return": {"status": "running", "running": true, "singlestep": false}}
+		{"return": {}}
+		{"event": "RESET", "data": {"x-machine": "web1", "guest": false, "reason": "host-qmp-system-reset"}}
+		{"error": {"class": "DeviceNotFound", "desc": "Machine 'nobody' not found"}}
+		{"error": {"class": "CommandNotFound", "desc": "The command no-such-command has not been found"}}
+		{"return": {}}
+		{"event": "SHUTDOWN", "data": {"x-machine": "job", "guest": false, "reason": "host-qmp-quit"}}
+		{"return": [{"name": "job", "status": "shutdown", "vcpus": 1, "memory": 67108864, "up-ms": N, "exit-status": 9}]}
+		{"return": {}}
+		{"event": "SHUTDOWN", "data": {W}}
+		{"event": "SHUTDOWN", "data": {W}}
+	END
+	same "qmp" "$work/wanted" "$work/seen"
+	[ -z "$(ls "$work/run/disco")" ] || fail "after quit: $(ls "$work/run/disco") is left"
+}
+
+by_commands() {
+	start
+	"$DISCO" ps --json | python3 -c 'import json, sys; assert [m["machine"] for m in json.load(sys.stdin)] == ["web1", "web2", "job"]' ||
+		fail "disco ps --json: $("$DISCO" ps --json)"
+	says 0 '' pause web1
+	lines <("$DISCO" ps) 'web1 +paused' 1
+	state web2 running
+	# its time stands: nothing comes of it, and the others go on
+	says 0 '' resume web1 lab/web2
+	state web1 running
+	says 1 "disco reset: lab: job: runs a command, which would be over with a reset" reset job
+	says 1 "disco pause: nobody: no machine of that name runs; 'disco ps' lists those that do" pause nobody
+	says 0 '' reset web1
+	lines "$work/out" '^web1\| .*built-in shell' 2
+	# the guest's own poweroff
+	says 0 '' stop web1
+	grep -q '^web1| .*reboot: Power down' "$work/out" || fail "disco stop: the guest did not switch itself off: $(grep '^web1' "$work/out" | tail -n 3)"
+	state web1 shutdown
+	says 0 '' stop job
+	grep -q '^job| ends' "$work/out" || fail "disco stop: the command had no signal"
+	says 0 '' kill web2
+	wait "$pid"
+	status=$?
+	[ $status -eq 9 ] && [ "$(grep -v '^job| ' "$work/err")" = "disco up: 1 of 3 machines failed: job (status 9)" ] ||
+		fail "after stop and kill: status $status, $(cat "$work/err")"
+	says 0 '' ps
+	says 2 "disco kill: the name of a machine is wanted" kill
+	says 2 "disco ps: '--all': no such option; there is --json" ps --all
+}
+
+names() {
+	local run=("$DISCO" run --kernel "$vmlinux" --initrd "$INITRD" --mem 64M --net none) first second
+	"${run[@]}" --control lab -- sh -c 'echo works; sleep 1000' >"$work/out" 2>"$work/err" </dev/null &
+	first=$!
+	lines "$work/out" works 1
+	"${run[@]}" --control lab -- echo on >"$work/out2" 2>"$work/err2" </dev/null
+	status=$?
+	[ $status -eq 2 ] && [ "$(cat "$work/err2")" = "disco run: --control lab: a monitor of that name runs already" ] && [ ! -s "$work/out2" ] ||
+		fail "a name that is taken: status $status, $(cat "$work/err2")"
+	kill -KILL $first
+	wait $first 2>/dev/null
+	[ -S "$work/run/disco/lab.sock" ] || fail "a killed monitor has removed its socket?"
+	says 0 '' ps
+	"${run[@]}" --control lab -- echo on >"$work/out2" 2>"$work/err2" </dev/null
+	status=$?
+	[ $status -eq 0 ] && [ "$(cat "$work/out2")" = on ] || fail "a name of a killed one: status $status, $(cat "$work/err2")"
+	# without a name: several at once, and by MONITOR/MACHINE
+	"${run[@]}" -- sh -c 'echo works; sleep 1000' >"$work/out" 2>/dev/null </dev/null &
+	first=$!
+	"${run[@]}" -- sh -c 'echo works; sleep 1000' >"$work/out2" 2>/dev/null </dev/null &
+	second=$!
+	lines "$work/out" works 1
+	lines "$work/out2" works 1
+	"$DISCO" stop vm 2>&1 | grep -q '^disco stop: vm: there are several, as run-[0-9]*/vm and run-[0-9]*/vm$' || fail "two of one name: no word of it"
+	says 0 '' kill "run-$first/vm"
+	wait $first
+	says 0 '' stop vm
+	wait $second
+	[ $? -eq 143 ] || fail "disco stop: a command that SIGTERM ends: status $?"
+	# no folder for sockets: who has not asked for one can do without
+	XDG_RUNTIME_DIR=/proc "${run[@]}" -- echo on >"$work/out" 2>"$work/err" </dev/null
+	status=$?
+	[ $status -eq 0 ] && [ "$(cat "$work/out")" = on ] && [ ! -s "$work/err" ] || fail "no folder: status $status, $(cat "$work/err")"
+	XDG_RUNTIME_DIR=/proc "${run[@]}" --control x -- echo on >"$work/out" 2>"$work/err" </dev/null
+	status=$?
+	[ $status -eq 2 ] && [ "$(wc -l <"$work/err")" -eq 1 ] || fail "no folder, but a name: status $status, $(cat "$work/err")"
+}
+
+by_qmp
+by_commands
+names
+finish

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT */
+/* The control socket: QMP's conversation and answers, whose socket it is, and clients that mean no good. */
+#define _GNU_SOURCE
+#include "vmm/control/client.h"
+#include "vmm/control/control.h"
+#include "vmm/control/frame.h"
+#include "vmm/control/qmp.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char dir[] = "/tmp/disco-control-XXXXXX";
+
+static void make_dir(void)
+{
+	cr_assert_not_null(mkdtemp(dir));
+	setenv("XDG_RUNTIME_DIR", dir, 1);
+}
+
+static void remove_dir(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	cr_assert_eq(system(command), 0);
+}
+
+TestSuite(control, .init = make_dir, .fini = remove_dir);
+
+/* ---- two machines ---- */
+
+static struct {
+	enum control_state state[2];
+	unsigned acts[2][5];
+	const char *why; /* what act() answers */
+} machines;
+
+static unsigned count(void *opaque) { return 2; }
+
+static void look(void *opaque, unsigned i, struct control_machine *out)
+{
+	static const char *const names[] = {"a", "b"};
+
+	*out = (struct control_machine){.name = names[i],
+					.state = machines.state[i],
+					.thread = 100 + (int)i,
+					.mem_bytes = 1 << 20,
+					.up_ms = 5,
+					.status = 3,
+					.big_endian = i == 1,
+					.n_disks = i};
+	out->disk[0] = (struct control_disk){"x.img", "raw", true};
+}
+
+static const char *act(void *opaque, unsigned i, enum control_action what)
+{
+	machines.acts[i][what]++;
+	return machines.why;
+}
+
+static const struct control_ops ops = {.count = count, .look = look, .act = act};
+
+/* ---- QMP ---- */
+
+static void answers(struct qmp *q, const char *text, const char *want)
+{
+	json_t *answer = qmp_answer(q, text, strlen(text));
+	char *got = json_dumps(answer, JSON_COMPACT);
+
+	cr_expect_str_eq(got, want, "%s: %s, not %s", text, got, want);
+	free(got);
+	json_decref(answer);
+}
+
+static void errs(struct qmp *q, const char *text, const char *class, const char *part)
+{
+	json_t *answer = qmp_answer(q, text, strlen(text)), *error = json_object_get(answer, "error");
+	const char *desc = json_string_value(json_object_get(error, "desc"));
+
+	cr_assert(error && desc, "%s: no error", text);
+	cr_expect_str_eq(json_string_value(json_object_get(error, "class")), class, "%s", text);
+	cr_expect(strstr(desc, part), "%s: '%s', not '%s'", text, desc, part);
+	json_decref(answer);
+}
+
+#define SAY(command)           "{\"execute\":\"" command "\"}"
+#define TELL(command, machine) "{\"execute\":\"" command "\",\"arguments\":{\"machine\":\"" machine "\"}}"
+
+Test(control, conversation)
+{
+	struct qmp q = {.ops = &ops};
+
+	memset(&machines, 0, sizeof(machines));
+	machines.state[0] = CONTROL_RUNS;
+	machines.state[1] = CONTROL_PAUSED;
+	errs(&q, SAY("query-status"), "CommandNotFound", "Expecting capabilities negotiation");
+	errs(&q, SAY("nothing"), "CommandNotFound", "nothing has not been found");
+	answers(&q, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]},\"id\":7}",
+		"{\"return\":{},\"id\":7}");
+	errs(&q, SAY("qmp_capabilities"), "CommandNotFound", "already complete");
+	answers(&q, SAY("query-status"), "{\"return\":{\"status\":\"running\",\"running\":true,\"singlestep\":false}}");
+	answers(&q, TELL("query-status", "b"),
+		"{\"return\":{\"status\":\"paused\",\"running\":false,\"singlestep\":false}}");
+	answers(&q, TELL("query-cpus-fast", "b"),
+		"{\"return\":[{\"cpu-index\":1,\"qom-path\":\"/machine/b/cpu0\",\"thread-id\":101,\"target\":\"mips\","
+		"\"props\":{},\"x-machine\":\"b\"}]}");
+	answers(
+	    &q, SAY("query-block"),
+	    "{\"return\":[{\"device\":\"vda\",\"type\":\"unknown\",\"locked\":false,\"removable\":false,\"inserted\":{"
+	    "\"file\":\"x.img\",\"ro\":true,\"drv\":\"raw\",\"encrypted\":false},\"x-machine\":\"b\"}]}");
+	answers(&q, TELL("x-query-machines", "a"),
+		"{\"return\":[{\"name\":\"a\",\"status\":\"running\",\"vcpus\":1,\"memory\":1048576,\"up-ms\":5}]}");
+	answers(&q, TELL("stop", "a"), "{\"return\":{}}");
+	answers(&q, SAY("cont"), "{\"return\":{}}");
+	answers(&q, TELL("system_reset", "b"), "{\"return\":{}}");
+	answers(&q, TELL("system_powerdown", "b"), "{\"return\":{}}");
+	cr_expect(machines.acts[0][CONTROL_PAUSE] == 1 && machines.acts[1][CONTROL_PAUSE] == 0);
+	cr_expect(machines.acts[0][CONTROL_GO] == 1 && machines.acts[1][CONTROL_GO] == 1);
+	cr_expect(machines.acts[0][CONTROL_RESET] == 0 && machines.acts[1][CONTROL_RESET] == 1);
+	cr_expect(machines.acts[0][CONTROL_POWER_DOWN] == 0 && machines.acts[1][CONTROL_POWER_DOWN] == 1);
+	machines.why = "is busy";
+	errs(&q, SAY("system_powerdown"), "GenericError", "a: is busy");
+	machines.why = NULL;
+	/* those that have ended are left alone, unless one is meant */
+	machines.state[1] = CONTROL_SHUTDOWN;
+	errs(&q, TELL("quit", "b"), "GenericError", "b: has ended");
+	answers(&q, SAY("quit"), "{\"return\":{}}");
+	cr_expect(machines.acts[0][CONTROL_QUIT] == 1 && machines.acts[1][CONTROL_QUIT] == 0);
+	answers(&q, TELL("x-query-machines", "b"),
+		"{\"return\":[{\"name\":\"b\",\"status\":\"shutdown\",\"vcpus\":1,\"memory\":1048576,\"up-ms\":5,"
+		"\"exit-status\":3}]}");
+}
+
+Test(control, bad_requests)
+{
+	static const struct {
+		const char *text, *class, *part;
+	} t[] = {
+	    {"{}", "GenericError", "lacks member 'execute'"},
+	    {"{\"execute\":3}", "GenericError", "must be a string"},
+	    {"{\"execute\":\"stop\",\"arguments\":3}", "GenericError", "'arguments' must be an object"},
+	    {"{\"execute\":\"stop\",\"arguments\":{\"x\":1}}", "GenericError", "Parameter 'x' is unexpected"},
+	    {"{\"execute\":\"stop\",\"x\":1}", "GenericError", "member 'x' is unexpected"},
+	    {"{\"execute\":\"stop\",\"arguments\":{\"machine\":1}}", "GenericError", "expected: string"},
+	    {TELL("stop", "c"), "DeviceNotFound", "Machine 'c' not found"},
+	    {"{\"execute\":\"stop\",\"execute\":\"cont\"}", "GenericError", "JSON parse error"},
+	    {"{]", "GenericError", "JSON parse error"},
+	    {"{\"execute\":\"\\u0000\"}", "GenericError", "JSON parse error"},
+	    {"{\"execute\":\"\xff\"}", "GenericError", "JSON parse error"},
+	    {"{\"execute\":\"\xc3\xa4\"}", "CommandNotFound", "The command ?? has not"},
+	};
+	struct qmp q = {.ops = &ops, .open = true};
+
+	memset(&machines, 0, sizeof(machines));
+	for (unsigned i = 0; i < ARRAY_LEN(t); i++)
+		errs(&q, t[i].text, t[i].class, t[i].part);
+	for (unsigned i = 0; i < 5; i++)
+		cr_expect(!machines.acts[0][i] && !machines.acts[1][i]);
+}
+
+Test(control, frames)
+{
+	static const struct {
+		const char *text, *what; /* for each byte: . more, - nothing, O object, G garbage */
+	} t[] = {{" {}\r\n{}", "-.O--.O"},
+		 {"{\"a}\":[{}]}", "..........O"},
+		 {"{\"\\\"}\":1}", "........O"},
+		 {"x{}\n{}", "...G.O"},
+		 {"[1]\n", "...G"},
+		 {"}\n{}", ".G.O"}};
+
+	for (unsigned i = 0; i < ARRAY_LEN(t); i++) {
+		struct frame f = {0};
+
+		for (unsigned k = 0; t[i].text[k]; k++)
+			cr_expect_eq(".-OG"[frame_byte(&f, t[i].text[k])], t[i].what[k], "%s: byte %u", t[i].text, k);
+	}
+}
+
+/* ---- the socket ---- */
+
+static struct control *serve(const char *name)
+{
+	struct control_error err = {{0}};
+	struct control *c;
+
+	memset(&machines, 0, sizeof(machines));
+	machines.state[0] = machines.state[1] = CONTROL_RUNS;
+	cr_assert_eq(control_open(&c, name, &ops, &err), 0, "%s", err.text);
+	return c;
+}
+
+/* The monitor answers, and right. */
+static void is_well(const char *name)
+{
+	struct control_client *k;
+	struct control_error err;
+	json_t *status;
+
+	cr_assert_eq(control_client_open(&k, name), 0);
+	status = control_client_call(k, "query-status", "a", &err);
+	cr_assert(status && json_is_true(json_object_get(status, "running")), "%s", err.text);
+	json_decref(status);
+	cr_assert_null(control_client_call(k, "query-status", "zz", &err));
+	cr_assert_str_eq(err.text, "Machine 'zz' not found");
+	control_client_close(k);
+}
+
+Test(control, whose_name, .timeout = 60)
+{
+	struct control *c = serve("one"), *other;
+	struct control_error err;
+	struct stat st;
+	char path[128];
+	int fd;
+
+	is_well("one");
+	cr_assert_eq(control_open(&other, "one", &ops, &err), -EADDRINUSE);
+	cr_assert_str_eq(err.text, "--control one: a monitor of that name runs already");
+	is_well("one");
+	snprintf(path, sizeof(path), "%s/disco", dir);
+	cr_assert(stat(path, &st) == 0 && (st.st_mode & 07777) == 0700);
+	control_close(c);
+	snprintf(path, sizeof(path), "%s/disco/one.sock", dir);
+	cr_assert(lstat(path, &st) < 0 && errno == ENOENT, "the socket is left");
+	cr_assert_lt(control_connect("one"), 0);
+
+	/* left by a process that was killed */
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	strcpy(addr.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0 && listen(fd, 1) == 0);
+	close(fd);
+	snprintf(path, sizeof(path), "%s/disco/run-999999999.sock", dir);
+	fclose(fopen(path, "w"));
+	c = serve("one");
+	cr_assert_lt(access(path, F_OK), 0, "what no process can have is left");
+	is_well("one");
+	control_close(c);
+
+	/* not a socket; a folder that others may enter */
+	snprintf(path, sizeof(path), "%s/disco/one.sock", dir);
+	fclose(fopen(path, "w"));
+	cr_assert_eq(control_open(&c, "one", &ops, &err), -EEXIST);
+	cr_assert(strstr(err.text, "one.sock: is there, and no socket"), "%s", err.text);
+	snprintf(path, sizeof(path), "%s/disco", dir);
+	cr_assert_eq(chmod(path, 0711), 0);
+	cr_assert_eq(control_open(&c, "two", &ops, &err), -EPERM);
+	cr_assert(strstr(err.text, "is not a folder of this user's alone"), "%s", err.text);
+}
+
+/* Even where the folder lets him in. */
+Test(control, another_user, .timeout = 60)
+{
+	struct control *c;
+	char path[128];
+	pid_t pid;
+	int how;
+
+	if (geteuid() != 0)
+		return; /* only root can be somebody else */
+	c = serve("one");
+	chmod(dir, 0755);
+	snprintf(path, sizeof(path), "%s/disco", dir);
+	cr_assert_eq(chmod(path, 0755), 0);
+	strcat(path, "/one.sock");
+	cr_assert_eq(chmod(path, 0777), 0);
+	for (int other = 0; other < 2; other++) {
+		pid = fork();
+		if (pid == 0) {
+			struct sockaddr_un addr = {.sun_family = AF_UNIX};
+			char byte;
+			int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+			strcpy(addr.sun_path, path);
+			if (other && setuid(65534))
+				_exit(3);
+			if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
+				_exit(2);
+			_exit(read(fd, &byte, 1) == 1);
+		}
+		cr_assert_eq(waitpid(pid, &how, 0), pid);
+		cr_assert(WIFEXITED(how) && WEXITSTATUS(how) == !other, "user %d: %x", other, how);
+	}
+	control_close(c);
+}
+
+static int dial(const char *name)
+{
+	int fd = control_connect(name);
+	struct timeval wait = {.tv_sec = 10};
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)), 0);
+	return fd;
+}
+
+Test(control, events, .timeout = 60)
+{
+	struct control *c = serve("one");
+	char text[4096];
+	int fd = dial("one");
+	ssize_t n = 0, got;
+
+	cr_assert_gt(read(fd, text, sizeof(text)), 0);
+	control_event(c, CONTROL_EVENT_STOP, "lost", false); /* before it wants any */
+	usleep(50000);
+	cr_assert_eq(write(fd, SAY("qmp_capabilities"), strlen(SAY("qmp_capabilities"))),
+		     (ssize_t)strlen(SAY("qmp_capabilities")));
+	got = read(fd, text, sizeof(text) - 1);
+	text[got] = 0;
+	cr_assert_str_eq(text, "{\"return\":{}}\r\n");
+	control_event(c, CONTROL_EVENT_RESET, "a", true);
+	control_event(c, CONTROL_EVENT_SHUTDOWN, "a", false);
+	control_event(c, CONTROL_EVENT_GUEST_PANICKED, "b", true);
+	control_close(c);
+	while ((got = read(fd, text + n, sizeof(text) - 1 - (size_t)n)) > 0)
+		n += got;
+	text[n] = 0;
+	cr_assert(strstr(text, "{\"event\":\"RESET\",\"data\":{\"x-machine\":\"a\",\"guest\":true,\"reason\":\"guest-"
+			       "reset\"},\"timestamp\":{\"seconds\":"),
+		  "%s", text);
+	cr_assert(
+	    strstr(
+		text,
+		"{\"event\":\"SHUTDOWN\",\"data\":{\"x-machine\":\"a\",\"guest\":false,\"reason\":\"host-qmp-quit\"}"),
+	    "%s", text);
+	cr_assert(strstr(text, "{\"event\":\"GUEST_PANICKED\",\"data\":{\"x-machine\":\"b\",\"action\":\"poweroff\"}"),
+		  "%s", text);
+	close(fd);
+}
+
+static uint32_t seed = 1;
+static uint32_t chance(uint32_t n) { return (seed = seed * 1664525 + 1013904223) / 3 % n; }
+
+/* Whole, damaged and half requests, on connections that come and go. */
+Test(control, random_requests, .timeout = 120)
+{
+	static const char *const good[] = {SAY("qmp_capabilities"),
+					   SAY("query-status"),
+					   TELL("stop", "a"),
+					   SAY("query-commands"),
+					   TELL("query-block", "b"),
+					   SAY("x-query-machines"),
+					   "{\"execute\":\"quit\",\"arguments\":{}}",
+					   "[{\"a\":[1,2,{}]}]"};
+	struct control *c = serve("one");
+	int fd = -1;
+
+	for (unsigned i = 0; i < 100000; i++) {
+		char text[200], answer[8192];
+		size_t n = (size_t)snprintf(text, sizeof(text), "%s\n", good[chance(ARRAY_LEN(good))]);
+
+		if (fd < 0)
+			fd = dial("one");
+		for (unsigned k = chance(4); k > 1; k--)
+			text[chance((uint32_t)n)] = (char)chance(256);
+		if (chance(8) == 0)
+			n = chance((uint32_t)n + 1);
+		(void)!send(fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		while (chance(4) && recv(fd, answer, sizeof(answer), MSG_DONTWAIT) > 0)
+			;
+		if (chance(500) == 0) {
+			close(fd);
+			fd = -1;
+		}
+	}
+	if (fd >= 0)
+		close(fd);
+	is_well("one");
+	control_close(c);
+}
+
+/* One that never reads, one that never ends what it says, more than there is room for: the others are answered. */
+Test(control, bad_clients, .timeout = 120)
+{
+	struct control *c = serve("one");
+	int silent = dial("one"), endless = dial("one"), more[CONTROL_MAX_CLIENTS];
+	size_t asked = 0;
+	char byte;
+
+	(void)!write(silent, SAY("qmp_capabilities"), strlen(SAY("qmp_capabilities")));
+	for (unsigned i = 0; i < 200000; i++) {
+		ssize_t n =
+		    send(silent, SAY("query-commands"), strlen(SAY("query-commands")), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EAGAIN) {
+			struct pollfd p = {.fd = silent, .events = POLLOUT};
+
+			if (poll(&p, 1, 300) == 0)
+				break; /* it is not listened to any more */
+		}
+		asked += n > 0 ? (size_t)n : 0;
+	}
+	cr_expect_gt(asked, 100000);
+	is_well("one");
+	for (unsigned i = 0; i < 100000; i++)
+		control_event(c, CONTROL_EVENT_STOP, "a", false);
+	for (unsigned i = 0; i < 2 * CONTROL_MAX_REQUEST / 16; i++)
+		(void)!send(endless, "{\"a\":{\"bbbbbbbb\":", 17, MSG_NOSIGNAL | MSG_DONTWAIT);
+	is_well("one");
+	while (recv(endless, &byte, 1, 0) > 0)
+		; /* until it is left */
+	close(endless);
+	for (unsigned i = 0; i < ARRAY_LEN(more); i++)
+		more[i] = dial("one");
+	usleep(100000);
+	for (unsigned i = 0; i < ARRAY_LEN(more); i++)
+		close(more[i]);
+	usleep(100000);
+	is_well("one");
+	close(silent);
+	control_close(c);
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/cli/control_cmd.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "vmm/cli/commands.h"
+#include "vmm/control/client.h"
+
+enum { MAX_NAME_BYTES = 256, STOP_WAIT_S = 60 };
+
+/* A machine of some monitor of this user's. */
+struct found {
+	char monitor[MAX_NAME_BYTES], name[MAX_NAME_BYTES], status[32];
+	uint64_t memory, up_ms;
+	unsigned at; /* among those of its monitor */
+};
+
+struct list {
+	unsigned n;
+	struct found *machine;
+	bool no_memory;
+};
+
+/* ---- who is there ---- */
+
+static void add(struct list *l, const char *monitor, json_t *machine)
+{
+	struct found *more = realloc(l->machine, (l->n + 1) * sizeof(*more)), *f;
+	const char *name = json_string_value(json_object_get(machine, "name"));
+	const char *status = json_string_value(json_object_get(machine, "status"));
+
+	l->no_memory |= !more;
+	if (!more || !name || !status)
+		return;
+	l->machine = more;
+	f = &more[l->n];
+	*f = (struct found){.memory = (uint64_t)json_integer_value(json_object_get(machine, "memory")),
+			    .up_ms = (uint64_t)json_integer_value(json_object_get(machine, "up-ms")),
+			    .at = l->n++};
+	snprintf(f->monitor, sizeof(f->monitor), "%s", monitor);
+	snprintf(f->name, sizeof(f->name), "%s", name);
+	snprintf(f->status, sizeof(f->status), "%s", status);
+}
+
+static void ask_monitor(void *opaque, const char *name)
+{
+	struct control_client *c;
+	struct control_error err;
+	json_t *machines, *machine;
+	size_t i;
+
+	if (control_client_open(&c, name))
+		return; /* nobody there: it was killed */
+	machines = control_client_call(c, "x-query-machines", NULL, &err);
+	json_array_foreach(machines, i, machine) add(opaque, name, machine);
+	json_decref(machines);
+	control_client_close(c);
+}
+
+static int order(const void *a, const void *b)
+{
+	const struct found *x = a, *y = b;
+
+	int by_monitor = strcmp(x->monitor, y->monitor);
+
+	return by_monitor ? by_monitor : x->at < y->at ? -1 : 1;
+}
+
+/* Sorted by monitor; within one in its own order. */
+static struct list find_all(void)
+{
+	struct list l = {0};
+
+	control_each_name(ask_monitor, &l);
+	if (l.n)
+		qsort(l.machine, l.n, sizeof(*l.machine),
+		      order); /* of glibc: a merge sort, which keeps the order of equals */
+	return l;
+}
+
+/* NAME, MONITOR/NAME; or MONITOR, for all of its machines. */
+static bool is_meant(const struct found *f, const char *what)
+{
+	size_t n = strlen(f->monitor);
+
+	return strcmp(f->name, what) == 0 ||
+	       (strncmp(what, f->monitor, n) == 0 && what[n] == '/' && strcmp(what + n + 1, f->name) == 0);
+}
+
+/* ---- disco ps ---- */
+
+static bool has_ended(const struct found *f)
+{
+	return strcmp(f->status, "shutdown") == 0 || strcmp(f->status, "guest-panicked") == 0;
+}
+
+static void print_table(const struct list *l)
+{
+	if (l->n)
+		printf("%-20s %-20s %-14s %8s %10s\n", "MONITOR", "MACHINE", "STATUS", "MEMORY", "UP");
+	for (unsigned i = 0; i < l->n; i++) {
+		const struct found *f = &l->machine[i];
+
+		printf("%-20s %-20s %-14s %7" PRIu64 "M %6" PRIu64 ".%" PRIu64 " s\n", f->monitor, f->name, f->status,
+		       f->memory >> 20, f->up_ms / 1000, f->up_ms / 100 % 10);
+	}
+}
+
+static void print_json(const struct list *l)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < l->n; i++) {
+		const struct found *f = &l->machine[i];
+
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I, s:I}", "monitor", f->monitor, "machine",
+						      f->name, "status", f->status, "memory", (json_int_t)f->memory,
+						      "up-ms", (json_int_t)f->up_ms));
+	}
+	json_dumpf(list, stdout, JSON_INDENT(1));
+	putchar('\n');
+	json_decref(list);
+}
+
+int control_ps(int argc, char **argv)
+{
+	bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
+	struct list l;
+
+	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		control_help("ps", stdout);
+		return STATUS_OK;
+	}
+	if (argc > 1 && !json) {
+		fprintf(stderr, "disco ps: '%.200s': no such option; there is --json\n", argv[1]);
+		return STATUS_USAGE;
+	}
+	l = find_all();
+	if (json)
+		print_json(&l);
+	else
+		print_table(&l);
+	free(l.machine);
+	return STATUS_OK;
+}
+
+/* ---- disco stop, kill, pause, resume, reset ---- */
+
+static const struct action {
+	const char *name, *command, *help;
+	bool wait; /* for its end */
+} actions[] = {
+    {"stop", "system_powerdown",
+     "Have it switch itself off, as its user would, and wait for that. A command in it gets\n"
+     "SIGTERM; else the agent of Disco's initramfs calls poweroff (with disco up, or with\n"
+     "--control NAME: the Malta has no power button that Linux listens to).\n",
+     true},
+    {"kill", "quit", "Switch it off at once, and wait for that. What it has flushed to its disks is there.\n", true},
+    {"pause", "stop", "Let it stand still; its time does not pass.\n", false},
+    {"resume", "cont", "Let it go on after a pause.\n", false},
+    {"reset", "system_reset", "Press its reset button.\n", false},
+};
+
+static const struct action *action_of(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(actions); i++)
+		if (strcmp(actions[i].name, name) == 0)
+			return &actions[i];
+	return NULL;
+}
+
+bool control_help(const char *topic, FILE *out)
+{
+	const struct action *a = action_of(topic);
+
+	if (strcmp(topic, "ps") == 0)
+		fputs("Usage: disco ps [--json]\n"
+		      "List this user's machines, by the control sockets of their monitors (--control).\n",
+		      out);
+	else if (a)
+		fprintf(out,
+			"Usage: disco %s NAME...\n%s"
+			"NAME is a machine's, or MONITOR/MACHINE if there are several of that name; 'disco ps'\n"
+			"lists them.\n",
+			a->name, a->help);
+	return a || strcmp(topic, "ps") == 0;
+}
+
+static int bad(const struct action *a, const char *what, const char *why)
+{
+	fprintf(stderr, "disco %s: %.200s: %s\n", a->name, what, why);
+	return STATUS_FAILED;
+}
+
+/* Until it has ended, or its monitor is gone. */
+static int wait_for_end(const struct action *a, struct control_client *c, const struct found *f)
+{
+	const struct timespec tick = {0, 50000000};
+	struct control_error err;
+
+	for (unsigned i = 0; i < STOP_WAIT_S * 20; i++) {
+		json_t *status = control_client_call(c, "query-status", f->name, &err);
+		const char *text = json_string_value(json_object_get(status, "status"));
+		bool ended = !text || strcmp(text, "shutdown") == 0 || strcmp(text, "guest-panicked") == 0;
+
+		json_decref(status);
+		if (ended)
+			return STATUS_OK;
+		nanosleep(&tick, NULL);
+	}
+	return bad(a, f->name, "has not ended after a minute; 'disco kill' ends it at once");
+}
+
+static int act_on(const struct action *a, const struct found *f)
+{
+	struct control_client *c;
+	struct control_error err;
+	json_t *answer;
+	int status = STATUS_OK;
+
+	if (control_client_open(&c, f->monitor))
+		return bad(a, f->name, "its monitor is gone");
+	answer = control_client_call(c, a->command, f->name, &err);
+	if (!answer)
+		status = bad(a, f->monitor, err.text);
+	else if (a->wait)
+		status = wait_for_end(a, c, f);
+	json_decref(answer);
+	control_client_close(c);
+	return status;
+}
+
+static int act_on_name(const struct action *a, const struct list *l, const char *what)
+{
+	const struct found *meant = NULL;
+
+	for (unsigned i = 0; i < l->n; i++) {
+		const struct found *f = &l->machine[i];
+
+		if (has_ended(f) || !is_meant(f, what))
+			continue;
+		if (meant) {
+			fprintf(stderr, "disco %s: %.200s: there are several, as %s/%s and %s/%s\n", a->name, what,
+				meant->monitor, meant->name, f->monitor, f->name);
+			return STATUS_FAILED;
+		}
+		meant = f;
+	}
+	return meant ? act_on(a, meant) : bad(a, what, "no machine of that name runs; 'disco ps' lists those that do");
+}
+
+int control_machine(int argc, char **argv)
+{
+	const struct action *a = action_of(argv[0]);
+	int status = STATUS_OK;
+	struct list l;
+
+	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		control_help(a->name, stdout);
+		return STATUS_OK;
+	}
+	if (argc < 2 || argv[1][0] == '-') {
+		fprintf(stderr, "disco %s: %s%.200s%sthe name of a machine is wanted\n", a->name, argc < 2 ? "" : "'",
+			argc < 2 ? "" : argv[1], argc < 2 ? "" : "': ");
+		return STATUS_USAGE;
+	}
+	l = find_all();
+	for (int i = 1; i < argc; i++) {
+		int one = act_on_name(a, &l, argv[i]);
+
+		status = status ? status : one;
+	}
+	free(l.machine);
+	return status;
+}

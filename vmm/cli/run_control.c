@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/cli/run_internal.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/host_clock.h"
+#include "vmm/cli/commands.h"
+#include "vmm/control/control.h"
+#include "vmm/host/stream.h"
+
+/* The session as the control socket sees it. On the control's thread, but for what run_internal.h says of the vCPU's. */
+
+static unsigned count(void *opaque) { return ((struct session *)opaque)->n; }
+
+static enum control_state state_of(struct run *r)
+{
+	enum control_state state = CONTROL_RUNS;
+
+	switch (__atomic_load_n(&r->phase, __ATOMIC_ACQUIRE)) {
+	case RUN_OPENS:
+		return CONTROL_STARTS;
+	case RUN_HAS_ENDED:
+		return r->why == VM_PANIC ? CONTROL_PANICKED : CONTROL_SHUTDOWN;
+	default:
+		break;
+	}
+	pthread_mutex_lock(&r->lock);
+	if (__atomic_load_n(&r->paused, __ATOMIC_ACQUIRE))
+		state = CONTROL_PAUSED;
+	else if (r->vm && __atomic_load_n(&r->vm->pauses, __ATOMIC_RELAXED))
+		state = CONTROL_IO_ERROR;
+	pthread_mutex_unlock(&r->lock);
+	return state;
+}
+
+static void look(void *opaque, unsigned i, struct control_machine *out)
+{
+	struct run *r = &((struct session *)opaque)->run[i];
+	const struct run_options *opt = r->opt;
+
+	*out = (struct control_machine){.name = opt->name, .state = state_of(r), .mem_bytes = opt->mem_bytes};
+	out->n_disks = opt->n_disks;
+	for (unsigned k = 0; k < opt->n_disks; k++)
+		out->disk[k] =
+		    (struct control_disk){.file = opt->disk[k].path,
+					  .driver = opt->disk[k].format == DISK_FORMAT_QCOW2 ? "qcow2" : "raw",
+					  .read_only = opt->disk[k].mode == DISK_RO};
+	if (out->state == CONTROL_STARTS)
+		return; /* the rest is not there yet */
+	out->big_endian = r->big_endian;
+	out->thread = r->tid;
+	out->up_ms = host_now_ns() / 1000000 - r->began_ms;
+	if (out->state == CONTROL_SHUTDOWN || out->state == CONTROL_PANICKED)
+		out->status = r->status;
+}
+
+static const char *pause_or_go(struct run *r, bool pause)
+{
+	__atomic_store_n(&r->want_pause, pause, __ATOMIC_RELEASE);
+	wakeup_kick(r->wakeup);
+	return NULL;
+}
+
+static const char *reset(struct run *r)
+{
+	if (r->opt->command)
+		return "runs a command, which would be over with a reset";
+	__atomic_store_n(&r->reset_asked, true, __ATOMIC_RELEASE);
+	pthread_mutex_lock(&r->lock);
+	if (r->vm)
+		vm_end(r->vm, VM_RESET);
+	pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+/* The Malta has no power button that Linux would listen to: a command is told to end, else the agent is asked. */
+static const char *power_down(struct run *r)
+{
+	bool taken;
+
+	pthread_mutex_lock(&r->lock);
+	taken = r->agent && (r->opt->command ? agent_signal(r->agent, SIGTERM) : agent_power_off(r->agent));
+	pthread_mutex_unlock(&r->lock);
+	return taken ? NULL
+		     : "nobody in the guest listens to that (the agent of Disco's initramfs would, once it is up)";
+}
+
+static const char *act(void *opaque, unsigned i, enum control_action what)
+{
+	struct run *r = &((struct session *)opaque)->run[i];
+
+	if (__atomic_load_n(&r->phase, __ATOMIC_ACQUIRE) != RUN_RUNS)
+		return "does not run";
+	switch (what) {
+	case CONTROL_PAUSE:
+		return pause_or_go(r, true);
+	case CONTROL_GO:
+		return pause_or_go(r, false);
+	case CONTROL_RESET:
+		return reset(r);
+	case CONTROL_POWER_DOWN:
+		return power_down(r);
+	case CONTROL_QUIT:
+		run_end(r);
+		break;
+	}
+	return NULL;
+}
+
+int session_control_open(struct session *s)
+{
+	const struct control_ops ops = {.count = count, .look = look, .act = act, .opaque = s};
+	const char *name = s->run[0].opt->control;
+	struct control_error err = {{0}};
+	char own[32];
+
+	if (name && strcmp(name, "none") == 0)
+		return STATUS_OK;
+	s->reachable = name != NULL;
+	snprintf(own, sizeof(own), CONTROL_RUN_PREFIX "%d", (int)getpid());
+	/* whoever has not asked for it can do without */
+	if (control_open(&s->control, name ? name : own, &ops, &err) == 0 || !name)
+		return STATUS_OK;
+	fprintf(stderr, "%s: %s\n", s->speaker, err.text);
+	return STATUS_USAGE;
+}
+
+/* ---- the vCPU's thread ---- */
+
+void run_control_poll(struct run *r)
+{
+	bool want = __atomic_load_n(&r->want_pause, __ATOMIC_ACQUIRE);
+
+	if (want == r->paused)
+		return;
+	if (want)
+		vm_pause(r->vm);
+	else
+		vm_go(r->vm);
+	__atomic_store_n(&r->paused, want, __ATOMIC_RELEASE);
+	control_event(r->session->control, want ? CONTROL_EVENT_STOP : CONTROL_EVENT_RESUME, r->opt->name, false);
+}
+
+void run_control_told(struct run *r, enum vm_end why, bool again)
+{
+	struct control *c = r->session->control;
+	bool asked = __atomic_exchange_n(&r->reset_asked, false, __ATOMIC_ACQ_REL);
+
+	r->why = why;
+	if (again) {
+		control_event(c, CONTROL_EVENT_RESET, r->opt->name, !asked);
+		return;
+	}
+	if (why == VM_PANIC)
+		control_event(c, CONTROL_EVENT_GUEST_PANICKED, r->opt->name, true);
+}
+
+void run_control_ended(struct run *r)
+{
+	__atomic_store_n(&r->phase, RUN_HAS_ENDED, __ATOMIC_RELEASE);
+	control_event(r->session->control, CONTROL_EVENT_SHUTDOWN, r->opt->name, r->why != VM_QUIT);
+}

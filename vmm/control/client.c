@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/control/client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+struct control_client {
+	FILE *in;
+	int fd;
+	char *line;
+	size_t room;
+};
+
+/* The next line. NULL: the monitor is gone, or silent, or says what no monitor says. */
+static json_t *read_line(struct control_client *c)
+{
+	ssize_t n = getline(&c->line, &c->room, c->in);
+
+	return n > 0 ? json_loadb(c->line, (size_t)n, 0, NULL) : NULL;
+}
+
+static bool send_all(struct control_client *c, const char *text)
+{
+	size_t n = strlen(text);
+
+	while (n) {
+		ssize_t w = send(c->fd, text, n, MSG_NOSIGNAL);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w <= 0)
+			return false;
+		text += w;
+		n -= (size_t)w;
+	}
+	return true;
+}
+
+/* Its answer, past events. NULL: none. */
+static json_t *ask(struct control_client *c, const char *command, const char *machine)
+{
+	json_t *request = machine ? json_pack("{s:s, s:{s:s}}", "execute", command, "arguments", "machine", machine)
+				  : json_pack("{s:s}", "execute", command);
+	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+	bool sent = text && send_all(c, text) && send_all(c, "\n");
+	json_t *answer = NULL;
+
+	json_decref(request);
+	free(text);
+	while (sent && (answer = read_line(c)) && json_object_get(answer, "event"))
+		json_decref(answer);
+	return answer;
+}
+
+json_t *control_client_call(struct control_client *c, const char *command, const char *machine,
+			    struct control_error *err)
+{
+	json_t *answer = ask(c, command, machine), *value = json_object_get(answer, "return");
+	const char *why = json_string_value(json_object_get(json_object_get(answer, "error"), "desc"));
+
+	json_incref(value);
+	if (!value)
+		snprintf(err->text, sizeof(err->text), "%s", why ? why : "its monitor is gone, or does not answer");
+	for (char *p = err->text; !value && *p; p++)
+		if ((unsigned char)*p < ' ')
+			*p = '?';
+	json_decref(answer);
+	return value;
+}
+
+int control_client_open(struct control_client **out, const char *name)
+{
+	struct timeval wait = {.tv_sec = CLIENT_WAIT_S};
+	struct control_client *c;
+	struct control_error err;
+	json_t *greeting, *open;
+	int fd = control_connect(name);
+
+	if (fd < 0)
+		return fd;
+	c = calloc(1, sizeof(*c));
+	if (c)
+		c->in = fdopen(fd, "r");
+	if (!c || !c->in || !control_peer_is_mine(fd)) {
+		close(fd);
+		free(c);
+		return -ENOENT;
+	}
+	c->fd = fd;
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
+	greeting = read_line(c);
+	open = json_object_get(greeting, "QMP") ? control_client_call(c, "qmp_capabilities", NULL, &err) : NULL;
+	json_decref(greeting);
+	if (!open) {
+		control_client_close(c);
+		return -ECONNREFUSED;
+	}
+	json_decref(open);
+	*out = c;
+	return 0;
+}
+
+void control_client_close(struct control_client *c)
+{
+	if (!c)
+		return;
+	fclose(c->in); /* and fd */
+	free(c->line);
+	free(c);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMM_CONTROL_CLIENT_H
+#define VMM_CONTROL_CLIENT_H
+
+/* The other end of a control socket. One thread at a time; every call may wait for the monitor, CLIENT_WAIT_S at most. */
+#include <jansson.h>
+
+#include "vmm/control/socket.h"
+
+enum { CLIENT_WAIT_S = 10 };
+
+struct control_client;
+
+/* name: of the socket. 0, or -errno: -ENOENT, -ECONNREFUSED: there is no such monitor. */
+MUST_CHECK int control_client_open(struct control_client **out, const char *name);
+/* NULL is fine. */
+void control_client_close(struct control_client *c);
+/*
+ * machine  or NULL: all
+ *
+ * Returns  what the monitor returned, which is the caller's to free; or NULL with err filled: what it said, or that it is gone.
+ */
+json_t *control_client_call(struct control_client *c, const char *command, const char *machine,
+			    struct control_error *err);
+
+#endif

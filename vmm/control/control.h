@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMM_CONTROL_H
+#define VMM_CONTROL_H
+
+/*
+ * The control socket of a monitor: what others of the same user ask of its machines, in the framing of QMP (QEMU's machine protocol)
+ * and by its names where it has the command, so that clients of QMP work.  Commands and events: commands.def.
+ *
+ *   client ──► {"execute": "stop", "arguments": {"machine": "vm2"}} ──► ops.act() ──► {"return": {}}
+ *          ◄── {"event": "STOP", "data": {"x-machine": "vm2"}, "timestamp": ...}      a vCPU's thread, by control_event()
+ *
+ * Without "machine" a command is about all of them.  One thread reads and answers, and waits for nobody: a client that does not read
+ * is not listened to until it does, and is left when its answers and events come to CONTROL_MAX_UNREAD bytes.  What clients
+ * send is not trusted.
+ */
+#include <sys/types.h>
+
+#include "base/panic.h"
+#include "base/types.h"
+#include "vmm/control/socket.h"
+
+enum { CONTROL_MAX_CLIENTS = 32, CONTROL_MAX_REQUEST = 64 << 10, CONTROL_MAX_UNREAD = 4 << 20, CONTROL_MAX_DISKS = 8 };
+
+struct control;
+
+enum control_state {
+#define CONTROL_STATE(name, text) CONTROL_##name,
+#include "vmm/control/commands.def"
+};
+
+struct control_disk {
+	const char *file;
+	const char *driver; /* "raw", "qcow2" */
+	bool read_only;
+};
+
+/* What there is to know of a machine; strings live as long as its options. */
+struct control_machine {
+	const char *name;
+	enum control_state state;
+	bool big_endian;
+	pid_t thread;
+	uint64_t mem_bytes, up_ms;
+	int status; /* CONTROL_SHUTDOWN: what it ended with */
+	unsigned n_disks;
+	struct control_disk disk[CONTROL_MAX_DISKS];
+};
+
+enum control_action { CONTROL_PAUSE, CONTROL_GO, CONTROL_POWER_DOWN, CONTROL_RESET, CONTROL_QUIT };
+
+/* All on the control's thread; none may wait. */
+struct control_ops {
+	unsigned (*count)(void *opaque);
+	void (*look)(void *opaque, unsigned i, struct control_machine *out);
+	/* NULL, or why it cannot be (static text). That it was done comes as an event. */
+	const char *(*act)(void *opaque, unsigned i, enum control_action what);
+	void *opaque;
+};
+
+/*
+ * name  of the socket
+ *
+ * Returns  0, or -errno with err filled (control_listen()).
+ */
+MUST_CHECK int control_open(struct control **out, const char *name, const struct control_ops *ops,
+			    struct control_error *err);
+/* Sends what can be sent at once, and removes the socket. NULL is fine. */
+void control_close(struct control *c);
+
+enum control_event {
+#define CONTROL_EVENT(name) CONTROL_EVENT_##name,
+#include "vmm/control/commands.def"
+};
+/* Tell the clients. by_guest: it was the guest's doing. NULL is fine. Any thread. */
+void control_event(struct control *c, enum control_event what, const char *machine, bool by_guest);
+
+#endif

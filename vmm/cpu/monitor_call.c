@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/cpu/monitor_call.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "vmm/cpu/helpers.h"
+#include "vmm/cpu/vcpu.h"
+#include "vmm/devices/virtio_memory.h"
+#include "vmm/monitor/vm.h"
+
+/* As the guest's kernel numbers them. */
+enum { GUEST_EAGAIN = 11, GUEST_EFAULT = 14, GUEST_EINVAL = 22, GUEST_ENOSYS = 89 };
+
+static int64_t version(struct vcpu *v, uint32_t a0, uint32_t a1) { return MONITOR_CALL_ABI; }
+
+/* Whole pages of RAM: 0, or the guest's error. */
+static int64_t check_pages(const struct vcpu *v, uint32_t pa, uint32_t pages)
+{
+	if (pa & PAGE_MASK || pages > MONITOR_CALL_MAX_PAGES)
+		return -GUEST_EINVAL;
+	return virtio_memory_inside(v->vm, gpa(pa), (uint64_t)pages * PAGE_BYTES) ? 0 : -GUEST_EFAULT;
+}
+
+/* In place, because it is about to be used; a page that was never touched is zeroes already. */
+static void zero_page(struct vcpu *v, struct gpa pa)
+{
+	uint64_t bytes = PAGE_BYTES;
+	struct machine_page *page;
+	struct gpa ram;
+	uint8_t *host;
+	int err;
+
+	page = vm_ram(v->vm, pa, &ram) ? pmap_peek(v->vm->ram, ram) : NULL;
+	if (!page)
+		return;
+	host = virtio_memory_map(v->vm, pa, &bytes, true, &err);
+	if (!host)
+		return; /* no memory: the machine ends */
+	memset(host, 0, PAGE_BYTES);
+	virtio_memory_written(v->vm, pa, PAGE_BYTES);
+	v->stats.pages_zeroed++;
+}
+
+static int64_t zero(struct vcpu *v, uint32_t a0, uint32_t a1)
+{
+	int64_t bad = check_pages(v, a0, a1);
+
+	for (uint32_t i = 0; !bad && i < a1; i++)
+		zero_page(v, gpa(a0 + (uint64_t)i * PAGE_BYTES));
+	return bad;
+}
+
+static int64_t give_up(struct vcpu *v, uint32_t a0, uint32_t a1)
+{
+	int64_t bad = check_pages(v, a0, a1);
+
+	if (bad || !a1)
+		return bad;
+	if (v->freed_bytes)
+		return -GUEST_EAGAIN;
+	v->freed = gpa(a0);
+	v->freed_bytes = (uint64_t)a1 * PAGE_BYTES;
+	__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+HELPER_FN(monitor_call)
+{
+	static int64_t (*const call[])(struct vcpu * v, uint32_t a0, uint32_t a1) = {
+#define MONITOR_CALL(number, name, function) [MONITOR_CALL_##name] = function,
+#include "vmm/cpu/monitor_call.def"
+#undef MONITOR_CALL
+	};
+	struct vcpu *v = vcpu_of(gs);
+
+	v->stats.monitor_calls++;
+	return (uint32_t)(a < ARRAY_LEN(call) ? call[a](v, (uint32_t)b, (uint32_t)c) : -GUEST_ENOSYS);
+}
+
+void monitor_call_finish(struct vcpu *v)
+{
+	uint64_t bytes = v->freed_bytes;
+
+	if (!bytes)
+		return;
+	v->freed_bytes = 0;
+	virtio_memory_release(v->vm, NULL, v->freed, bytes);
+	v->stats.pages_freed += bytes / PAGE_BYTES;
+}
