@@ -27,7 +27,7 @@ sed -i 's/append: console=ttyS0/append: "console=ttyS0 panic=-1"/' "$work/lab.ya
 lines() {
 	local i
 	for ((i = 0; i < 900; i++)); do
-		[ "$(grep -cE "$2" "$1")" -ge "$3" ] && return
+		[ "$(cat "$1" 2>/dev/null | grep -cE "$2")" -ge "$3" ] && return
 		sleep 0.1
 	done
 	fail "$1: no $3 lines with '$2': $(tail -n 3 "$1")"
@@ -94,12 +94,22 @@ by_qmp() {
 }
 
 by_commands() {
+	local i
 	start
 	"$DISCO" ps --json | python3 -c 'import json, sys; assert [m["machine"] for m in json.load(sys.stdin)] == ["web1", "web2", "job"]' ||
 		fail "disco ps --json: $("$DISCO" ps --json)"
 	says 0 '' pause web1
-	lines <("$DISCO" ps) 'web1 +paused' 1
+	for ((i = 0; i < 100; i++)); do
+		"$DISCO" ps | grep -qE 'web1 +paused' && break
+		sleep 0.1
+	done
+	state web1 paused
 	state web2 running
+	tests/system/console.py --timeout 60 --log "$work/log" --pty 101x33 'expect:Linux version' 'expect:# ' \
+		'send:echo "to $((6 * 7)) you"' 'expect:to 42 you' 'type:\x01h' 'expect:leave' 'type:\x01x' -- "$DISCO" console web2 2>"$work/err2" ||
+		fail "disco console: $(tail -n 5 "$work/err2")"
+	lines "$work/out" '^web2\| to 42 you' 1
+	says 1 "disco console: nobody: no machine of that name runs; 'disco ps' lists those that do" console nobody
 	# its time stands: nothing comes of it, and the others go on
 	says 0 '' resume web1 lab/web2
 	state web1 running

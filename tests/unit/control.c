@@ -67,7 +67,14 @@ static const char *act(void *opaque, unsigned i, enum control_action what)
 	return machines.why;
 }
 
-static const struct control_ops ops = {.count = count, .look = look, .act = act};
+static bool visit(void *opaque, unsigned i, int fd)
+{
+	(void)!write(fd, i ? "this is b" : "this is a", 9);
+	close(fd);
+	return true;
+}
+
+static const struct control_ops ops = {.count = count, .look = look, .act = act, .visit = visit};
 
 /* ---- QMP ---- */
 
@@ -339,19 +346,42 @@ Test(control, events, .timeout = 60)
 	close(fd);
 }
 
+/* Behind the answer there is nothing but the console's bytes. */
+Test(control, console, .timeout = 60)
+{
+	struct control *c = serve("one");
+	struct control_client *k;
+	struct control_error err;
+	json_t *answer;
+	char text[32] = "";
+
+	cr_assert_eq(control_client_open(&k, "one"), 0);
+	cr_assert_null(control_client_call(k, "x-console", NULL, &err));
+	cr_assert_str_eq(err.text, "Parameter 'machine' is missing");
+	machines.state[1] = CONTROL_SHUTDOWN;
+	cr_assert_null(control_client_call(k, "x-console", "b", &err));
+	cr_assert_str_eq(err.text, "b: does not run");
+	machines.state[1] = CONTROL_RUNS;
+	answer = control_client_call(k, "x-console", "b", &err);
+	cr_assert_not_null(answer, "%s", err.text);
+	json_decref(answer);
+	cr_assert_eq(recv(control_client_fd(k), text, sizeof(text), MSG_WAITALL), 9);
+	cr_assert_str_eq(text, "this is b");
+	control_client_close(k);
+	is_well("one");
+	control_close(c);
+}
+
 static uint32_t seed = 1;
 static uint32_t chance(uint32_t n) { return (seed = seed * 1664525 + 1013904223) / 3 % n; }
 
 /* Whole, damaged and half requests, on connections that come and go. */
 Test(control, random_requests, .timeout = 120)
 {
-	static const char *const good[] = {SAY("qmp_capabilities"),
-					   SAY("query-status"),
-					   TELL("stop", "a"),
-					   SAY("query-commands"),
-					   TELL("query-block", "b"),
-					   SAY("x-query-machines"),
-					   "{\"execute\":\"quit\",\"arguments\":{}}",
+	static const char *const good[] = {SAY("qmp_capabilities"),  SAY("query-status"),
+					   TELL("stop", "a"),        SAY("query-commands"),
+					   TELL("query-block", "b"), TELL("x-console", "a"),
+					   SAY("x-query-machines"),  "{\"execute\":\"quit\",\"arguments\":{}}",
 					   "[{\"a\":[1,2,{}]}]"};
 	struct control *c = serve("one");
 	int fd = -1;

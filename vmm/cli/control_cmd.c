@@ -8,114 +8,31 @@
 #include <time.h>
 
 #include "vmm/cli/commands.h"
+#include "vmm/cli/control_find.h"
 #include "vmm/control/client.h"
 
-enum { MAX_NAME_BYTES = 256, STOP_WAIT_S = 60 };
-
-/* A machine of some monitor of this user's. */
-struct found {
-	char monitor[MAX_NAME_BYTES], name[MAX_NAME_BYTES], status[32];
-	uint64_t memory, up_ms;
-	unsigned at; /* among those of its monitor */
-};
-
-struct list {
-	unsigned n;
-	struct found *machine;
-	bool no_memory;
-};
-
-/* ---- who is there ---- */
-
-static void add(struct list *l, const char *monitor, json_t *machine)
-{
-	struct found *more = realloc(l->machine, (l->n + 1) * sizeof(*more)), *f;
-	const char *name = json_string_value(json_object_get(machine, "name"));
-	const char *status = json_string_value(json_object_get(machine, "status"));
-
-	l->no_memory |= !more;
-	if (!more || !name || !status)
-		return;
-	l->machine = more;
-	f = &more[l->n];
-	*f = (struct found){.memory = (uint64_t)json_integer_value(json_object_get(machine, "memory")),
-			    .up_ms = (uint64_t)json_integer_value(json_object_get(machine, "up-ms")),
-			    .at = l->n++};
-	snprintf(f->monitor, sizeof(f->monitor), "%s", monitor);
-	snprintf(f->name, sizeof(f->name), "%s", name);
-	snprintf(f->status, sizeof(f->status), "%s", status);
-}
-
-static void ask_monitor(void *opaque, const char *name)
-{
-	struct control_client *c;
-	struct control_error err;
-	json_t *machines, *machine;
-	size_t i;
-
-	if (control_client_open(&c, name))
-		return; /* nobody there: it was killed */
-	machines = control_client_call(c, "x-query-machines", NULL, &err);
-	json_array_foreach(machines, i, machine) add(opaque, name, machine);
-	json_decref(machines);
-	control_client_close(c);
-}
-
-static int order(const void *a, const void *b)
-{
-	const struct found *x = a, *y = b;
-
-	int by_monitor = strcmp(x->monitor, y->monitor);
-
-	return by_monitor ? by_monitor : x->at < y->at ? -1 : 1;
-}
-
-/* Sorted by monitor; within one in its own order. */
-static struct list find_all(void)
-{
-	struct list l = {0};
-
-	control_each_name(ask_monitor, &l);
-	if (l.n)
-		qsort(l.machine, l.n, sizeof(*l.machine),
-		      order); /* of glibc: a merge sort, which keeps the order of equals */
-	return l;
-}
-
-/* NAME, MONITOR/NAME; or MONITOR, for all of its machines. */
-static bool is_meant(const struct found *f, const char *what)
-{
-	size_t n = strlen(f->monitor);
-
-	return strcmp(f->name, what) == 0 ||
-	       (strncmp(what, f->monitor, n) == 0 && what[n] == '/' && strcmp(what + n + 1, f->name) == 0);
-}
+enum { STOP_WAIT_S = 60 };
 
 /* ---- disco ps ---- */
 
-static bool has_ended(const struct found *f)
-{
-	return strcmp(f->status, "shutdown") == 0 || strcmp(f->status, "guest-panicked") == 0;
-}
-
-static void print_table(const struct list *l)
+static void print_table(const struct machine_list *l)
 {
 	if (l->n)
 		printf("%-20s %-20s %-14s %8s %10s\n", "MONITOR", "MACHINE", "STATUS", "MEMORY", "UP");
 	for (unsigned i = 0; i < l->n; i++) {
-		const struct found *f = &l->machine[i];
+		const struct found_machine *f = &l->machine[i];
 
 		printf("%-20s %-20s %-14s %7" PRIu64 "M %6" PRIu64 ".%" PRIu64 " s\n", f->monitor, f->name, f->status,
 		       f->memory >> 20, f->up_ms / 1000, f->up_ms / 100 % 10);
 	}
 }
 
-static void print_json(const struct list *l)
+static void print_json(const struct machine_list *l)
 {
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < l->n; i++) {
-		const struct found *f = &l->machine[i];
+		const struct found_machine *f = &l->machine[i];
 
 		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I, s:I}", "monitor", f->monitor, "machine",
 						      f->name, "status", f->status, "memory", (json_int_t)f->memory,
@@ -129,7 +46,7 @@ static void print_json(const struct list *l)
 int control_ps(int argc, char **argv)
 {
 	bool json = argc == 2 && strcmp(argv[1], "--json") == 0;
-	struct list l;
+	struct machine_list l;
 
 	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
 		control_help("ps", stdout);
@@ -139,7 +56,7 @@ int control_ps(int argc, char **argv)
 		fprintf(stderr, "disco ps: '%.200s': no such option; there is --json\n", argv[1]);
 		return STATUS_USAGE;
 	}
-	l = find_all();
+	l = control_find_all();
 	if (json)
 		print_json(&l);
 	else
@@ -173,9 +90,16 @@ static const struct action *action_of(const char *name)
 	return NULL;
 }
 
+static const char console_text[] =
+    "Usage: disco console NAME\n"
+    "Come to the console of a machine that runs: its last output, then what comes, and what\n"
+    "is typed goes there. Ctrl-A x leaves; the machine goes on. NAME as 'disco ps' has it,\n"
+    "or MONITOR/MACHINE.\n";
+
 bool control_help(const char *topic, FILE *out)
 {
 	const struct action *a = action_of(topic);
+	bool console = strcmp(topic, "console") == 0;
 
 	if (strcmp(topic, "ps") == 0)
 		fputs("Usage: disco ps [--json]\n"
@@ -187,7 +111,9 @@ bool control_help(const char *topic, FILE *out)
 			"NAME is a machine's, or MONITOR/MACHINE if there are several of that name; 'disco ps'\n"
 			"lists them.\n",
 			a->name, a->help);
-	return a || strcmp(topic, "ps") == 0;
+	else if (console)
+		fputs(console_text, out);
+	return a || console || strcmp(topic, "ps") == 0;
 }
 
 static int bad(const struct action *a, const char *what, const char *why)
@@ -197,7 +123,7 @@ static int bad(const struct action *a, const char *what, const char *why)
 }
 
 /* Until it has ended, or its monitor is gone. */
-static int wait_for_end(const struct action *a, struct control_client *c, const struct found *f)
+static int wait_for_end(const struct action *a, struct control_client *c, const struct found_machine *f)
 {
 	const struct timespec tick = {0, 50000000};
 	struct control_error err;
@@ -215,7 +141,7 @@ static int wait_for_end(const struct action *a, struct control_client *c, const 
 	return bad(a, f->name, "has not ended after a minute; 'disco kill' ends it at once");
 }
 
-static int act_on(const struct action *a, const struct found *f)
+static int act_on(const struct action *a, const struct found_machine *f)
 {
 	struct control_client *c;
 	struct control_error err;
@@ -234,30 +160,18 @@ static int act_on(const struct action *a, const struct found *f)
 	return status;
 }
 
-static int act_on_name(const struct action *a, const struct list *l, const char *what)
+static int act_on_name(const struct action *a, const struct machine_list *l, const char *what)
 {
-	const struct found *meant = NULL;
+	const struct found_machine *meant = control_find(l, a->name, what);
 
-	for (unsigned i = 0; i < l->n; i++) {
-		const struct found *f = &l->machine[i];
-
-		if (has_ended(f) || !is_meant(f, what))
-			continue;
-		if (meant) {
-			fprintf(stderr, "disco %s: %.200s: there are several, as %s/%s and %s/%s\n", a->name, what,
-				meant->monitor, meant->name, f->monitor, f->name);
-			return STATUS_FAILED;
-		}
-		meant = f;
-	}
-	return meant ? act_on(a, meant) : bad(a, what, "no machine of that name runs; 'disco ps' lists those that do");
+	return meant ? act_on(a, meant) : STATUS_FAILED;
 }
 
 int control_machine(int argc, char **argv)
 {
 	const struct action *a = action_of(argv[0]);
 	int status = STATUS_OK;
-	struct list l;
+	struct machine_list l;
 
 	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
 		control_help(a->name, stdout);
@@ -268,7 +182,7 @@ int control_machine(int argc, char **argv)
 			argc < 2 ? "" : argv[1], argc < 2 ? "" : "': ");
 		return STATUS_USAGE;
 	}
-	l = find_all();
+	l = control_find_all();
 	for (int i = 1; i < argc; i++) {
 		int one = act_on_name(a, &l, argv[i]);
 

@@ -17,6 +17,7 @@
 #include "vmm/cpu/vcpu.h"
 #include "vmm/devices/guest_devices.h"
 #include "vmm/host/console.h"
+#include "vmm/host/console_tap.h"
 #include "vmm/host/consoles.h"
 #include "vmm/host/lines.h"
 #include "vmm/host/stream.h"
@@ -59,6 +60,8 @@ static void on_tx(void *opaque, const uint8_t *data, size_t n)
 
 	if (!n)
 		return;
+	if (r->tap)
+		console_tap_put(r->tap, data, n);
 	if (r->hidden) {
 		console_tail_add(&r->tail, data, n);
 	} else {
@@ -358,6 +361,11 @@ static int open_run(struct run *r)
 	status = open_agent(r);
 	if (status)
 		return status;
+	err = r->session->control ? console_tap_new(&r->tap, r->wakeup) : 0;
+	if (err) {
+		run_say(r, "%s", strerror(-err));
+		return STATUS_FAILED;
+	}
 	if (guest_devices_open(&devices, r->opt, r->session->monitor->net_switch, r->wakeup))
 		return STATUS_USAGE;
 	pthread_mutex_lock(&r->lock);
@@ -369,9 +377,15 @@ static int open_run(struct run *r)
 
 static int close_run(struct run *r, int status)
 {
+	struct console_tap *tap = r->tap;
 	struct agent *agent = r->agent;
 	bool drain;
 	int stats;
+
+	pthread_mutex_lock(&r->lock);
+	r->tap = NULL;
+	pthread_mutex_unlock(&r->lock);
+	console_tap_free(tap);
 
 	status = close_console(r, status);
 	stop_settle(&r->stopping);

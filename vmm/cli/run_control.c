@@ -9,6 +9,7 @@
 #include "base/host_clock.h"
 #include "vmm/cli/commands.h"
 #include "vmm/control/control.h"
+#include "vmm/host/console_tap.h"
 #include "vmm/host/stream.h"
 
 /* The session as the control socket sees it. On the control's thread, but for what run_internal.h says of the vCPU's. */
@@ -110,9 +111,20 @@ static const char *act(void *opaque, unsigned i, enum control_action what)
 	return NULL;
 }
 
+static bool visit(void *opaque, unsigned i, int fd)
+{
+	struct run *r = &((struct session *)opaque)->run[i];
+	bool done;
+
+	pthread_mutex_lock(&r->lock);
+	done = r->tap && console_tap_visit(r->tap, fd) == 0;
+	pthread_mutex_unlock(&r->lock);
+	return done;
+}
+
 int session_control_open(struct session *s)
 {
-	const struct control_ops ops = {.count = count, .look = look, .act = act, .opaque = s};
+	const struct control_ops ops = {.count = count, .look = look, .act = act, .visit = visit, .opaque = s};
 	const char *name = s->run[0].opt->control;
 	struct control_error err = {{0}};
 	char own[32];
@@ -130,10 +142,22 @@ int session_control_open(struct session *s)
 
 /* ---- the vCPU's thread ---- */
 
+/* Behind what was read from the console already, and given to the UART with that. */
+static void take_typed(struct run *r)
+{
+	struct vm *vm = r->vm;
+	size_t n = r->tap ? console_tap_get(r->tap, vm->rx + vm->rx_bytes, VM_RX_BYTES - vm->rx_bytes) : 0;
+
+	vm->rx_bytes += n;
+	if (n)
+		wakeup_kick(r->wakeup);
+}
+
 void run_control_poll(struct run *r)
 {
 	bool want = __atomic_load_n(&r->want_pause, __ATOMIC_ACQUIRE);
 
+	take_typed(r);
 	if (want == r->paused)
 		return;
 	if (want)

@@ -66,6 +66,7 @@ struct run {
 	struct agent *agent;     /* or NULL */
 	struct vm *vm;
 	struct guest_devices *devices;
+	struct console_tap *tap; /* disco console; NULL: there is no control socket */
 
 	char *append;                    /* of --append and what is known now; or NULL: only --append */
 	FILE *stats;                     /* --stats=FILE */

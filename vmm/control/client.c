@@ -47,7 +47,7 @@ static json_t *ask(struct control_client *c, const char *command, const char *ma
 	json_t *request = machine ? json_pack("{s:s, s:{s:s}}", "execute", command, "arguments", "machine", machine)
 				  : json_pack("{s:s}", "execute", command);
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
-	bool sent = text && send_all(c, text) && send_all(c, "\n");
+	bool sent = text && send_all(c, text); /* without a line end, which could become a console's input */
 	json_t *answer = NULL;
 
 	json_decref(request);
@@ -92,6 +92,7 @@ int control_client_open(struct control_client **out, const char *name)
 		return -ENOENT;
 	}
 	c->fd = fd;
+	(void)setvbuf(c->in, NULL, _IONBF, 0); /* what is behind an answer may be a console's */
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
 	greeting = read_line(c);
@@ -105,6 +106,8 @@ int control_client_open(struct control_client **out, const char *name)
 	*out = c;
 	return 0;
 }
+
+int control_client_fd(const struct control_client *c) { return c->fd; }
 
 void control_client_close(struct control_client *c)
 {

@@ -13,6 +13,8 @@ struct control_client;
 
 /* name: of the socket. 0, or -errno: -ENOENT, -ECONNREFUSED: there is no such monitor. */
 MUST_CHECK int control_client_open(struct control_client **out, const char *name);
+/* Its descriptor, which is a console's after x-console. */
+int control_client_fd(const struct control_client *c);
 /* NULL is fine. */
 void control_client_close(struct control_client *c);
 /*

@@ -131,16 +131,27 @@ static void hear(struct client *c)
 		return;
 	if (n <= 0)
 		c->gone = true;
-	for (ssize_t i = 0; i < n && !c->gone; i++)
+	for (ssize_t i = 0; i < n && !c->gone && !c->qmp.leaves; i++)
 		take_byte(c, buf[i]);
 }
 
 static void leave(struct control *c, unsigned i)
 {
-	close(c->client[i]->fd);
+	if (c->client[i]->fd >= 0)
+		close(c->client[i]->fd);
 	free(c->client[i]->out);
 	free(c->client[i]);
 	c->client[i] = NULL;
+}
+
+/* All that it was told is sent: from here on it is a console's. */
+static void hand_over(struct control *c, unsigned i)
+{
+	struct client *k = c->client[i];
+
+	if (!k->gone && c->ops.visit(c->ops.opaque, k->qmp.console, k->fd))
+		k->fd = -1;
+	leave(c, i);
 }
 
 static void meet(struct control *c)
@@ -167,7 +178,7 @@ static void meet(struct control *c)
 /* ---- the thread ---- */
 
 /* Half a bufferful unread: nothing more is listened to. */
-static bool hears(const struct client *c) { return c->out_bytes < CONTROL_MAX_UNREAD / 2; }
+static bool hears(const struct client *c) { return c->out_bytes < CONTROL_MAX_UNREAD / 2 && !c->qmp.leaves; }
 
 static void tell_events(struct control *c)
 {
@@ -181,7 +192,7 @@ static void tell_events(struct control *c)
 	pthread_mutex_unlock(&c->lock);
 	for (unsigned k = 0; k < n; k++)
 		for (unsigned i = 0; i < CONTROL_MAX_CLIENTS; i++)
-			if (c->client[i] && c->client[i]->qmp.open)
+			if (c->client[i] && c->client[i]->qmp.open && !c->client[i]->qmp.leaves)
 				say(c->client[i], qmp_event(event[k].what, event[k].machine, event[k].by_guest));
 }
 
@@ -191,7 +202,9 @@ static void look_after_clients(struct control *c)
 		if (!c->client[i])
 			continue;
 		flush(c->client[i]);
-		if (c->client[i]->gone)
+		if (c->client[i]->qmp.leaves && !c->client[i]->out_bytes)
+			hand_over(c, i);
+		else if (c->client[i]->gone)
 			leave(c, i);
 	}
 }

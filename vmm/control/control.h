@@ -54,6 +54,8 @@ struct control_ops {
 	void (*look)(void *opaque, unsigned i, struct control_machine *out);
 	/* NULL, or why it cannot be (static text). That it was done comes as an event. */
 	const char *(*act)(void *opaque, unsigned i, enum control_action what);
+	/* x-console: fd is a visitor's from here on. False: it cannot be, and fd stays the caller's. */
+	bool (*visit)(void *opaque, unsigned i, int fd);
 	void *opaque;
 };
 

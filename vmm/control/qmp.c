@@ -79,6 +79,21 @@ static json_t *system_powerdown(struct request *r) { return act(r, CONTROL_POWER
 static json_t *system_reset(struct request *r) { return act(r, CONTROL_RESET); }
 static json_t *quit(struct request *r) { return act(r, CONTROL_QUIT); }
 
+static json_t *console(struct request *r)
+{
+	struct control_machine m;
+	unsigned i = 0;
+
+	if (!r->machine)
+		return error_of(r, "GenericError", "Parameter 'machine' is missing");
+	if (!next_machine(r, &i, &m) || m.state == CONTROL_STARTS || m.state == CONTROL_SHUTDOWN ||
+	    m.state == CONTROL_PANICKED)
+		return error_of(r, "GenericError", "%s: does not run", r->machine);
+	r->qmp->leaves = true;
+	r->qmp->console = i;
+	return json_object();
+}
+
 /* Of all: running if one runs, else what the first is. */
 static json_t *query_status(struct request *r)
 {

@@ -10,7 +10,9 @@
 /* One conversation. */
 struct qmp {
 	const struct control_ops *ops;
-	bool open; /* qmp_capabilities was there */
+	bool open;        /* qmp_capabilities was there */
+	bool leaves;      /* x-console was, and behind its answer this is no conversation any more, but */
+	unsigned console; /* the console of this machine */
 };
 
 /* All are the caller's to free (json_decref()); NULL: the host has no memory left. */

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/cli/control_find.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/control/client.h"
+
+static void add(struct machine_list *l, const char *monitor, json_t *machine)
+{
+	struct found_machine *more = realloc(l->machine, (l->n + 1) * sizeof(*more)), *f;
+	const char *name = json_string_value(json_object_get(machine, "name"));
+	const char *status = json_string_value(json_object_get(machine, "status"));
+
+	l->no_memory |= !more;
+	if (!more || !name || !status)
+		return;
+	l->machine = more;
+	f = &more[l->n];
+	*f = (struct found_machine){.memory = (uint64_t)json_integer_value(json_object_get(machine, "memory")),
+				    .up_ms = (uint64_t)json_integer_value(json_object_get(machine, "up-ms")),
+				    .at = l->n++};
+	snprintf(f->monitor, sizeof(f->monitor), "%s", monitor);
+	snprintf(f->name, sizeof(f->name), "%s", name);
+	snprintf(f->status, sizeof(f->status), "%s", status);
+}
+
+static void ask_monitor(void *opaque, const char *name)
+{
+	struct control_client *c;
+	struct control_error err;
+	json_t *machines, *machine;
+	size_t i;
+
+	if (control_client_open(&c, name))
+		return; /* nobody there: it was killed */
+	machines = control_client_call(c, "x-query-machines", NULL, &err);
+	json_array_foreach(machines, i, machine) add(opaque, name, machine);
+	json_decref(machines);
+	control_client_close(c);
+}
+
+static int order(const void *a, const void *b)
+{
+	const struct found_machine *x = a, *y = b;
+
+	int by_monitor = strcmp(x->monitor, y->monitor);
+
+	return by_monitor ? by_monitor : x->at < y->at ? -1 : 1;
+}
+
+struct machine_list control_find_all(void)
+{
+	struct machine_list l = {0};
+
+	control_each_name(ask_monitor, &l);
+	if (l.n)
+		qsort(l.machine, l.n, sizeof(*l.machine),
+		      order); /* of glibc: a merge sort, which keeps the order of equals */
+	return l;
+}
+
+static bool is_meant(const struct found_machine *f, const char *what)
+{
+	size_t n = strlen(f->monitor);
+
+	return strcmp(f->name, what) == 0 ||
+	       (strncmp(what, f->monitor, n) == 0 && what[n] == '/' && strcmp(what + n + 1, f->name) == 0);
+}
+
+static bool has_ended(const struct found_machine *f)
+{
+	return strcmp(f->status, "shutdown") == 0 || strcmp(f->status, "guest-panicked") == 0;
+}
+
+const struct found_machine *control_find(const struct machine_list *l, const char *command, const char *what)
+{
+	const struct found_machine *meant = NULL;
+
+	for (unsigned i = 0; i < l->n; i++) {
+		const struct found_machine *f = &l->machine[i];
+
+		if (has_ended(f) || !is_meant(f, what))
+			continue;
+		if (meant) {
+			fprintf(stderr, "disco %s: %.200s: there are several, as %s/%s and %s/%s\n", command, what,
+				meant->monitor, meant->name, f->monitor, f->name);
+			return NULL;
+		}
+		meant = f;
+	}
+	if (!meant)
+		fprintf(stderr, "disco %s: %.200s: no machine of that name runs; 'disco ps' lists those that do\n",
+			command, what);
+	return meant;
+}
