@@ -162,7 +162,24 @@ static bool have_virtio(void)
 	return found;
 }
 
-void devices_start(struct modules *m)
+/*
+ * The module of guest/modules/, if this initramfs has it; elsewhere than on Disco it finds no device.  After the balloon's driver,
+ * which gives up altogether if somebody else reports free pages.
+ */
+static void load_ours(struct modules *m)
+{
+	static const char path[] = "extra/disco.ko";
+	char file[160];
+	long r;
+
+	if (!modules_read(m) || sys_access(join(file, m->base, path), 0) != 0)
+		return;
+	r = insert(m, path, sizeof(path) - 1);
+	if (r && r != -ENODEV)
+		say_error(r, "module ", path);
+}
+
+static void load_drivers(struct modules *m)
 {
 	const struct sys_dirent *e;
 	unsigned seen = 0;
@@ -184,6 +201,12 @@ void devices_start(struct modules *m)
 			(void)module_load(m, drivers[i].module);
 	if (seen & 1u << (ARRAY_LEN(drivers) - 1))
 		(void)module_load(m, "9p");
+}
+
+void devices_start(struct modules *m)
+{
+	load_drivers(m);
+	load_ours(m);
 }
 
 static void share_mount(const char *tag)
