@@ -75,6 +75,8 @@ static void check_page(struct audit *a, struct machine_page *page, struct sums *
 	for (uint32_t i = 0; i < page->refs; i++)
 		check_user(a, page, page_user_at(page, i));
 	check_names(a, page);
+	if (__atomic_load_n(&page->code, __ATOMIC_ACQUIRE) && !page_has(page, PAGE_CODE))
+		wrong(a, "machine page %u has translations and can be written to", page->mpn);
 	if (page->names)
 		s->shared[page_class(page)]++;
 	s->idle += !page->refs && page->names;

@@ -104,7 +104,10 @@ int pmap_give_block(struct pmap *p, struct gpa pa, struct block_name name, struc
 	got = publish(p, gpn, name, page);
 	if (got != page)
 		machine_pages_free(p->memory, page->mpn, 1);
-	count_up(got == page ? &p->stats.block_misses : &p->stats.block_hits);
+	if (got != page)
+		count_up(&p->stats.block_hits);
+	else if (page_has(page, PAGE_SHARED))
+		count_up(&p->stats.block_misses);
 	err = pmap_replace(p, gpn, got);
 	if (err)
 		page_user_leave(p->memory, got, p, gpn);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Machines of one monitor that share memory: blocks of one image, equal pages, code; and what is not to be shared. */
+#define _GNU_SOURCE
+#include <semaphore.h>
+
 #include "tests/unit/vmm_share.h"
 #include "vmm/cpu/run_loop.h"
 
@@ -158,6 +161,108 @@ Test(vmm_share, a_shared_page_can_be_written_to_a_disk)
 	stop();
 }
 
+/* ---- while a read is on its way ---- */
+
+/* The host has nothing in memory, and its disk is as slow as the test wants. */
+static sem_t gate;
+static int slow;
+
+static ssize_t slow_preadv2(int fd, const struct iovec *iov, int n, off_t off, int flags)
+{
+	if (flags & RWF_NOWAIT) {
+		errno = EAGAIN;
+		return -1;
+	}
+	if (__atomic_load_n(&slow, __ATOMIC_ACQUIRE))
+		sem_wait(&gate);
+	return preadv2(fd, iov, n, off, flags);
+}
+
+static void start_slow(void)
+{
+	bench_init(&b);
+	b.host.preadv2 = slow_preadv2;
+	sem_init(&gate, 0, 0);
+	bench_image(&b, "a.img", IMAGE_BYTES);
+	mon = share_monitor(VMS * (uint64_t)RAM_BYTES);
+	for (unsigned i = 0; i < VMS; i++)
+		share_open(&s[i], mon, TIERS_INTERP, bench_disk(&b, "a.img", DISK_COW, NULL));
+	__atomic_store_n(&slow, 1, __ATOMIC_RELEASE);
+}
+
+static void finish_read(unsigned vm)
+{
+	__atomic_store_n(&slow, 0, __ATOMIC_RELEASE);
+	sem_post(&gate);
+	cr_assert_eq(share_wait(&s[vm]), 0);
+}
+
+/* What a guest stores into the page that is being read into is seen by nobody else, nor by itself when the read is done. */
+Test(vmm_share, a_store_into_what_is_being_read)
+{
+	start_slow();
+	share_write(&s[0], PAGE_PA, "before", 6);
+	share_ask(&s[0], SHARE_IN, 8, PAGE_PA, 0x1000);
+	mem_store(&s[0].vm->vcpu->gs, 0x80000000u + PAGE_PA, 0x12345678, MEM_META(2, 0));
+	share_audit(mon);
+	finish_read(0);
+	holds_block(0, PAGE_PA, 4096, 4096);
+	mem_store(&s[0].vm->vcpu->gs, 0x80000000u + PAGE_PA + 4, 0x12345678, MEM_META(2, 0));
+	cr_assert_eq(share_do(&s[1], SHARE_IN, 8, PAGE_PA, 0x1000), 0);
+	holds_block(1, PAGE_PA, 4096, 4096);
+	stop();
+}
+
+/* Two machines read one block at the same time: the second to end gets the first one's page. */
+Test(vmm_share, two_read_one_block)
+{
+	uint64_t used;
+
+	start_slow();
+	share_ask(&s[0], SHARE_IN, 8, PAGE_PA, 0x1000);
+	share_ask(&s[1], SHARE_IN, 8, PAGE_PA, 0x1000);
+	used = share_used(&s[0]);
+	finish_read(0);
+	finish_read(1);
+	cr_assert_eq(pmap_peek(s[0].vm->ram, gpa(PAGE_PA)), pmap_peek(s[1].vm->ram, gpa(PAGE_PA)));
+	cr_assert_eq(share_used(&s[0]), used - 1);
+	holds_block(1, PAGE_PA, 4096, 4096);
+	stop();
+}
+
+/* A write to the block while it is read: what was read may be the new contents, which are this machine's only. */
+Test(vmm_share, a_write_to_what_is_being_read)
+{
+	uint8_t page[PAGE_BYTES];
+	struct iovec iov = {page, sizeof(page)};
+
+	start_slow();
+	memset(page, 0x5a, sizeof(page));
+	share_ask(&s[0], SHARE_IN, 8, PAGE_PA, 0x1000);
+	cr_assert_eq(disk_writev(s[0].disk, 4096, &iov, 1), 0);
+	finish_read(0);
+	cr_assert_eq(stats(0)->block_misses, 0u, "it is not the image's block");
+	cr_assert_eq(share_class_pages(mon->memory, MEMORY_BLOCK), 0u);
+	cr_assert_eq(share_do(&s[1], SHARE_IN, 8, PAGE_PA, 0x1000), 0);
+	holds_block(1, PAGE_PA, 4096, 4096);
+	cr_assert_eq(share_do(&s[0], SHARE_IN, 8, PAGE_PA, 0x1000), 0);
+	cr_assert_eq(byte_at(0, PAGE_PA + 9), 0x5a);
+	stop();
+}
+
+/* The machine is reset, or ends, with a read on its way: its pages go back. */
+Test(vmm_share, a_reset_while_it_is_read)
+{
+	start_slow();
+	share_ask(&s[0], SHARE_IN, 8, PAGE_PA, 0x3000);
+	__atomic_store_n(&slow, 0, __ATOMIC_RELEASE);
+	sem_post(&gate);
+	virtio_reset(s[0].d);
+	share_audit(mon);
+	cr_assert_eq(share_class_pages(mon->memory, MEMORY_BLOCK), 0u);
+	stop();
+}
+
 /* ---- code in shared pages ---- */
 
 /* Image block 1: add 1 to the word at DATA_VA and end.  Every machine runs it; one patches it. */
@@ -249,6 +354,47 @@ static void own_code(enum tiers tiers)
 Test(vmm_share, own_code_interp) { own_code(TIERS_INTERP); }
 Test(vmm_share, own_code_tier1) { own_code(TIERS_1); }
 Test(vmm_share, own_code_tiers12) { own_code(TIERS_12); }
+
+/*
+ * Translated code of one page that is linked to another page's: when that is another page all of a sudden (a store, a disk), what is
+ * linked must not be gone to.  The function is the image's block 1, a machine's caller is its own.
+ */
+static void called_code(enum tiers tiers)
+{
+	enum { FUNCTION_VA = 0x80003000 };
+	uint32_t function[] = {A_JR(RA), A_ADDIU(T0, T0, 1)}, patched = A_ADDIU(T0, T0, 100);
+	int fd;
+
+	bench_init(&b);
+	bench_image(&b, "a.img", IMAGE_BYTES);
+	fd = open(bench_path(&b, "a.img"), O_WRONLY);
+	cr_assert(fd >= 0 && pwrite(fd, function, sizeof(function), 4096) == (ssize_t)sizeof(function) && !close(fd));
+	mon = share_monitor(VMS * (uint64_t)RAM_BYTES);
+	for (unsigned i = 0; i < VMS; i++) {
+		share_open(&s[i], mon, tiers, bench_disk(&b, "a.img", DISK_COW, NULL));
+		cr_assert_eq(share_do(&s[i], SHARE_IN, 8, FUNCTION_VA & 0x1fffffff, 4096), 0);
+		PUT(s[i].vm, CODE_VA, A_ORI(T0, ZERO, 0), A_ORI(T1, ZERO, 50), A_JAL(FUNCTION_VA), A_NOP,
+		    A_ADDIU(T1, T1, -1), A_BNE(T1, ZERO, -4), A_NOP, A_LUI(T2, DATA_VA >> 16), A_SW(T0, 0, T2),
+		    A_RESET);
+		run(i);
+		run(i);
+		cr_assert_eq(machine_word(s[i].vm, DATA_VA), 50u);
+	}
+	mem_store(&s[1].vm->vcpu->gs, FUNCTION_VA + 4, patched, MEM_META(2, 0));
+	for (unsigned round = 0; round < 2; round++)
+		for (unsigned i = 0; i < VMS; i++) {
+			run(i);
+			cr_assert_eq(machine_word(s[i].vm, DATA_VA), i == 1 ? 5000u : 50u, "VM %u", i);
+		}
+	cr_assert_eq(share_do(&s[1], SHARE_IN, 8, FUNCTION_VA & 0x1fffffff, 4096), 0);
+	run(1);
+	cr_assert_eq(machine_word(s[1].vm, DATA_VA), 50u);
+	stop();
+}
+
+Test(vmm_share, called_code_interp) { called_code(TIERS_INTERP); }
+Test(vmm_share, called_code_tier1) { called_code(TIERS_1); }
+Test(vmm_share, called_code_tiers12) { called_code(TIERS_12); }
 
 /* ---- everything at once ---- */
 
