@@ -65,7 +65,7 @@ by_qmp() {
 	wait "$pid"
 	status=$?
 	[ $status -eq 9 ] || fail "after quit: status $status: $(cat "$work/err")"
-	sed -E 's/"(thread-id|up-ms)": [0-9]+/"\1": N/; s/"(major|minor|micro)": [0-9]+/"\1": N/g; s/"disco [0-9.]+"/"disco N"/; s/"x-machine": "web[12]", "guest": false, "reason": "host-qmp-quit"/W/' \
+	sed -E 's/"(thread-id|up-ms)": [0-9]+/"\1": N/; s/"(major|minor|micro)": [0-9]+/"\1": N/g; s/"disco [0-9.]+"/"disco N"/; s/"up-ms": N, .*"exit-status"/"up-ms": N, ..., "exit-status"/; s/"x-machine": "web[12]", "guest": false, "reason": "host-qmp-quit"/W/' \
 		"$work/qmp" >"$work/seen"
 	cat >"$work/wanted" <<-END
 		{"return": {"qemu": {"major": N, "minor": N, "micro": N}, "package": "disco N"}}
@@ -84,7 +84,7 @@ by_qmp() {
 		{"error": {"class": "CommandNotFound", "desc": "The command no-such-command has not been found"}}
 		{"return": {}}
 		{"event": "SHUTDOWN", "data": {"x-machine": "job", "guest": false, "reason": "host-qmp-quit"}}
-		{"return": [{"name": "job", "status": "shutdown", "vcpus": 1, "memory": 67108864, "up-ms": N, "exit-status": 9}]}
+		{"return": [{"name": "job", "status": "shutdown", "vcpus": 1, "memory": 67108864, "up-ms": N, ..., "exit-status": 9}]}
 		{"return": {}}
 		{"event": "SHUTDOWN", "data": {W}}
 		{"event": "SHUTDOWN", "data": {W}}
@@ -109,6 +109,29 @@ by_commands() {
 		'send:echo "to $((6 * 7)) you"' 'expect:to 42 you' 'type:\x01h' 'expect:leave' 'type:\x01x' -- "$DISCO" console web2 2>"$work/err2" ||
 		fail "disco console: $(tail -n 5 "$work/err2")"
 	lines "$work/out" '^web2\| to 42 you' 1
+	sed 's/^  - {name: job, command: .*/  - {name: job, stats: "\/dev\/null", command: [sh, -c, "echo works; while :; do :; done"]}/' "$work/lab.yaml" >"$work/busy.yaml"
+	timeout 280 "$DISCO" up "$work/busy.yaml" >"$work/out2" 2>&1 </dev/null &
+	local busy=$!
+	lines "$work/out2" '^job\| works|^web[12]\| .*built-in shell' 3
+	"$DISCO" top --once --json >"$work/top" || fail "disco top --once --json: status $?"
+	python3 - "$work/top" <<-'END' || fail "disco top --once --json: $(cat "$work/top")"
+		import json, sys
+		top = json.load(open(sys.argv[1]))
+		at = {(m["monitor"], m["machine"]): m for m in top["machines"]}
+		assert set(at) == {(a, b) for a in ("lab", "busy") for b in ("web1", "web2", "job")}, at.keys()
+		busy, idle = at["busy", "job"], at["busy", "web1"]
+		assert busy["cpu-percent"] > 10 * idle["cpu-percent"] and busy["cpu-percent"] > 5, (busy, idle)
+		assert busy["mips"] > 1 and busy["tier2-percent"] <= 100, busy
+		assert "mips" not in at["lab", "job"], at["lab", "job"]
+		assert all(0 < m["private"] + m["shared"] <= m["memory"] for m in at.values()), at
+		assert {m["monitor"] for m in top["monitors"]} == {"lab", "busy"}
+		assert all(0 < m["machine-memory"] < 3 * 64 << 20 and m["processors"] > 0 for m in top["monitors"]), top
+	END
+	"$DISCO" top --once >"$work/top" || fail "disco top --once: status $?"
+	grep -qE '^busy +job +running +[0-9.]+ +[0-9.]+ +[0-9]+% +64M' "$work/top" || fail "disco top --once: $(cat "$work/top")"
+	kill -TERM $busy
+	wait $busy
+	says 2 "disco top: '--all': no such option; there are --once and --json" top --all
 	says 1 "disco console: nobody: no machine of that name runs; 'disco ps' lists those that do" console nobody
 	# its time stands: nothing comes of it, and the others go on
 	says 0 '' resume web1 lab/web2

@@ -55,6 +55,8 @@ static void look(void *opaque, unsigned i, struct control_machine *out)
 					.thread = 100 + (int)i,
 					.mem_bytes = 1 << 20,
 					.up_ms = 5,
+					.private_bytes = 4096,
+					.insns = {0, 0, 9},
 					.status = 3,
 					.big_endian = i == 1,
 					.n_disks = i};
@@ -74,7 +76,13 @@ static bool visit(void *opaque, unsigned i, int fd)
 	return true;
 }
 
-static const struct control_ops ops = {.count = count, .look = look, .act = act, .visit = visit};
+static void look_at_all(void *opaque, struct control_monitor *out)
+{
+	*out = (struct control_monitor){.processors = 2, .running = 1, .machine_bytes = 4096};
+}
+
+static const struct control_ops ops = {
+    .look_at_all = look_at_all, .count = count, .look = look, .act = act, .visit = visit};
 
 /* ---- QMP ---- */
 
@@ -125,7 +133,12 @@ Test(control, conversation)
 	    "{\"return\":[{\"device\":\"vda\",\"type\":\"unknown\",\"locked\":false,\"removable\":false,\"inserted\":{"
 	    "\"file\":\"x.img\",\"ro\":true,\"drv\":\"raw\",\"encrypted\":false},\"x-machine\":\"b\"}]}");
 	answers(&q, TELL("x-query-machines", "a"),
-		"{\"return\":[{\"name\":\"a\",\"status\":\"running\",\"vcpus\":1,\"memory\":1048576,\"up-ms\":5}]}");
+		"{\"return\":[{\"name\":\"a\",\"status\":\"running\",\"vcpus\":1,\"memory\":1048576,\"up-ms\":5,"
+		"\"processor-ms\":0,\"private\":4096,\"disk-blocks\":0,\"equal\":0,\"zero\":0,"
+		"\"instructions-interpreted\":0,\"instructions-tier1\":0,\"instructions-tier2\":9}]}");
+	answers(&q, SAY("x-query-monitor"),
+		"{\"return\":{\"processors\":2,\"running\":1,\"queued\":0,\"machine-memory\":4096,\"disk-blocks\":0,"
+		"\"equal\":0}}");
 	answers(&q, TELL("stop", "a"), "{\"return\":{}}");
 	answers(&q, SAY("cont"), "{\"return\":{}}");
 	answers(&q, TELL("system_reset", "b"), "{\"return\":{}}");
@@ -142,9 +155,11 @@ Test(control, conversation)
 	errs(&q, TELL("quit", "b"), "GenericError", "b: has ended");
 	answers(&q, SAY("quit"), "{\"return\":{}}");
 	cr_expect(machines.acts[0][CONTROL_QUIT] == 1 && machines.acts[1][CONTROL_QUIT] == 0);
-	answers(&q, TELL("x-query-machines", "b"),
-		"{\"return\":[{\"name\":\"b\",\"status\":\"shutdown\",\"vcpus\":1,\"memory\":1048576,\"up-ms\":5,"
-		"\"exit-status\":3}]}");
+	answers(
+	    &q, TELL("x-query-machines", "b"),
+	    "{\"return\":[{\"name\":\"b\",\"status\":\"shutdown\",\"vcpus\":1,\"memory\":1048576,\"up-ms\":5,"
+	    "\"processor-ms\":0,\"private\":4096,\"disk-blocks\":0,\"equal\":0,\"zero\":0,"
+	    "\"instructions-interpreted\":0,\"instructions-tier1\":0,\"instructions-tier2\":9,\"exit-status\":3}]}");
 }
 
 Test(control, bad_requests)

@@ -140,6 +140,6 @@ int control_console(int argc, char **argv)
 	l = control_find_all();
 	f = control_find(&l, "console", argv[1]);
 	status = f ? visit(f) : STATUS_FAILED;
-	free(l.machine);
+	control_found_free(&l);
 	return status;
 }

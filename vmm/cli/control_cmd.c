@@ -61,7 +61,7 @@ int control_ps(int argc, char **argv)
 		print_json(&l);
 	else
 		print_table(&l);
-	free(l.machine);
+	control_found_free(&l);
 	return STATUS_OK;
 }
 
@@ -90,6 +90,11 @@ static const struct action *action_of(const char *name)
 	return NULL;
 }
 
+static const char top_text[] = "Usage: disco top [--once] [--json]\n"
+			       "What this user's machines do, each second anew; q leaves. --once: one look, over a\n"
+			       "second; --json: an object on a line for each look. MIPS and the share of tier 2 need\n"
+			       "a monitor that counts instructions: --stats.\n";
+
 static const char console_text[] =
     "Usage: disco console NAME\n"
     "Come to the console of a machine that runs: its last output, then what comes, and what\n"
@@ -99,7 +104,7 @@ static const char console_text[] =
 bool control_help(const char *topic, FILE *out)
 {
 	const struct action *a = action_of(topic);
-	bool console = strcmp(topic, "console") == 0;
+	bool console = strcmp(topic, "console") == 0, top = strcmp(topic, "top") == 0;
 
 	if (strcmp(topic, "ps") == 0)
 		fputs("Usage: disco ps [--json]\n"
@@ -111,9 +116,9 @@ bool control_help(const char *topic, FILE *out)
 			"NAME is a machine's, or MONITOR/MACHINE if there are several of that name; 'disco ps'\n"
 			"lists them.\n",
 			a->name, a->help);
-	else if (console)
-		fputs(console_text, out);
-	return a || console || strcmp(topic, "ps") == 0;
+	else if (console || top)
+		fputs(console ? console_text : top_text, out);
+	return a || console || top || strcmp(topic, "ps") == 0;
 }
 
 static int bad(const struct action *a, const char *what, const char *why)
@@ -188,6 +193,6 @@ int control_machine(int argc, char **argv)
 
 		status = status ? status : one;
 	}
-	free(l.machine);
+	control_found_free(&l);
 	return status;
 }

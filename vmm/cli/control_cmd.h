@@ -13,6 +13,8 @@ int control_ps(int argc, char **argv);
 int control_machine(int argc, char **argv);
 /* `disco console NAME`. enum exit_status. */
 int control_console(int argc, char **argv);
+/* `disco top [--once] [--json]`. enum exit_status. */
+int control_top(int argc, char **argv);
 /* False: none of these. */
 bool control_help(const char *topic, FILE *out);
 

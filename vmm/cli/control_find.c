@@ -7,6 +7,28 @@
 
 #include "vmm/control/client.h"
 
+static uint64_t number(const json_t *of, const char *name)
+{
+	return (uint64_t)json_integer_value(json_object_get(of, name));
+}
+
+static void add_monitor(struct machine_list *l, const char *name, const json_t *totals)
+{
+	struct found_monitor *more = realloc(l->monitor, (l->n_monitors + 1) * sizeof(*more)), *m;
+
+	l->no_memory |= !more;
+	if (!more)
+		return;
+	l->monitor = more;
+	m = &more[l->n_monitors++];
+	*m = (struct found_monitor){.processors = number(totals, "processors"),
+				    .running = number(totals, "running"),
+				    .queued = number(totals, "queued"),
+				    .machine_bytes = number(totals, "machine-memory"),
+				    .shared_bytes = number(totals, "disk-blocks") + number(totals, "equal")};
+	snprintf(m->name, sizeof(m->name), "%s", name);
+}
+
 static void add(struct machine_list *l, const char *monitor, json_t *machine)
 {
 	struct found_machine *more = realloc(l->machine, (l->n + 1) * sizeof(*more)), *f;
@@ -18,8 +40,14 @@ static void add(struct machine_list *l, const char *monitor, json_t *machine)
 		return;
 	l->machine = more;
 	f = &more[l->n];
-	*f = (struct found_machine){.memory = (uint64_t)json_integer_value(json_object_get(machine, "memory")),
-				    .up_ms = (uint64_t)json_integer_value(json_object_get(machine, "up-ms")),
+	*f = (struct found_machine){.memory = number(machine, "memory"),
+				    .up_ms = number(machine, "up-ms"),
+				    .processor_ms = number(machine, "processor-ms"),
+				    .private_bytes = number(machine, "private"),
+				    .shared_bytes = number(machine, "disk-blocks") + number(machine, "equal"),
+				    .insns = {number(machine, "instructions-interpreted"),
+					      number(machine, "instructions-tier1"),
+					      number(machine, "instructions-tier2")},
 				    .at = l->n++};
 	snprintf(f->monitor, sizeof(f->monitor), "%s", monitor);
 	snprintf(f->name, sizeof(f->name), "%s", name);
@@ -30,7 +58,7 @@ static void ask_monitor(void *opaque, const char *name)
 {
 	struct control_client *c;
 	struct control_error err;
-	json_t *machines, *machine;
+	json_t *machines, *machine, *totals;
 	size_t i;
 
 	if (control_client_open(&c, name))
@@ -38,6 +66,10 @@ static void ask_monitor(void *opaque, const char *name)
 	machines = control_client_call(c, "x-query-machines", NULL, &err);
 	json_array_foreach(machines, i, machine) add(opaque, name, machine);
 	json_decref(machines);
+	totals = control_client_call(c, "x-query-monitor", NULL, &err);
+	if (totals)
+		add_monitor(opaque, name, totals);
+	json_decref(totals);
 	control_client_close(c);
 }
 
@@ -59,6 +91,13 @@ struct machine_list control_find_all(void)
 		qsort(l.machine, l.n, sizeof(*l.machine),
 		      order); /* of glibc: a merge sort, which keeps the order of equals */
 	return l;
+}
+
+void control_found_free(struct machine_list *l)
+{
+	free(l->machine);
+	free(l->monitor);
+	*l = (struct machine_list){0};
 }
 
 static bool is_meant(const struct found_machine *f, const char *what)

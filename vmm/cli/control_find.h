@@ -10,18 +10,27 @@ enum { FOUND_NAME_BYTES = 256 };
 /* A machine of some monitor of this user's. */
 struct found_machine {
 	char monitor[FOUND_NAME_BYTES], name[FOUND_NAME_BYTES], status[32];
-	uint64_t memory, up_ms;
-	unsigned at; /* among those of its monitor */
+	uint64_t memory, up_ms, processor_ms, private_bytes, shared_bytes;
+	uint64_t insns[3]; /* by enum tier; 0: not counted */
+	unsigned at;       /* among those of its monitor */
+};
+
+/* All of its machines together. */
+struct found_monitor {
+	char name[FOUND_NAME_BYTES];
+	uint64_t processors, running, queued, machine_bytes, shared_bytes;
 };
 
 struct machine_list {
-	unsigned n;
+	unsigned n, n_monitors;
 	struct found_machine *machine;
+	struct found_monitor *monitor;
 	bool no_memory;
 };
 
-/* Sorted by monitor; within one in its own order. Free l.machine. */
+/* Sorted by monitor; within one in its own order. */
 struct machine_list control_find_all(void);
+void control_found_free(struct machine_list *l);
 /* The one that runs and is called so: NAME, or MONITOR/NAME. NULL: there is none, or several, which is said as of `disco COMMAND`. */
 const struct found_machine *control_find(const struct machine_list *l, const char *command, const char *what);
 

@@ -7,10 +7,14 @@
 #include <unistd.h>
 
 #include "base/host_clock.h"
+#include "numa/share.h"
 #include "vmm/cli/commands.h"
 #include "vmm/control/control.h"
+#include "vmm/cpu/vcpu.h"
 #include "vmm/host/console_tap.h"
 #include "vmm/host/stream.h"
+#include "vmm/monitor/monitor.h"
+#include "vmm/monitor/sched.h"
 
 /* The session as the control socket sees it. On the control's thread, but for what run_internal.h says of the vCPU's. */
 
@@ -54,8 +58,39 @@ static void look(void *opaque, unsigned i, struct control_machine *out)
 	out->big_endian = r->big_endian;
 	out->thread = r->tid;
 	out->up_ms = host_now_ns() / 1000000 - r->began_ms;
+	for (unsigned k = 0; k < ARRAY_LEN(r->insns); k++)
+		out->insns[k] = __atomic_load_n(&r->insns[k], __ATOMIC_RELAXED);
+	pthread_mutex_lock(&r->lock);
+	if (r->vm) {
+		const struct pmap *ram = r->vm->ram;
+
+		out->processor_ms = sched_used_ns(r->vm->vcpu) / 1000000;
+		out->private_bytes = pmap_class_pages(ram, MEMORY_PRIVATE) * PAGE_BYTES;
+		out->block_bytes = pmap_class_pages(ram, MEMORY_BLOCK) * PAGE_BYTES;
+		out->equal_bytes = pmap_class_pages(ram, MEMORY_EQUAL) * PAGE_BYTES;
+		out->zero_bytes = pmap_class_pages(ram, MEMORY_ZERO) * PAGE_BYTES;
+	}
+	pthread_mutex_unlock(&r->lock);
 	if (out->state == CONTROL_SHUTDOWN || out->state == CONTROL_PANICKED)
 		out->status = r->status;
+}
+
+static void look_at_all(void *opaque, struct control_monitor *out)
+{
+	struct session *s = opaque;
+	struct sched_counts counts;
+
+	if (!__atomic_load_n(&s->open, __ATOMIC_ACQUIRE))
+		return;
+	sched_count(s->monitor->sched, &counts);
+	*out = (struct control_monitor){
+	    .processors = counts.processors,
+	    .running = counts.running,
+	    .queued = counts.queued,
+	    .machine_bytes = machine_memory_pages_used(s->monitor->memory, -1) * PAGE_BYTES,
+	    .block_bytes = share_class_pages(s->monitor->memory, MEMORY_BLOCK) * PAGE_BYTES,
+	    .equal_bytes = share_class_pages(s->monitor->memory, MEMORY_EQUAL) * PAGE_BYTES,
+	};
 }
 
 static const char *pause_or_go(struct run *r, bool pause)
@@ -124,7 +159,8 @@ static bool visit(void *opaque, unsigned i, int fd)
 
 int session_control_open(struct session *s)
 {
-	const struct control_ops ops = {.count = count, .look = look, .act = act, .visit = visit, .opaque = s};
+	const struct control_ops ops = {
+	    .count = count, .look = look, .look_at_all = look_at_all, .act = act, .visit = visit, .opaque = s};
 	const char *name = s->run[0].opt->control;
 	struct control_error err = {{0}};
 	char own[32];
@@ -158,6 +194,9 @@ void run_control_poll(struct run *r)
 	bool want = __atomic_load_n(&r->want_pause, __ATOMIC_ACQUIRE);
 
 	take_typed(r);
+	if (r->session->count_insns)
+		for (unsigned i = 0; i < ARRAY_LEN(r->insns); i++)
+			__atomic_store_n(&r->insns[i], r->vm->vcpu->gs.insns[i], __ATOMIC_RELAXED);
 	if (want == r->paused)
 		return;
 	if (want)

@@ -51,11 +51,12 @@ struct run {
 	bool ended;      /* atomic: its end was asked for from outside, but not the session's */
 
 	/* What the control socket asks for, and is told (run_control.c). */
-	int phase;        /* enum run_phase; atomic */
-	bool want_pause;  /* atomic */
-	bool paused;      /* want_pause is done. Written by the vCPU's thread; atomic */
-	bool reset_asked; /* atomic */
-	enum vm_end why;  /* its last end */
+	int phase;         /* enum run_phase; atomic */
+	bool want_pause;   /* atomic */
+	bool paused;       /* want_pause is done. Written by the vCPU's thread; atomic */
+	bool reset_asked;  /* atomic */
+	uint64_t insns[3]; /* executed, by enum tier, at the vCPU's last look around; atomic */
+	enum vm_end why;   /* its last end */
 	bool big_endian;
 	pid_t tid;
 	uint64_t began_ms; /* host_now_ns() */
@@ -94,6 +95,7 @@ struct session {
 	struct run *run;
 	bool count_insns; /* one of them has --stats: what is translated is translated for all */
 	struct monitor *monitor;
+	bool open; /* atomic: the monitor is there */
 	struct stop *stop;
 	struct control *control;   /* or NULL */
 	bool reachable;            /* who has the name of the control socket may ask guests to switch themselves off */

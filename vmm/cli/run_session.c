@@ -116,8 +116,10 @@ static int open_monitor(struct session *s)
 	for (unsigned i = 0; i < s->n; i++)
 		cfg.memory_bytes += s->run[i].opt->mem_bytes;
 	err = monitor_new(&s->monitor, &cfg);
-	if (!err)
+	if (!err) {
+		__atomic_store_n(&s->open, true, __ATOMIC_RELEASE);
 		return STATUS_OK;
+	}
 	return run_cannot_make(&s->run[0], err,
 			       &(struct vm_want){.what = "guest memory (--mem)", .bytes = cfg.memory_bytes});
 }

@@ -41,9 +41,18 @@ struct control_machine {
 	bool big_endian;
 	pid_t thread;
 	uint64_t mem_bytes, up_ms;
-	int status; /* CONTROL_SHUTDOWN: what it ended with */
+	uint64_t processor_ms;                                        /* that it has had since its last reset */
+	uint64_t private_bytes, block_bytes, equal_bytes, zero_bytes; /* of its memory, by what stands for it */
+	uint64_t insns[3]; /* by enum tier; 0 if they are not counted (--stats) */
+	int status;        /* CONTROL_SHUTDOWN: what it ended with */
 	unsigned n_disks;
 	struct control_disk disk[CONTROL_MAX_DISKS];
+};
+
+/* Of all machines together. */
+struct control_monitor {
+	uint64_t processors, running, queued;             /* processors; vCPUs that run, and that wait for one */
+	uint64_t machine_bytes, block_bytes, equal_bytes; /* machine memory in use, and of that shared as ... */
 };
 
 enum control_action { CONTROL_PAUSE, CONTROL_GO, CONTROL_POWER_DOWN, CONTROL_RESET, CONTROL_QUIT };
@@ -52,6 +61,7 @@ enum control_action { CONTROL_PAUSE, CONTROL_GO, CONTROL_POWER_DOWN, CONTROL_RES
 struct control_ops {
 	unsigned (*count)(void *opaque);
 	void (*look)(void *opaque, unsigned i, struct control_machine *out);
+	void (*look_at_all)(void *opaque, struct control_monitor *out);
 	/* NULL, or why it cannot be (static text). That it was done comes as an event. */
 	const char *(*act)(void *opaque, unsigned i, enum control_action what);
 	/* x-console: fd is a visitor's from here on. False: it cannot be, and fd stays the caller's. */

@@ -159,14 +159,26 @@ static json_t *query_machines(struct request *r)
 	struct control_machine m;
 
 	for (unsigned i = 0; next_machine(r, &i, &m); i++) {
-		json_t *one = json_pack("{s:s, s:s, s:i, s:I, s:I}", "name", m.name, "status", states[m.state], "vcpus",
-					1, "memory", (json_int_t)m.mem_bytes, "up-ms", (json_int_t)m.up_ms);
+		json_t *one = json_pack("{s:s, s:s, s:i}", "name", m.name, "status", states[m.state], "vcpus", 1);
 
+#define CONTROL_FIGURE(field, name) json_object_set_new(one, name, json_integer((json_int_t)m.field));
+#include "vmm/control/commands.def"
 		if (m.state == CONTROL_SHUTDOWN || m.state == CONTROL_PANICKED)
 			json_object_set_new(one, "exit-status", json_integer(m.status));
 		json_array_append_new(list, one);
 	}
 	return list;
+}
+
+static json_t *query_monitor(struct request *r)
+{
+	json_t *all = json_object();
+	struct control_monitor m = {0};
+
+	r->qmp->ops->look_at_all(r->qmp->ops->opaque, &m);
+#define CONTROL_TOTAL(field, name) json_object_set_new(all, name, json_integer((json_int_t)m.field));
+#include "vmm/control/commands.def"
+	return all;
 }
 
 /* ---- about itself ---- */
