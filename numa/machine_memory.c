@@ -236,6 +236,9 @@ void machine_pages_free(struct machine_memory *m, uint32_t mpn, uint32_t count)
 	}
 	for (uint32_t i = k; i < k + count; i++)
 		nd->bitmap[i / WORD_BITS] &= ~(1ull << i % WORD_BITS);
+	/* the lowest first: each row of the memmap that is ever used takes memory of the host's */
+	if (k / WORD_BITS < nd->cursor)
+		nd->cursor = k / WORD_BITS;
 	nd->used -= count;
 	pthread_mutex_unlock(&m->lock);
 }

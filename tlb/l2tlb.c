@@ -29,6 +29,12 @@ int l2tlb_new(struct l2tlb **out, struct guest_tlb *arch)
 	return 0;
 }
 
+void l2tlb_limit_tables(struct l2tlb *l, unsigned user)
+{
+	ASSERT(user >= 1 && user < TABLES);
+	l->in_use = user + 1;
+}
+
 void l2tlb_free(struct l2tlb *l)
 {
 	if (!l)

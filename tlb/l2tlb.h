@@ -36,6 +36,11 @@ struct l2tlb_stats {
  * TLB instructions change; each change is followed by l2tlb_on_write().
  */
 MUST_CHECK int l2tlb_new(struct l2tlb **out, struct guest_tlb *arch);
+/*
+ * At most so many address spaces have a table at a time (1 .. 64, which is the default); the one not used for longest gives its own
+ * up.  A table is 128 KiB of the host's memory.  Before any is made.
+ */
+void l2tlb_limit_tables(struct l2tlb *l, unsigned user);
 /* Of address space that one takes. */
 uint64_t l2tlb_bytes(void);
 /* Before the guest's memory is freed; machine pages may go on holding backmaps into it. */

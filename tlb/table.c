@@ -63,6 +63,7 @@ int tables_init(struct l2tlb *l)
 	if (p == MAP_FAILED)
 		return -ENOMEM;
 	l->entries = p;
+	l->in_use = TABLES;
 	for (unsigned t = 0; t < TABLES; t++)
 		l->table[t].asid = -1;
 	table_make(l, TABLE_KERNEL);
@@ -105,7 +106,7 @@ static unsigned table_recycle(struct l2tlb *l)
 {
 	unsigned best = TABLE_KERNEL + 1;
 
-	for (unsigned t = TABLE_KERNEL + 1; t < TABLES; t++) {
+	for (unsigned t = TABLE_KERNEL + 1; t < l->in_use; t++) {
 		if (l->table[t].asid < 0)
 			return t;
 		if (l->table[t].last_use < l->table[best].last_use)

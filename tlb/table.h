@@ -36,6 +36,7 @@ struct l2tlb {
 	struct guest_tlb *arch;
 	struct l2tlb_entry *entries; /* [TABLES][L2TLB_ENTRIES], in one mapping */
 	struct table table[TABLES];
+	unsigned in_use;      /* of table[]: the others are never made */
 	uint8_t of_asid[256]; /* user table of an ASID; 0: none */
 	unsigned current;     /* table in force */
 	uint8_t kernel_asid;  /* whose kuseg the kernel table holds */

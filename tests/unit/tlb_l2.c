@@ -582,3 +582,22 @@ Test(l2tlb, banks_do_not_depend_on_accesses)
 	for (unsigned k = 0; k < 2; k++)
 		teardown(&w[k]);
 }
+
+/* With two tables for user address spaces, the third one takes that of the one not used for longest. */
+Test(tlb_l2, limited_tables)
+{
+	struct l2tlb_entry *one, *two, *three;
+	struct world w;
+
+	setup(&w, 16);
+	l2tlb_limit_tables(w.l, 2);
+	one = l2tlb_select(w.l, 1, true);
+	two = l2tlb_select(w.l, 2, true);
+	cr_assert_neq(one, two);
+	cr_assert_eq(l2tlb_select(w.l, 1, true), one);
+	three = l2tlb_select(w.l, 3, true);
+	cr_assert_eq(three, two);
+	cr_assert_eq(l2tlb_select(w.l, 2, true), one);
+	cr_assert_eq(l2tlb_stats(w.l)->tables_recycled, 2u);
+	teardown(&w);
+}

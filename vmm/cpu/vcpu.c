@@ -20,6 +20,9 @@
  */
 #define CONTENT_WRITES 12
 
+/* Machines beside others: a boot makes a hundred address spaces, but works in a few at a time. */
+#define SHARED_USER_TABLES 16
+
 #define COUNT_HZ 100000000u /* half of a 200 MHz clock, as the Malta's usual core board */
 
 /* Debug builds check that each turn of the dispatch loop gets on. */
@@ -55,6 +58,8 @@ static int vcpu_open(struct vcpu *v)
 		return -ENOMEM;
 	vm_wants(cfg->want, "tables of addresses", l2tlb_bytes());
 	err = l2tlb_new(&v->l2tlb, &v->tlb);
+	if (!err && v->vm->monitor->share)
+		l2tlb_limit_tables(v->l2tlb, SHARED_USER_TABLES);
 
 	if (!err)
 		err = mem_new(v);
