@@ -184,7 +184,17 @@ repeatable() {
 	[ "$(sort "$work/err")" = "disco run: vm1: $alone${n}disco run: vm2: $alone" ] || fail "--icount: $alone alone, and $(cat "$work/err")"
 }
 
+# Code memory that is full again and again: everything is dropped, with all machines outside of it.
+little_code_memory() {
+	try --vms 3 --jit-mem 2M --stats="$work/flushed.{n}" -- sh -c 'seq 3000 | sort -r | sha256sum'
+	[ $status -eq 0 ] || fail "--jit-mem 2M: status $status: $(cat "$work/err")"
+	[ "$(grep -c '"flushes": [1-9][0-9]' "$work/flushed.1")" = 1 ] || fail "--jit-mem 2M: never full, nothing was tested"
+	[ "$(cut -d ' ' -f 2 "$work/out" | sort | uniq -c | xargs)" = "3 $(seq 3000 | sort -r | sha256sum | cut -d ' ' -f 1)" ] ||
+		fail "--jit-mem 2M: $(cat "$work/out")"
+}
+
 commands
+little_code_memory
 whole_lines
 one_that_fails
 signals
