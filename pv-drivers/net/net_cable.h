@@ -123,6 +123,17 @@ static inline bool net_listening(const struct net *n) { return __atomic_load_n(&
 void net_deliver(struct net *n, struct net_frame *f);
 void net_complain(struct net *n, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+static inline bool net_same_forward(const struct net_forward *a, const struct net_forward *b)
+{
+	return a->udp == b->udp && a->host_addr == b->host_addr && a->guest_addr == b->guest_addr &&
+	       a->host_port == b->host_port && a->guest_port == b->guest_port;
+}
+/*
+ * A port of the host's leads to one of the guest's from now on (0 or -errno, err filled), or no longer.  n is NET_USER.  Any thread
+ * but libslirp's, one at a time; waits for that.
+ */
+MUST_CHECK int net_user_forward(struct net *n, const struct net_forward *f, struct net_error *err);
+void net_user_unforward(struct net *n, const struct net_forward *f);
 MUST_CHECK int net_user_open(struct net **out, const struct net_config *cfg, struct net_error *err);
 MUST_CHECK int net_lan_open(struct net **out, const struct net_config *cfg, struct net_error *err);
 MUST_CHECK int net_socket_open(struct net **out, const struct net_config *cfg, struct net_error *err);

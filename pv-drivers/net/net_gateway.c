@@ -7,11 +7,17 @@
  *     lan <- lan_forward() <- pump(), in wake() <-- its rx ring
  */
 #include "pv-drivers/net/net_lan.h"
+#include "pv-drivers/net/net_policy.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+struct gateway_forward {
+	struct net_forward f;
+	unsigned users; /* cards */
+};
 
 struct lan_gateway {
 	struct lan_port port; /* must be first */
@@ -19,6 +25,8 @@ struct lan_gateway {
 	struct net *user;
 	unsigned users; /* cards that ask for it; guarded by lan.gateway_lock */
 	struct net_config cfg;
+	struct gateway_forward forward[NET_POLICY_FORWARDS]; /* guarded by lan.gateway_lock */
+	unsigned n_forwards;
 	pthread_mutex_t tx_lock; /* of who writes to user's ring */
 };
 
@@ -104,6 +112,7 @@ static int open_user(struct lan_gateway *g, struct net_error *err)
 	int e;
 
 	g->cfg.kind = NET_USER;
+	g->cfg.n_forwards = 0;
 	g->cfg.complain = on_complain;
 	g->cfg.opaque = g;
 	e = net_open(&g->user, &g->cfg, err);
@@ -154,47 +163,97 @@ static void gateway_close(struct lan_gateway *g)
 	free(g);
 }
 
-static bool same_forward(const struct net_forward *a, const struct net_forward *b)
+/* ---- forwarded ports; under the lan's gateway_lock ---- */
+
+static struct gateway_forward *find_forward(struct lan_gateway *g, const struct net_forward *f)
 {
-	return a->udp == b->udp && a->host_addr == b->host_addr && a->guest_addr == b->guest_addr &&
-	       a->host_port == b->host_port && a->guest_port == b->guest_port;
+	for (unsigned i = 0; i < g->n_forwards; i++)
+		if (net_same_forward(&g->forward[i].f, f))
+			return &g->forward[i];
+	return NULL;
 }
 
-static bool same(const struct net_config *a, const struct net_config *b)
+static void drop_forward(struct lan_gateway *g, const struct net_forward *f)
 {
-	bool equal =
-	    a->restricted == b->restricted && a->host_loopback == b->host_loopback && a->n_forwards == b->n_forwards;
+	struct gateway_forward *at = find_forward(g, f);
 
-	for (unsigned i = 0; equal && i < a->n_forwards; i++)
-		equal = same_forward(&a->forward[i], &b->forward[i]);
-	return equal;
+	if (--at->users)
+		return;
+	net_user_unforward(g->user, f);
+	*at = g->forward[--g->n_forwards];
 }
 
-int lan_gateway_get(struct net_lan *lan, const struct net_config *cfg, struct net_error *err)
+static int add_forward(struct lan_gateway *g, const struct net_forward *f, struct net_error *err)
 {
+	struct gateway_forward *at = find_forward(g, f);
+	int e;
+
+	if (at) {
+		at->users++;
+		return 0;
+	}
+	/* Of more than there is room for, it says so. */
+	e = net_user_forward(g->user, f, err);
+	if (!e)
+		g->forward[g->n_forwards++] = (struct gateway_forward){*f, 1};
+	return e;
+}
+
+static int add_forwards(struct lan_gateway *g, const struct lan_forwards *forwards, struct net_error *err)
+{
+	for (unsigned i = 0; i < forwards->n; i++) {
+		int e = add_forward(g, &forwards->f[i], err);
+
+		if (!e)
+			continue;
+		while (i--)
+			drop_forward(g, &forwards->f[i]);
+		return e;
+	}
+	return 0;
+}
+
+/* ---- whoever asks ---- */
+
+static void close_unused(struct net_lan *lan)
+{
+	if (lan->gateway->users)
+		return;
+	gateway_close(lan->gateway);
+	lan->gateway = NULL;
+}
+
+int lan_gateway_get(struct net_lan *lan, const struct net_config *cfg, const struct lan_forwards *forwards,
+		    struct net_error *err)
+{
+	struct lan_gateway *g;
 	int e = 0;
 
 	pthread_mutex_lock(&lan->gateway_lock);
-	if (!lan->gateway) {
+	if (!lan->gateway)
 		e = gateway_open(&lan->gateway, lan, cfg, err);
-	} else if (!same(&lan->gateway->cfg, cfg)) {
+	g = lan->gateway;
+	if (!e && (g->cfg.restricted != cfg->restricted || g->cfg.host_loopback != cfg->host_loopback)) {
 		snprintf(err->text, sizeof(err->text),
-			 "lan%s%s: its gateway is there already, with other hostfwd=, restrict= or host-loopback=",
+			 "lan%s%s: its gateway is there already, with another restrict= or host-loopback=",
 			 *lan->name ? "=" : "", lan->name);
 		e = -EEXIST;
 	}
-	if (!e)
-		lan->gateway->users++;
+	if (g) {
+		e = e ? e : add_forwards(g, forwards, err);
+		g->users += !e;
+		close_unused(lan);
+	}
 	pthread_mutex_unlock(&lan->gateway_lock);
 	return e;
 }
 
-void lan_gateway_release(struct net_lan *lan)
+void lan_gateway_release(struct net_lan *lan, const struct lan_forwards *forwards)
 {
 	pthread_mutex_lock(&lan->gateway_lock);
-	if (--lan->gateway->users == 0) {
-		gateway_close(lan->gateway);
-		lan->gateway = NULL;
-	}
+	for (unsigned i = 0; i < forwards->n; i++)
+		drop_forward(lan->gateway, &forwards->f[i]);
+	lan->gateway->users--;
+	close_unused(lan);
 	pthread_mutex_unlock(&lan->gateway_lock);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A card's cable to a lan of its monitor's switch (net_lan.h). */
 #include "pv-drivers/net/net_lan.h"
+#include "pv-drivers/net/net_policy.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@ struct lan_card {
 	struct net_lan *lan;
 	pthread_mutex_t rx_lock; /* of who writes to net.rx */
 	bool joined;
+	struct lan_forwards forwards;
 };
 
 /* ---- to the card: the senders' threads ---- */
@@ -63,7 +65,7 @@ static void card_free(struct lan_card *c)
 	if (c->joined)
 		lan_leave(&c->port);
 	if (c->port.asks)
-		lan_gateway_release(c->lan);
+		lan_gateway_release(c->lan, &c->forwards);
 	lan_release(c->lan);
 	pthread_mutex_destroy(&c->rx_lock);
 	net_fini(&c->net);
@@ -86,12 +88,26 @@ static int refuse(int e, const struct net_config *cfg, struct net_error *err)
 	return e;
 }
 
+/*
+ * A port leads to the machine that asks for it: to the address that Disco's initramfs gives to one of several (guest/agent/devices.c),
+ * by the number in the card's own address.
+ */
+static void take_forwards(struct lan_card *c, const struct net_config *cfg)
+{
+	c->forwards.n = cfg->n_forwards;
+	memcpy(c->forwards.f, cfg->forward, sizeof(c->forwards.f));
+	for (unsigned i = 0; i < c->forwards.n; i++)
+		if (!c->forwards.f[i].guest_addr && cfg->machine && cfg->machine <= 254 - 100 && !cfg->has_mac)
+			c->forwards.f[i].guest_addr = NET_USER_ADDR + 100 + cfg->machine;
+}
+
 static int join(struct lan_card *c, const struct net_config *cfg, struct net_error *err)
 {
 	int e;
 
 	if (cfg->gateway) {
-		e = lan_gateway_get(c->lan, cfg, err);
+		take_forwards(c, cfg);
+		e = lan_gateway_get(c->lan, cfg, &c->forwards, err);
 		if (e)
 			return e;
 		c->port.asks = true;

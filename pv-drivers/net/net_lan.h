@@ -99,12 +99,20 @@ void lan_complain(struct net_lan *lan, const char *line);
 
 /* ---- net_gateway.c; any thread ---- */
 
+/* The ports that a card's --net forwards. */
+struct lan_forwards {
+	unsigned n;
+	struct net_forward f[NET_MAX_FORWARDS];
+};
+
 /*
- * A card asks for the lan's gateway: the first opens it, as cfg says; the others ask for the same, or get -EEXIST.
+ * A card asks for the lan's gateway: the first opens it, with cfg's restrict= and host-loopback=; the others have the same, or get
+ * -EEXIST.  Its forwards are there until it releases the gateway; what several ask for alike is there once.
  * 0 or -errno, err filled.
  */
-MUST_CHECK int lan_gateway_get(struct net_lan *lan, const struct net_config *cfg, struct net_error *err);
+MUST_CHECK int lan_gateway_get(struct net_lan *lan, const struct net_config *cfg, const struct lan_forwards *forwards,
+			       struct net_error *err);
 /* Of the last card: it is closed. */
-void lan_gateway_release(struct net_lan *lan);
+void lan_gateway_release(struct net_lan *lan, const struct lan_forwards *forwards);
 
 #endif

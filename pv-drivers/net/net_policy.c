@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pv-drivers/net/net_policy.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum {
@@ -191,9 +192,24 @@ enum net_verdict net_policy_out(const struct net_policy *p, const uint8_t *frame
 
 void net_policy_init(struct net_policy *p, const struct net_config *cfg)
 {
-	*p = (struct net_policy){
-	    .restricted = cfg->restricted, .host_loopback = cfg->host_loopback, .n_forwards = cfg->n_forwards};
-	memcpy(p->forward, cfg->forward, sizeof(p->forward));
+	*p = (struct net_policy){.restricted = cfg->restricted, .host_loopback = cfg->host_loopback};
+}
+
+int net_policy_forward(struct net_policy *p, const struct net_forward *f)
+{
+	if (p->n_forwards == NET_POLICY_FORWARDS)
+		return -ENOSPC;
+	p->forward[p->n_forwards++] = *f;
+	return 0;
+}
+
+void net_policy_unforward(struct net_policy *p, const struct net_forward *f)
+{
+	for (unsigned i = 0; i < p->n_forwards; i++)
+		if (net_same_forward(&p->forward[i], f)) {
+			p->forward[i] = p->forward[--p->n_forwards];
+			return;
+		}
 }
 
 /* ---- the message to the guest ---- */

@@ -32,13 +32,14 @@ enum {
 	/* Who sent datagrams to forwarded ports: the last ones, as long as libslirp keeps a datagram's socket. */
 	NET_POLICY_PEERS = 256,
 	NET_POLICY_PEER_MS = 240000,
+	NET_POLICY_FORWARDS = 256, /* of all machines behind it */
 	NET_POLICY_REFUSAL_BYTES = NET_ETH_BYTES + 40 + 8 + 48,
 };
 
 struct net_policy {
 	bool restricted, host_loopback;
 	unsigned n_forwards;
-	struct net_forward forward[NET_MAX_FORWARDS];
+	struct net_forward forward[NET_POLICY_FORWARDS];
 	struct net_peer {
 		uint32_t guest_addr, addr; /* host order; 0: unused */
 		uint16_t guest_port, port;
@@ -53,7 +54,11 @@ enum net_verdict {
 	NET_DROP,            /* nobody is told: multicast, or no packet at all */
 };
 
+/* Nothing is forwarded yet. */
 void net_policy_init(struct net_policy *p, const struct net_config *cfg);
+/* 0 or -ENOSPC. */
+MUST_CHECK int net_policy_forward(struct net_policy *p, const struct net_forward *f);
+void net_policy_unforward(struct net_policy *p, const struct net_forward *f);
 /* Of a whole frame from the guest: no IPv4 fragment, no segment that is to be cut. */
 enum net_verdict net_policy_out(const struct net_policy *p, const uint8_t *frame, uint32_t bytes, int64_t now_ms);
 /* A frame to the guest: who asks a forwarded UDP port may be answered. */

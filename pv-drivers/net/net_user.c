@@ -40,6 +40,16 @@ struct user {
 	int stop;  /* atomic */
 	pthread_t thread;
 
+	/* What somebody has the thread do, and waits for. */
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	struct {
+		const struct net_forward *forward; /* NULL: nothing */
+		bool remove;
+		struct net_error *err;
+		int result;
+	} asked;
+
 	/* The thread's, once it runs. */
 	Slirp *slirp;
 	struct net_gro gro;
@@ -250,6 +260,48 @@ static bool card_takes(struct user *u)
 	return !net_ring_await_room(r, RX_RESERVE_BYTES);
 }
 
+static struct in_addr ipv4(uint32_t addr) { return (struct in_addr){htonl(addr)}; }
+
+static int forward(struct user *u, const struct net_forward *f, struct net_error *err)
+{
+	char host[INET_ADDRSTRLEN], guest[INET_ADDRSTRLEN] = "";
+	struct in_addr h = ipv4(f->host_addr), g = ipv4(f->guest_addr ? f->guest_addr : (uint32_t)NET_USER_GUEST);
+	int e = -net_policy_forward(&u->policy, f);
+
+	errno = 0;
+	if (!e && slirp_add_hostfwd(u->slirp, f->udp, h, f->host_port, g, f->guest_port) == 0)
+		return 0;
+	if (!e) {
+		e = errno ? errno : EINVAL;
+		net_policy_unforward(&u->policy, f);
+	}
+	inet_ntop(AF_INET, &h, host, sizeof(host));
+	if (f->guest_addr)
+		inet_ntop(AF_INET, &g, guest, sizeof(guest));
+	snprintf(err->text, sizeof(err->text), "hostfwd=%s:%s:%u-%s:%u: port %u of the host: %s",
+		 f->udp ? "udp" : "tcp", host, f->host_port, guest, f->guest_port, f->host_port, strerror(e));
+	return -e;
+}
+
+/* What ask() waits for. */
+static void answer(struct user *u)
+{
+	const struct net_forward *f;
+
+	pthread_mutex_lock(&u->lock);
+	f = u->asked.forward;
+	if (f && u->asked.remove) {
+		slirp_remove_hostfwd(u->slirp, f->udp, ipv4(f->host_addr), f->host_port);
+		net_policy_unforward(&u->policy, f);
+		u->asked.result = 0;
+	} else if (f) {
+		u->asked.result = forward(u, f, u->asked.err);
+	}
+	u->asked.forward = NULL;
+	pthread_cond_broadcast(&u->done);
+	pthread_mutex_unlock(&u->lock);
+}
+
 /* One turn: wait for the host's sockets and the card, then look after both. */
 static void turn(struct user *u)
 {
@@ -270,6 +322,7 @@ static void turn(struct user *u)
 		slirp_pollfds_poll(u->slirp, n < 0, get_revents, u);
 	run_timer(u);
 	net_gro_flush(&u->gro, &u->net);
+	answer(u);
 }
 
 static void *user_main(void *opaque)
@@ -300,8 +353,6 @@ static bool host_has_ipv6(void)
 	return yes;
 }
 
-static struct in_addr ipv4(uint32_t addr) { return (struct in_addr){htonl(addr)}; }
-
 static int make_slirp(struct user *u, const struct net_config *cfg)
 {
 	SlirpConfig c = {
@@ -328,23 +379,28 @@ static int make_slirp(struct user *u, const struct net_config *cfg)
 	return u->slirp ? 0 : -ENOMEM;
 }
 
-static int forward(struct user *u, const struct net_forward *f, struct net_error *err)
+static int ask(struct user *u, const struct net_forward *f, bool remove, struct net_error *err)
 {
-	char host[INET_ADDRSTRLEN], guest[INET_ADDRSTRLEN] = "";
-	struct in_addr h = ipv4(f->host_addr), g = ipv4(f->guest_addr ? f->guest_addr : (uint32_t)NET_USER_GUEST);
 	int e;
 
-	errno = 0;
-	if (slirp_add_hostfwd(u->slirp, f->udp, h, f->host_port, g, f->guest_port) == 0)
-		return 0;
-	e = errno ? errno : EINVAL;
-	inet_ntop(AF_INET, &h, host, sizeof(host));
-	if (f->guest_addr)
-		inet_ntop(AF_INET, &g, guest, sizeof(guest));
-	snprintf(err->text, sizeof(err->text), "hostfwd=%s:%s:%u-%s:%u: port %u of the host: %s",
-		 f->udp ? "udp" : "tcp", host, f->host_port, guest, f->guest_port, f->host_port, strerror(e));
-	return -e;
+	pthread_mutex_lock(&u->lock);
+	u->asked.forward = f;
+	u->asked.remove = remove;
+	u->asked.err = err;
+	kick(u);
+	while (u->asked.forward)
+		pthread_cond_wait(&u->done, &u->lock);
+	e = u->asked.result;
+	pthread_mutex_unlock(&u->lock);
+	return e;
 }
+
+int net_user_forward(struct net *n, const struct net_forward *f, struct net_error *err)
+{
+	return ask((struct user *)n, f, false, err);
+}
+
+void net_user_unforward(struct net *n, const struct net_forward *f) { (void)ask((struct user *)n, f, true, NULL); }
 
 static void user_free(struct user *u)
 {
@@ -353,6 +409,8 @@ static void user_free(struct user *u)
 	if (u->event >= 0)
 		close(u->event);
 	net_ring_free(&u->tx);
+	pthread_mutex_destroy(&u->lock);
+	pthread_cond_destroy(&u->done);
 	free(u->fds);
 	net_fini(&u->net);
 	free(u);
@@ -392,6 +450,8 @@ int net_user_open(struct net **out, const struct net_config *cfg, struct net_err
 		return e;
 	}
 	u->net.checksums_good = true;
+	pthread_mutex_init(&u->lock, NULL);
+	pthread_cond_init(&u->done, NULL);
 	u->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	u->max_fds = 16;
 	u->fds = calloc(u->max_fds, sizeof(*u->fds));

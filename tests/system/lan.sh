@@ -111,13 +111,40 @@ done
 	fail "--icount: $(cat "$work/icount1")"
 [ "$(grep -c ' state ' "$work/sorted1")" = 2 ] && cmp "$work/sorted1" "$work/sorted2" || fail "--icount, twice: $(cat "$work/sorted1" "$work/sorted2")"
 
+# A port of the host's for each machine: it leads to the one that asks for it.
+base=$((2000 + RANDOM % 3000))
+timeout 200 "$DISCO" run --kernel "$KERNEL" --initrd "$INITRD" --mem 64M --vms 2 --net "lan,gateway=on,hostfwd=tcp::${base}{n}-:81" -- sh -c '
+	while ! echo hello {n} | timeout 100 nc -l -p 81 | grep -q host; do :; done; echo end' </dev/null >"$work/out" 2>"$work/err" &
+pid=$!
+for i in 1 2; do
+	timeout 150 python3 - "$base$i" "hello $i" <<'END' || fail "port of machine $i"
+import socket, sys, time
+for _ in range(500):
+    try:
+        s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
+        s.settimeout(5)
+        s.sendall(b"host\n")
+        s.shutdown(socket.SHUT_WR)
+        got = s.makefile().read().strip()
+        if got:
+            sys.exit(0 if got == sys.argv[2] else "not '%s', but '%s'" % (sys.argv[2], got))
+    except OSError:
+        pass
+    time.sleep(0.2)
+sys.exit("nobody answers")
+END
+done
+wait $pid || fail "forwarded ports: status $?: $(cat "$work/out" "$work/err")"
+expect 1 end
+expect 2 end
+
 # Who does not start says why, and is the only one.
 timeout 60 "$DISCO" run --kernel "$KERNEL" --initrd "$INITRD" --vms 2 --net lan,mac=02:00:00:00:00:01 -- true </dev/null >"$work/out" 2>"$work/err"
 status=$?
 [ $status = 2 ] || fail "one address for two: status $status"
 grep -q 'mac=02:00:00:00:00:01: another card of the lan has this address' "$work/err" || fail "one address for two: $(cat "$work/err")"
-timeout 60 "$DISCO" run --kernel "$KERNEL" --initrd "$INITRD" --vms 2 --net 'lan,gateway=on,hostfwd=tcp::4000{n}-:22' -- true </dev/null >"$work/out" 2>"$work/err"
+timeout 60 "$DISCO" run --kernel "$KERNEL" --initrd "$INITRD" --vms 2 --net "lan,gateway=on,hostfwd=tcp::${base}1-:{n}" -- true </dev/null >"$work/out" 2>"$work/err"
 status=$?
-[ $status = 2 ] || fail "two gateways: status $status"
-grep -q 'its gateway is there already' "$work/err" || fail "two gateways: $(cat "$work/err")"
+[ $status = 2 ] || fail "one port for two: status $status"
+grep -q "hostfwd=tcp:127.0.0.1:${base}1-.*in use" "$work/err" || fail "one port for two: $(cat "$work/err")"
 finish

@@ -2,6 +2,12 @@
 /* The switch of a monitor: who gets a frame, what a port that does not read loses, and the gateway. */
 #include "pv-drivers/net/net_lan.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "tests/unit/pv_net_end.h"
 
 enum { SMALL = 60, MEMBERS = 6 };
@@ -552,6 +558,84 @@ Test(net_lan, gateway, .timeout = 120)
 	cr_assert_not(answered(b, mac, 300));
 	end_close(b);
 	end_close(alone);
+	net_switch_free(sw);
+}
+
+static bool listens(const struct sockaddr_in *at)
+{
+	int s = socket(AF_INET, SOCK_STREAM, 0);
+	bool yes = connect(s, (const struct sockaddr *)at, sizeof(*at)) == 0;
+
+	close(s);
+	return yes;
+}
+
+/* A port of the host's that is free. */
+static struct sockaddr_in free_port(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t n = sizeof(a);
+	int s = socket(AF_INET, SOCK_STREAM, 0);
+
+	cr_assert_eq(bind(s, (struct sockaddr *)&a, sizeof(a)), 0);
+	getsockname(s, (struct sockaddr *)&a, &n);
+	close(s);
+	return a;
+}
+
+/* The next frame asks by ARP for 10.0.2.N: somebody connects to a port that leads there. */
+static bool asked_for(struct end *e, uint8_t n)
+{
+	struct net_frame *f;
+	bool yes = false;
+
+	while (!yes && (f = end_wait(e, 30000))) {
+		yes = memcmp(f->data + 12, "\x08\x06", 2) == 0 && f->data[21] == 1 && f->data[41] == n;
+		drop(e);
+	}
+	return yes;
+}
+
+/* Each machine brings its own forwarded ports, and takes them with it; what two ask for alike is there as long as one of them. */
+Test(net_lan, forwards_of_each, .timeout = 120)
+{
+	struct net_switch *sw = make_switch();
+	struct sockaddr_in p[3] = {free_port(), free_port(), free_port()};
+	struct net_error err = {""};
+	struct options_error wrong = {""};
+	struct net_config cfg;
+	struct end *e[2];
+	char text[200];
+	struct net *n;
+
+	for (unsigned i = 0; i < 2; i++) {
+		snprintf(text, sizeof(text), "lan,gateway=on,hostfwd=tcp::%u-:22,hostfwd=tcp::%u-10.0.2.77:80",
+			 ntohs(p[i].sin_port), ntohs(p[2].sin_port));
+		e[i] = end_open_on(sw, i + 1, text);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert(listens(&p[i]), "port %u", i);
+		cr_assert(asked_for(e[0], i < 2 ? 101 + i : 77), "port %u leads elsewhere", i);
+	}
+	/* A port that is taken: nothing of it stays. */
+	snprintf(text, sizeof(text), "lan,gateway=on,hostfwd=udp::%u-:5,hostfwd=tcp::%u-:23", ntohs(p[1].sin_port),
+		 ntohs(p[0].sin_port));
+	cr_assert_eq(net_config_parse(text, &cfg, &wrong), 0);
+	cfg.net_switch = sw;
+	cfg.machine = 9;
+	cr_assert_eq(net_open(&n, &cfg, &err), -EADDRINUSE);
+	cr_assert_not_null(strstr(err.text, "in use"), "%s", err.text);
+	end_close(e[0]);
+	cr_assert_not(listens(&p[0]));
+	cr_assert(listens(&p[1]));
+	cr_assert(listens(&p[2]));
+	cr_assert_eq(net_open(&n, &cfg, &err), 0, "%s", err.text);
+	cr_assert(listens(&p[0]), "it is another one's now");
+	net_close(n);
+	net_config_free(&cfg);
+	end_close(e[1]);
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_not(listens(&p[i]), "port %u", i);
 	net_switch_free(sw);
 }
 

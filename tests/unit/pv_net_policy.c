@@ -17,6 +17,8 @@ static struct net_policy policy_of(const char *text)
 
 	cr_assert_eq(net_config_parse(text, &c, &err), 0, "%s", err.text);
 	net_policy_init(&p, &c);
+	for (unsigned i = 0; i < c.n_forwards; i++)
+		cr_assert_eq(net_policy_forward(&p, &c.forward[i]), 0);
 	net_config_free(&c);
 	return p;
 }
