@@ -36,7 +36,7 @@ make_image() {
 run() {
 	local n=$1
 	shift
-	timeout 170 "$DISCO" run --vms "$n" --kernel "$vmlinux" --initrd "$INITRD" --mem 64M --disk "$work/a.img,mode=cow" \
+	timeout 170 "$DISCO" run --vms "$n" --kernel "$vmlinux" --initrd "$INITRD" --mem 64M --disk "$disk,mode=cow" \
 		--stats="$work/stats{n}.json" "$@" -- /bin/busybox sh -c '
 		b=/bin/busybox
 		$b sha256sum /data/random | $b cut -d" " -f1
@@ -81,6 +81,7 @@ check_stats() {
 }
 
 make_image
+disk=$work/a.img
 run 3 --merge 20000
 check_output 3
 check_stats
@@ -88,4 +89,11 @@ run 3 --merge off --tiers 1
 check_output 3
 run 1 --merge 20000
 check_output 1
+if command -v qemu-img >/dev/null; then
+	qemu-img convert -q -c -f raw -O qcow2 "$work/a.img" "$work/a.qcow2"
+	disk=$work/a.qcow2
+	run 3
+	check_output 3
+	check_stats
+fi
 finish
