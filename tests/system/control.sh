@@ -83,7 +83,7 @@ by_qmp() {
 		{"error": {"class": "DeviceNotFound", "desc": "Machine 'nobody' not found"}}
 		{"error": {"class": "CommandNotFound", "desc": "The command no-such-command has not been found"}}
 		{"return": {}}
-		{"event": "SHUTDOWN", "data": {"x-machine": "job", "guest": false, "reason": "host-qmp-quit"}}
+		{"event": "SHUTDOWN", "data": {"x-machine": "job", "guest": true, "reason": "guest-shutdown"}}
 		{"return": [{"name": "job", "status": "shutdown", "vcpus": 1, "memory": 67108864, "up-ms": N, ..., "exit-status": 9}]}
 		{"return": {}}
 		{"event": "SHUTDOWN", "data": {W}}
@@ -185,6 +185,15 @@ names() {
 	says 0 '' stop vm
 	wait $second
 	[ $? -eq 143 ] || fail "disco stop: a command that SIGTERM ends: status $?"
+	# a panic
+	: >"$work/out"
+	"${run[@]}" --control lab -- sh -c 'echo works; sleep 5; echo c >/proc/sysrq-trigger' >"$work/out" 2>/dev/null </dev/null &
+	first=$!
+	lines "$work/out" works 1
+	tests/system/qmp.py "$work/run/disco/lab.sock" event:GUEST_PANICKED event:SHUTDOWN >"$work/qmp"
+	wait $first
+	[ $? -eq 125 ] && [ "$(cat "$work/qmp")" = '{"event": "GUEST_PANICKED", "data": {"x-machine": "vm", "action": "poweroff"}}
+{"event": "SHUTDOWN", "data": {"x-machine": "vm", "guest": true, "reason": "guest-panic"}}' ] || fail "a panic: $(cat "$work/qmp")"
 	# no folder for sockets: who has not asked for one can do without
 	XDG_RUNTIME_DIR=/proc "${run[@]}" -- echo on >"$work/out" 2>"$work/err" </dev/null
 	status=$?

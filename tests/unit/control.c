@@ -334,16 +334,16 @@ Test(control, events, .timeout = 60)
 	ssize_t n = 0, got;
 
 	cr_assert_gt(read(fd, text, sizeof(text)), 0);
-	control_event(c, CONTROL_EVENT_STOP, "lost", false); /* before it wants any */
+	control_event(c, CONTROL_EVENT_STOP, "lost", NULL); /* before it wants any */
 	usleep(50000);
 	cr_assert_eq(write(fd, SAY("qmp_capabilities"), strlen(SAY("qmp_capabilities"))),
 		     (ssize_t)strlen(SAY("qmp_capabilities")));
 	got = read(fd, text, sizeof(text) - 1);
 	text[got] = 0;
 	cr_assert_str_eq(text, "{\"return\":{}}\r\n");
-	control_event(c, CONTROL_EVENT_RESET, "a", true);
-	control_event(c, CONTROL_EVENT_SHUTDOWN, "a", false);
-	control_event(c, CONTROL_EVENT_GUEST_PANICKED, "b", true);
+	control_event(c, CONTROL_EVENT_RESET, "a", "guest-reset");
+	control_event(c, CONTROL_EVENT_SHUTDOWN, "a", "host-qmp-quit");
+	control_event(c, CONTROL_EVENT_GUEST_PANICKED, "b", NULL);
 	control_close(c);
 	while ((got = read(fd, text + n, sizeof(text) - 1 - (size_t)n)) > 0)
 		n += got;
@@ -449,7 +449,7 @@ Test(control, bad_clients, .timeout = 120)
 	cr_expect_gt(asked, 100000);
 	is_well("one");
 	for (unsigned i = 0; i < 100000; i++)
-		control_event(c, CONTROL_EVENT_STOP, "a", false);
+		control_event(c, CONTROL_EVENT_STOP, "a", NULL);
 	for (unsigned i = 0; i < 2 * CONTROL_MAX_REQUEST / 16; i++)
 		(void)!send(endless, "{\"a\":{\"bbbbbbbb\":", 17, MSG_NOSIGNAL | MSG_DONTWAIT);
 	is_well("one");

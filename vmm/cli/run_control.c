@@ -204,7 +204,7 @@ void run_control_poll(struct run *r)
 	else
 		vm_go(r->vm);
 	__atomic_store_n(&r->paused, want, __ATOMIC_RELEASE);
-	control_event(r->session->control, want ? CONTROL_EVENT_STOP : CONTROL_EVENT_RESUME, r->opt->name, false);
+	control_event(r->session->control, want ? CONTROL_EVENT_STOP : CONTROL_EVENT_RESUME, r->opt->name, NULL);
 }
 
 void run_control_told(struct run *r, enum vm_end why, bool again)
@@ -214,15 +214,36 @@ void run_control_told(struct run *r, enum vm_end why, bool again)
 
 	r->why = why;
 	if (again) {
-		control_event(c, CONTROL_EVENT_RESET, r->opt->name, !asked);
+		control_event(c, CONTROL_EVENT_RESET, r->opt->name, asked ? "host-qmp-system-reset" : "guest-reset");
 		return;
 	}
 	if (why == VM_PANIC)
-		control_event(c, CONTROL_EVENT_GUEST_PANICKED, r->opt->name, true);
+		control_event(c, CONTROL_EVENT_GUEST_PANICKED, r->opt->name, NULL);
+}
+
+static const char *reason_of(const struct run *r)
+{
+	switch (r->why) {
+	case VM_POWER_OFF:
+		return "guest-shutdown";
+	case VM_RESET:
+		return "guest-reset";
+	case VM_PANIC:
+		return "guest-panic";
+	case VM_QUIT:
+		break;
+	default:
+		return "host-error";
+	}
+	if (stop_asked(r->session->stop))
+		return "host-signal";
+	if (__atomic_load_n(&r->ended, __ATOMIC_ACQUIRE))
+		return "host-qmp-quit";
+	return r->opt->command ? "guest-shutdown" : "host-ui"; /* it has ended; the user has pressed Ctrl-A x */
 }
 
 void run_control_ended(struct run *r)
 {
 	__atomic_store_n(&r->phase, RUN_HAS_ENDED, __ATOMIC_RELEASE);
-	control_event(r->session->control, CONTROL_EVENT_SHUTDOWN, r->opt->name, r->why != VM_QUIT);
+	control_event(r->session->control, CONTROL_EVENT_SHUTDOWN, r->opt->name, reason_of(r));
 }

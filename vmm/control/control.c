@@ -30,7 +30,7 @@ struct client {
 struct event {
 	enum control_event what;
 	char machine[NAME_BYTES];
-	bool by_guest;
+	const char *reason;
 };
 
 struct control {
@@ -193,7 +193,7 @@ static void tell_events(struct control *c)
 	for (unsigned k = 0; k < n; k++)
 		for (unsigned i = 0; i < CONTROL_MAX_CLIENTS; i++)
 			if (c->client[i] && c->client[i]->qmp.open && !c->client[i]->qmp.leaves)
-				say(c->client[i], qmp_event(event[k].what, event[k].machine, event[k].by_guest));
+				say(c->client[i], qmp_event(event[k].what, event[k].machine, event[k].reason));
 }
 
 static void look_after_clients(struct control *c)
@@ -251,7 +251,7 @@ static void wake(struct control *c)
 	(void)!write(c->wake_fd, &one, sizeof(one));
 }
 
-void control_event(struct control *c, enum control_event what, const char *machine, bool by_guest)
+void control_event(struct control *c, enum control_event what, const char *machine, const char *reason)
 {
 	if (!c)
 		return;
@@ -259,7 +259,7 @@ void control_event(struct control *c, enum control_event what, const char *machi
 	if (c->n_events < MAX_EVENTS) {
 		struct event *e = &c->event[c->n_events++];
 
-		*e = (struct event){.what = what, .by_guest = by_guest};
+		*e = (struct event){.what = what, .reason = reason};
 		snprintf(e->machine, sizeof(e->machine), "%s", machine);
 	}
 	pthread_mutex_unlock(&c->lock);

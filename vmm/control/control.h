@@ -83,7 +83,10 @@ enum control_event {
 #define CONTROL_EVENT(name) CONTROL_EVENT_##name,
 #include "vmm/control/commands.def"
 };
-/* Tell the clients. by_guest: it was the guest's doing. NULL is fine. Any thread. */
-void control_event(struct control *c, enum control_event what, const char *machine, bool by_guest);
+/*
+ * Tell the clients.  reason: of SHUTDOWN and RESET, QMP's ShutdownCause, static; those that begin with "guest-" are the guest's
+ * doing.  NULL for c is fine.  Any thread.
+ */
+void control_event(struct control *c, enum control_event what, const char *machine, const char *reason);
 
 #endif

@@ -311,7 +311,7 @@ json_t *qmp_bad_json(void)
 
 /* ---- events ---- */
 
-json_t *qmp_event(enum control_event what, const char *machine, bool by_guest)
+json_t *qmp_event(enum control_event what, const char *machine, const char *reason)
 {
 	static const char *const names[] = {
 #define CONTROL_EVENT(name) #name,
@@ -320,14 +320,9 @@ json_t *qmp_event(enum control_event what, const char *machine, bool by_guest)
 	struct timespec now;
 	json_t *data = json_pack("{s:s}", "x-machine", machine);
 
-	if (what == CONTROL_EVENT_SHUTDOWN || what == CONTROL_EVENT_RESET) {
-		json_object_set_new(data, "guest", json_boolean(by_guest));
-		json_object_set_new(data, "reason",
-				    json_string(!by_guest                        ? "host-qmp-quit"
-						: what == CONTROL_EVENT_SHUTDOWN ? "guest-shutdown"
-										 : "guest-reset"));
-		if (!by_guest && what == CONTROL_EVENT_RESET)
-			json_object_set_new(data, "reason", json_string("host-qmp-system-reset"));
+	if (reason) {
+		json_object_set_new(data, "guest", json_boolean(strncmp(reason, "guest-", 6) == 0));
+		json_object_set_new(data, "reason", json_string(reason));
 	}
 	if (what == CONTROL_EVENT_GUEST_PANICKED)
 		json_object_set_new(data, "action", json_string("poweroff"));

@@ -21,6 +21,6 @@ json_t *qmp_greeting(void);
 json_t *qmp_answer(struct qmp *q, const char *text, size_t n);
 /* What is no object at all. */
 json_t *qmp_bad_json(void);
-json_t *qmp_event(enum control_event what, const char *machine, bool by_guest);
+json_t *qmp_event(enum control_event what, const char *machine, const char *reason);
 
 #endif
