@@ -35,6 +35,8 @@ enum {
 	SPEED_MBIT = 10000,
 	DUPLEX_FULL = 1,
 	HDR_BYTES = sizeof(struct net_hdr),
+	/* Frames that the guest's filter refuses cost it no buffers, so that others could send them for ever. */
+	RX_TURN_FRAMES = 512,
 	/* Segments of a frame that go to the cable as they are; one in more pieces is copied together. */
 	TX_IOVS = 64,
 };
@@ -256,11 +258,14 @@ static int receive(struct card *c, struct net_frame *f)
 static void receive_waiting(struct card *c)
 {
 	struct net_frame *f;
+	unsigned n = 0;
 
 	if (!virtio_running(&c->dev))
 		return;
-	while ((f = net_rx_peek(c->net)) && receive(c, f))
+	while ((f = net_rx_peek(c->net)) && n++ < RX_TURN_FRAMES && receive(c, f))
 		net_rx_pop(c->net);
+	if (n > RX_TURN_FRAMES)
+		virtio_wake(&c->dev);
 	virtq_signal(&c->dev.queue[RX]);
 }
 

@@ -457,6 +457,28 @@ Test(net_card, filters_by_address)
 	unmake(r);
 }
 
+/* What the filter refuses takes its turns too: the guest comes to run in between, and its own frame comes. */
+Test(net_card, refuses_in_turns)
+{
+	struct rig *r = make(ALL & ~NET_F_CTRL_VLAN);
+	static const uint8_t off = 0;
+	uint8_t f[60] = {0};
+	unsigned turns = 1;
+
+	cr_assert_eq(command(r, 0, 0, &off, 1), 0);
+	memcpy(f, other, 6);
+	for (unsigned i = 0; i < 3000; i++)
+		deliver(r, &(struct net_hdr){0}, f, sizeof(f));
+	memcpy(f, own, 6);
+	deliver(r, &(struct net_hdr){0}, f, sizeof(f));
+	give(r, 1, 128);
+	for (ring_kick(&r->ring, RX); !used(r, RX); turns++)
+		cr_assert(ring_poll(&r->ring), "it does not go on");
+	cr_assert_geq(turns, 5);
+	cr_assert_leq(turns, 7);
+	unmake(r);
+}
+
 Test(net_card, filters_by_vlan)
 {
 	struct rig *r = make(ALL);
