@@ -46,17 +46,33 @@ static bool recorded(const struct guest_page *g, const struct l2tlb_entry *e)
 	return g->backmaps_overflow;
 }
 
+/* The page of its tags, which are all for one; L2TLB_TAG_INVALID: it has none. */
+static uint64_t tagged(struct audit *a, const struct l2tlb_entry *e, unsigned t)
+{
+	uint64_t exec = e->exec == L2TLB_TAG_INVALID ? e->exec : (uint32_t)e->exec, va = L2TLB_TAG_INVALID;
+	const uint64_t tags[] = {e->write_tag, e->read_tag, exec};
+
+	for (unsigned i = 0; i < ARRAY_LEN(tags); i++) {
+		if (tags[i] == L2TLB_TAG_INVALID)
+			continue;
+		if (va != L2TLB_TAG_INVALID && tags[i] != va)
+			wrong(a, "table %u: one entry is for %#llx and %#llx", t, (unsigned long long)va,
+			      (unsigned long long)tags[i]);
+		va = tags[i];
+	}
+	return va;
+}
+
 static void check_entry(struct audit *a, const struct l2tlb_entry *e, unsigned t)
 {
 	bool writes = e->write_tag != L2TLB_TAG_INVALID, dirty = true;
-	uint64_t va = writes ? e->write_tag : e->read_tag;
+	uint64_t va = tagged(a, e, t);
 	uint8_t asid = t == TABLE_KERNEL ? a->l->kernel_asid : (uint8_t)a->l->table[t].asid;
 	const struct guest_page *g;
 	struct gpa pa = gpa(va & UNMAPPED_MASK);
 
-	if (writes && e->read_tag != L2TLB_TAG_INVALID && e->read_tag != va)
-		wrong(a, "table %u: an entry reads %#llx and writes %#llx", t, (unsigned long long)e->read_tag,
-		      (unsigned long long)va);
+	if (va == L2TLB_TAG_INVALID)
+		return;
 	if (!segment_is_unmapped(va) && !translated(a->l, va, asid, &pa, &dirty)) {
 		if (t == TABLE_KERNEL && segment_is_user(va)) /* Status.ERL: not mapped */
 			pa = gpa(va);
@@ -86,8 +102,7 @@ unsigned l2tlb_audit(const struct l2tlb *l, struct guest_page *(*row)(void *opaq
 		if (!l->table[t].made)
 			continue;
 		for (unsigned i = 0; i < L2TLB_ENTRIES; i++)
-			if (e[i].read_tag != L2TLB_TAG_INVALID || e[i].write_tag != L2TLB_TAG_INVALID)
-				check_entry(&a, &e[i], t);
+			check_entry(&a, &e[i], t);
 	}
 	return a.errors;
 }

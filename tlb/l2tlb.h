@@ -91,7 +91,7 @@ void l2tlb_drop_code(struct l2tlb *l, struct guest_page *g);
 void l2tlb_flush_tables(struct l2tlb *l);
 
 /*
- * Does each tag for reads and writes lead to the machine page that its guest page has, with no more rights, and does the guest page
+ * Does each tag lead to the machine page that its guest page has, with no more rights, and does the guest page
  * know of it?  row: the guest page of a guest physical address, NULL if it is no memory.  The vCPU is outside of translated code.
  * Returns the number of errors; the first one as text in first[bytes].
  */
