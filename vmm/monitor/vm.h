@@ -77,6 +77,7 @@ struct vm_merge {
 	uint64_t merged;   /* pages in all rounds before */
 	unsigned rounds;   /* the first ones */
 	unsigned halvings; /* of the rate, as little was found */
+	unsigned calls;    /* debug builds: of monitor_merge() */
 };
 
 struct vm {
