@@ -450,6 +450,8 @@ void guest_main(uint32_t argc, const uint32_t *argv)
 	const char *s = argc > 1 ? (const char *)(uintptr_t)argv[1] : "1 1000";
 	uint32_t count;
 
+	while (*s && (*s < '0' || *s > '9')) /* words for a Linux, of a machine that shares */
+		s++;
 	seed = decimal(&s) * 2654435761u + 1;
 	count = decimal(&s);
 	find();

@@ -20,16 +20,17 @@ asan=${DISCO_ASAN:-$PWD/build/asan/disco}
 # Two run at once: what is wrong is gathered in a file.
 bad() { echo "$*" >>"$work/bad"; }
 
-# hostile DISCO ORDER SEED INPUTS
+# hostile DISCO ORDER SEED INPUTS [OPTION...]
 hostile() {
 	local disco=$1 order=$2 seed=$3 inputs=$4 run status device
+	shift 4
 	run=$work/$(basename "$(dirname "$disco")").$order.$seed
 	mkdir -p "$run/share/a"
 	echo contents >"$run/share/a/file"
 	truncate -s 1M "$run/rw.img" "$run/cow.img"
 	timeout -k 10 1200 "$disco" run --cpu max --mem 128M --no-reboot --kernel "$guests/$order/virtio.elf" \
 		--append "$seed $inputs" --disk "$run/rw.img,mode=rw" --disk "$run/cow.img,mode=cow" \
-		--net "socket=$run/net" --share "$run/share,tag=share" --terminal "unix=$run/terminal" --balloon 16M \
+		--net "socket=$run/net" --share "$run/share,tag=share" --terminal "unix=$run/terminal" --balloon 16M "$@" \
 		</dev/null >"$run/out" 2>"$run/err"
 	status=$?
 	[ $status -eq 0 ] || bad "$run: status $status"
@@ -51,9 +52,12 @@ hostile() {
 
 for seed in $seeds; do
 	hostile "$DISCO" el "$seed" "$inputs" &
+	# as one that shares memory: its disk reads through the buffer cache
+	hostile "$DISCO" el "$((seed + 3000))" "$inputs" --merge 20000
 	hostile "$DISCO" eb "$((seed + 1000))" "$inputs"
 	wait
 	[ ! -x "$asan" ] || hostile "$asan" el "$((seed + 2000))" "$asan_inputs"
+	[ ! -x "$asan" ] || hostile "$asan" el "$((seed + 4000))" "$asan_inputs" --merge 20000
 done
 [ ! -e "$work/bad" ] || {
 	cat "$work/bad"
