@@ -39,4 +39,19 @@ repeat el smc -- 12 12 1 interp
 repeat el smc --append scale=40 -- 12 2
 repeat eb compute -- 12 12 interp
 repeat eb interrupts -- 12 12 1
+
+# together ORDER NAME: machines have turns, and end as they do in another run and in other company
+together() {
+	local n
+	for n in 2 4 4; do
+		on_disco "$1" max "$2" --icount --vms "$n" --name m >"$work/out" 2>"$work/err" || fail "$2 $1 --vms $n: status $?"
+		[ "$(grep -c ' instructions, state ' "$work/err")" -eq "$n" ] || fail "$2 $1 --vms $n: $(head -n 1 "$work/err")"
+		sed 's/m[1-4]: //' "$work/err" | sort -u >"$work/together.$n"
+		[ -e "$work/first.$2.$1" ] || cp "$work/together.$n" "$work/first.$2.$1"
+		same "$2 $1 --vms $n: counts and states" "$work/first.$2.$1" "$work/together.$n"
+	done
+	echo "$2 $1, several: $(sed 's/^disco run: //' "$work/first.$2.$1")"
+}
+together el interrupts
+together el smc
 finish
