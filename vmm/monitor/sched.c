@@ -306,7 +306,10 @@ static bool to_idle(struct sched *s, struct vcpu *v)
 		return false;
 	p->idle = false;
 	append(s, p, v);
-	pthread_cond_signal(&p->runner->wake);
+	if (s->defers)
+		s->deferred = p->runner;
+	else
+		pthread_cond_signal(&p->runner->wake);
 	return true;
 }
 
@@ -357,6 +360,7 @@ void sched_make_runnable(struct sched *s, struct vcpu *v)
 void sched_kick(struct vcpu *v)
 {
 	struct sched *s = v->sched.sched;
+	struct runner *r;
 
 	/* It sets its state and looks at poll then (processor.c): one of the two sees the other. */
 	__atomic_store_n(&v->gs.poll, 1, __ATOMIC_SEQ_CST);
@@ -365,9 +369,16 @@ void sched_kick(struct vcpu *v)
 	pthread_mutex_lock(&s->lock);
 	if (v->sched.state == SCHED_WAITS) {
 		v->sched.wakes++;
+		s->defers = true;
 		sched_make_runnable(s, v);
+		s->defers = false;
 	}
+	r = s->deferred;
+	s->deferred = NULL;
 	pthread_mutex_unlock(&s->lock);
+	/* not before: it would wake only to wait for the lock */
+	if (r)
+		pthread_cond_signal(&r->wake);
 }
 
 void sched_interrupt(struct vcpu *v, int sig)

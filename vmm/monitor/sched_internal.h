@@ -52,6 +52,8 @@ struct sched {
 	unsigned turn;         /* repeatable: number of who had it last, and one more */
 	bool began;            /* repeatable: `together` had come */
 	bool quit;
+	bool defers; /* sched_kick(): the thread to be woken is left in `deferred` */
+	struct runner *deferred;
 	uint64_t displaced;
 	sigset_t signals; /* of the first thread that ran a machine: those of all runners */
 
