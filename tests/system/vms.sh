@@ -193,7 +193,15 @@ little_code_memory() {
 		fail "--jit-mem 2M: $(cat "$work/out")"
 }
 
+# A directory of the host's by its default name in each.
+shares() {
+	echo of the host >"$work/hello"
+	try --vms 2 --share "$work,ro" -- cat /mnt/share/hello
+	is "--share" 0 "vm1| of the host${n}vm2| of the host" ""
+}
+
 commands
+shares
 little_code_memory
 whole_lines
 one_that_fails

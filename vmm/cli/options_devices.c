@@ -149,19 +149,20 @@ int option_share(void *field, const struct option_value *v)
 {
 	struct run_options *out = v->all;
 	struct run_share *s = (struct run_share *)field + out->n_shares;
-	char *rest, name[128];
+	char *rest, name[128], number[12] = "";
 	int r;
 
 	if (out->n_shares == RUN_MAX_SHARES)
 		return option_bad(v, "at most %d shared folders", RUN_MAX_SHARES);
-	s->text = rest = strdup(v->text);
-	if (!rest)
-		return no_memory(v->err);
+	/* the default tag behind the text */
 	if (out->n_shares++)
-		snprintf(s->default_tag, sizeof(s->default_tag), "share%u", out->n_shares);
-	else
-		snprintf(s->default_tag, sizeof(s->default_tag), "share");
-	s->tag = s->default_tag;
+		snprintf(number, sizeof(number), "%u", out->n_shares);
+	if (asprintf(&s->text, "%s%cshare%s", v->text, 0, number) < 0) {
+		s->text = NULL;
+		return no_memory(v->err);
+	}
+	rest = s->text;
+	s->tag = s->text + strlen(s->text) + 1;
 	s->dir = option_next_part(&rest);
 	if (!*s->dir)
 		return option_bad(v, "the directory's name is missing");
