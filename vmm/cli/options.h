@@ -59,7 +59,7 @@ struct run_disk {
 };
 
 struct run_share {
-	char *text;            /* what dir and tag point into: the options may be copied */
+	char *text; /* what dir and tag point into: the options may be copied */
 	const char *dir, *tag;
 	bool read_only;
 };
