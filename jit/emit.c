@@ -203,10 +203,16 @@ void emit_entry(struct x86 *x, const struct code_cache *cc, struct translation *
 		emit_entry_mapped(x, cc, t);
 }
 
-/* Fill up so that the displacement of a jump with `opcode` bytes before it can be changed by one aligned store. */
+/*
+ * Fill up so that the displacement of a jump with `opcode` bytes before it can be changed by one aligned store: it lies within eight
+ * aligned bytes.  Three of eight need that.
+ */
 static void align_link(struct x86 *x, unsigned opcode)
 {
-	x86_nop(x, (unsigned)-((uintptr_t)x86_here(x) + opcode) % sizeof(int32_t));
+	unsigned at = (unsigned)((uintptr_t)x86_here(x) + opcode) % sizeof(uint64_t);
+
+	if (at > sizeof(uint64_t) - sizeof(int32_t))
+		x86_nop(x, (unsigned)sizeof(uint64_t) - at);
 }
 
 uint8_t *emit_link_jump(struct x86 *x)

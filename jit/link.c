@@ -43,11 +43,21 @@ static bool may_connect(const struct jit_link *l, const struct translation *to)
 /* Make the jump whose displacement is at `site` go to `to`. NULL: the EXITIF of this exit turned out never to leave. */
 static void patch(struct code_cache *cc, uint8_t *site, const void *to)
 {
+	uint64_t eight;
+	int32_t rel;
+	uint8_t *p;
+	size_t at;
+
 	if (!site)
 		return;
-	ASSERT((uintptr_t)site % sizeof(int32_t) == 0); /* others may run it: emit_link_jump() */
-	__atomic_store_n((int32_t *)code_mem_rw(&cc->mem, site), (int32_t)((const uint8_t *)to - (site + 4)),
-			 __ATOMIC_RELEASE);
+	/* others may run it: one store of the eight bytes around it, see emit_link_jump(); nobody else changes them meanwhile */
+	at = (uintptr_t)site % sizeof(eight);
+	ASSERT(at + sizeof(rel) <= sizeof(eight));
+	rel = (int32_t)((const uint8_t *)to - (site + 4));
+	p = code_mem_rw(&cc->mem, site - at);
+	memcpy(&eight, p, sizeof(eight));
+	memcpy((uint8_t *)&eight + at, &rel, sizeof(rel));
+	__atomic_store_n((uint64_t *)(void *)p, eight, __ATOMIC_RELEASE);
 	__atomic_fetch_add(&cc->patches, 1, __ATOMIC_RELEASE);
 }
 

@@ -42,6 +42,7 @@ struct modules {
 	char base[96]; /* /lib/modules/RELEASE/ */
 	char text[16384];
 	bool read;
+	bool tidy;       /* there are machines beside this one: modules are to be where they are in those */
 	unsigned loaded; /* modules, by us */
 };
 /* A module and what it needs, by its name with '_'. 0 or -errno (said). */

@@ -79,7 +79,8 @@ static long insert(struct modules *m, const char *path, size_t n)
 	r = sys_load_module(fd, "");
 	sys_close(fd);
 	m->loaded += r == 0;
-	settle(m);
+	if (m->tidy)
+		settle(m);
 	return r == -EEXIST ? 0 : r;
 }
 
@@ -124,7 +125,8 @@ long module_load(struct modules *m, const char *name)
 
 	if (!modules_read(m))
 		return -ENOENT;
-	write_file("/sys/kernel/rcu_expedited", "1");
+	if (m->tidy)
+		write_file("/sys/kernel/rcu_expedited", "1");
 	for (const char *line = m->text; *line;) {
 		size_t colon = 0, base = 0, end;
 
@@ -139,7 +141,8 @@ long module_load(struct modules *m, const char *name)
 			;
 		line += line[end] ? end + 1 : end;
 	}
-	write_file("/sys/kernel/rcu_expedited", "0");
+	if (m->tidy)
+		write_file("/sys/kernel/rcu_expedited", "0");
 	if (r)
 		say_error(r, "module ", name);
 	return r;

@@ -377,6 +377,7 @@ int agent_main(int argc, char **argv)
 		sys_exit(1);
 	}
 	config_read(c);
+	m->tidy = c->report != NULL;
 	devices_start(m);
 	/* not on the kernel's command line: the balloon's driver sets it when it begins, to blocks of 4 MiB */
 	if (c->report)
