@@ -28,28 +28,29 @@ struct translation *find_tier1(const struct code_page *cp, uint32_t off, uint32_
 	return t;
 }
 
-struct translation *jit_find(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
+/* With find; what it finds may be run. */
+static struct translation *
+find_to_run(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page,
+	    struct translation *(*find)(const struct code_page *, uint32_t, uint32_t, uint64_t))
 {
 	struct translation *t;
 
 	jit_lock(j, true);
-	t = find_translation(cp, off, mode, abs_page);
+	t = find(cp, off, mode, abs_page);
 	jit_unlock(j);
 	if (!t)
 		jit_outside(j);
 	return t;
 }
 
+struct translation *jit_find(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
+{
+	return find_to_run(j, cp, off, mode, abs_page, find_translation);
+}
+
 struct translation *jit_find_tier1(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
 {
-	struct translation *t;
-
-	jit_lock(j, true);
-	t = find_tier1(cp, off, mode, abs_page);
-	jit_unlock(j);
-	if (!t)
-		jit_outside(j);
-	return t;
+	return find_to_run(j, cp, off, mode, abs_page, find_tier1);
 }
 
 enum tier jit_has(struct jit *j, const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)

@@ -34,8 +34,7 @@ struct lines_port {
 
 /* ---- the thread ---- */
 
-/* write() that waits, and where the thread may be cancelled; nothing is held here. */
-static ssize_t write_waiting(int fd, const char *from, size_t n)
+ssize_t host_write_waiting(int fd, const void *from, size_t n)
 {
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
 	ssize_t w;
@@ -85,7 +84,7 @@ static void *lines_main(void *arg)
 			break;
 		n = next_part(l, part);
 		pthread_mutex_unlock(&l->lock);
-		w = write_waiting(l->fd, part, n);
+		w = host_write_waiting(l->fd, part, n);
 		pthread_mutex_lock(&l->lock);
 		if (w < 0 && errno == EINTR)
 			continue;

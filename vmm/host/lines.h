@@ -7,6 +7,8 @@
  * A bounded buffer with a thread behind it, which alone writes to the descriptor, at most 4096 bytes of whole lines at once:
  * a pipe takes those in one piece.  A line of more than LINES_MAX_BYTES is broken.
  */
+#include <sys/types.h>
+
 #include "base/panic.h"
 #include "base/types.h"
 
@@ -37,5 +39,8 @@ void lines_put(struct lines_port *p, const uint8_t *data, size_t n);
 void lines_port_stop(struct lines_port *p);
 /* All whole lines of this port are written, or lost. Any thread. */
 bool lines_port_written(struct lines_port *p);
+
+/* write() that waits, and where the thread may be cancelled: for threads that only write, with nothing held. errno. */
+ssize_t host_write_waiting(int fd, const void *from, size_t n);
 
 #endif

@@ -268,25 +268,6 @@ struct stream_out {
 	struct ring ring;
 };
 
-/* write() that waits, and where the thread may be cancelled; nothing is held here. */
-static ssize_t write_waiting(int fd, const uint8_t *from, size_t n)
-{
-	struct pollfd p = {.fd = fd, .events = POLLOUT};
-	ssize_t w;
-	int saved;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
-	w = write(fd, from, n);
-	saved = errno;
-	if (w < 0 && (saved == EAGAIN || saved == EWOULDBLOCK)) {
-		poll(&p, 1, -1);
-		saved = EINTR;
-	}
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
-	errno = saved;
-	return w;
-}
-
 static ssize_t write_lines(struct stream_out *s, const uint8_t *from, size_t n)
 {
 	lines_put(s->port, from, n);
@@ -296,7 +277,7 @@ static ssize_t write_lines(struct stream_out *s, const uint8_t *from, size_t n)
 
 static void write_some(struct stream_out *s, const uint8_t *from, size_t n)
 {
-	ssize_t w = s->error ? (ssize_t)n : s->port ? write_lines(s, from, n) : write_waiting(s->fd, from, n);
+	ssize_t w = s->error ? (ssize_t)n : s->port ? write_lines(s, from, n) : host_write_waiting(s->fd, from, n);
 
 	if (w < 0 && errno == EINTR)
 		return;
