@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many machines on few processors: shares, weights and caps of guests that spin; idle ones, and how soon they run when they are
- * wanted; processors that are held; turns of --icount.
+ * Many machines on few processors: guests that spin, with weights and caps; idle ones, and how soon they run when they are
+ * wanted; processors that are held; turns of --icount.  Exact shares: vmm_sched_fair.c.
  *
  * What is compared is processor time, or instructions, against each other, never against the host's clock: the host is busy.
  */
@@ -121,40 +121,13 @@ static struct sched_counts counts(const struct group *g)
 
 /* ---- shares ---- */
 
-static bool is_close(double got, double want, double part)
-{
-	return got > want * (1 - part) && got < want * (1 + part);
-}
-
-static void close_to(double got, double want, double part, const char *what)
-{
-	cr_assert(is_close(got, want, part), "%s: %.4f, wanted %.4f", what, got, want);
-}
-
-/* What part of the instructions each has, from now on until all had 1.2 s together. */
-static void measure(const struct group *g, double *part)
-{
-	uint64_t before[MAX_MACHINES], all = 0;
-
-	for (unsigned i = 0; i < g->n; i++)
-		before[i] = insns(g, i);
-	let_run(g, g->n * 1200);
-	for (unsigned i = 0; i < g->n; i++) {
-		before[i] = insns(g, i) - before[i];
-		all += before[i];
-	}
-	for (unsigned i = 0; i < g->n; i++)
-		part[i] = (double)before[i] / (double)all;
-}
-
 /*
- * Each gets as many of the instructions as its weight says.  A host with other work gives the threads of the processors unequal
- * time: what it spoilt is measured again.
+ * Real guests on real threads: each gets about its part of the processor time.  How exactly, vmm_sched_fair.c shows on a host whose
+ * other work is known; this one may give a thread next to nothing for a while.
  */
-static void share(unsigned n, unsigned processors, const unsigned *shares, double tolerance)
+static void share(unsigned n, unsigned processors, const unsigned *shares)
 {
-	unsigned weights = 0, good = 0;
-	double part[MAX_MACHINES];
+	unsigned weights = 0;
 	struct group g;
 
 	open_group(&g, &(struct monitor_config){.processors = processors});
@@ -163,14 +136,14 @@ static void share(unsigned n, unsigned processors, const unsigned *shares, doubl
 		weights += shares ? shares[i] : 1;
 	}
 	start(&g);
-	for (unsigned try = 0; try < 4 && good < n; try++) {
-		measure(&g, part);
-		good = 0;
-		for (unsigned i = 0; i < n; i++)
-			good += is_close(part[i], (double)(shares ? shares[i] : 1) / weights, tolerance);
+	let_run(&g, n * 300);
+	for (unsigned i = 0; i < n; i++) {
+		double part = (double)used_ns(&g, i) / (double)all_used_ns(&g);
+		double want = (double)(shares ? shares[i] : 1) / weights;
+
+		cr_assert(part > want / 2 && part < want * 2, "%u: %.4f, wanted %.4f", i, part, want);
+		cr_assert_gt(insns(&g, i), 1000);
 	}
-	for (unsigned i = 0; i < n; i++)
-		close_to(part[i], (double)(shares ? shares[i] : 1) / weights, tolerance, "its part");
 	cr_assert_leq(counts(&g).running, processors + counts(&g).displaced);
 	cr_assert_eq(counts(&g).running + counts(&g).queued, n);
 	end_all(&g);
@@ -179,60 +152,10 @@ static void share(unsigned n, unsigned processors, const unsigned *shares, doubl
 	close_group(&g);
 }
 
-Test(vmm_sched, equal_4_on_1, .timeout = 120) { share(4, 1, NULL, 0.05); }
-Test(vmm_sched, equal_4_on_2, .timeout = 120) { share(4, 2, NULL, 0.05); }
-Test(vmm_sched, equal_3_on_2, .timeout = 120) { share(3, 2, NULL, 0.05); }
-Test(vmm_sched, equal_5_on_3, .timeout = 120) { share(5, 3, NULL, 0.05); }
-Test(vmm_sched, weights_on_1, .timeout = 120) { share(3, 1, (const unsigned[]){100, 200, 400}, 0.05); }
-/* Where they have to move for it, a heavy one is behind by a longer time until it does. */
-Test(vmm_sched, weights_on_2, .timeout = 120) { share(4, 2, (const unsigned[]){200, 100, 100, 200}, 0.08); }
-
-/* A weight that is more than a processor: it has one, and the others the rest; and none of them starves when it has gone. */
-Test(vmm_sched, a_weight_above_a_processor, .timeout = 120)
-{
-	struct group g;
-	uint64_t before[4], all;
-
-	open_group(&g, &(struct monitor_config){.processors = 2});
-	put_spinner(add(&g, &(struct vm_config){.shares = 10000}));
-	for (unsigned i = 0; i < 3; i++)
-		put_spinner(add(&g, &(struct vm_config){0}));
-	start(&g);
-	let_run(&g, 2400);
-	cr_assert_lt(used_ns(&g, 0), all_used_ns(&g) / 10 * 8);
-	vm_end(g.vm[0], VM_QUIT);
-	for (unsigned i = 1; i < 4; i++) {
-		cr_assert_gt(used_ns(&g, i), all_used_ns(&g) / 20);
-		before[i] = used_ns(&g, i);
-	}
-	let_run(&g, 1200);
-	all = all_used_ns(&g) - used_ns(&g, 0) - before[1] - before[2] - before[3];
-	for (unsigned i = 1; i < 4; i++)
-		cr_assert_gt(used_ns(&g, i) - before[i], all / 5);
-	end_all(&g);
-	close_group(&g);
-}
-
-/* Time that it had alone is not held against it, nor does a newcomer bring time that it did not need. */
-Test(vmm_sched, a_newcomer_gets_its_share, .timeout = 120)
-{
-	struct group g;
-	uint64_t before;
-
-	open_group(&g, &(struct monitor_config){.processors = 1});
-	put_spinner(add(&g, &(struct vm_config){0}));
-	PUT(add(&g, &(struct vm_config){0}), CODE_VA, A_WAIT, A_ADDIU(T0, T0, 1), A_BEQ(ZERO, ZERO, -2), A_NOP);
-	start(&g);
-	let_run(&g, 1500);
-	before = used_ns(&g, 0);
-	g.vm[1]->vcpu->idle = false; /* it sleeps: nobody else looks at it */
-	cr_assert_lt(used_ns(&g, 1), 100 * MS);
-	clock_kick(g.vm[1]->clock);
-	let_run(&g, 1000);
-	close_to((double)used_ns(&g, 1), (double)(used_ns(&g, 0) - before), 0.10, "a newcomer");
-	end_all(&g);
-	close_group(&g);
-}
+Test(vmm_sched, equal_4_on_1, .timeout = 120) { share(4, 1, NULL); }
+Test(vmm_sched, equal_3_on_2, .timeout = 120) { share(3, 2, NULL); }
+Test(vmm_sched, weights_on_1, .timeout = 120) { share(3, 1, (const unsigned[]){100, 200, 400}); }
+Test(vmm_sched, weights_on_2, .timeout = 120) { share(4, 2, (const unsigned[]){100, 400, 400, 100}); }
 
 /* ---- caps ---- */
 

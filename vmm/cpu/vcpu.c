@@ -79,7 +79,7 @@ static int vcpu_open(struct vcpu *v)
 
 int vcpus_new(struct vcpu **out, struct vm *vm, unsigned n)
 {
-	struct vcpu *v = aligned_alloc(64, n * sizeof(*v));
+	struct vcpu *v = aligned_alloc(_Alignof(struct vcpu), n * sizeof(*v));
 	int err = 0;
 
 	if (!v)

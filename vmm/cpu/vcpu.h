@@ -41,7 +41,8 @@ enum run_slice {
 };
 
 struct vcpu {
-	struct guest_state gs; /* must be first: helpers get a guest_state and cast */
+	_Alignas(64) struct guest_state
+	    gs; /* must be first: helpers get a guest_state and cast; no line is another vCPU's too */
 	struct vm *vm;
 	unsigned node;
 	const struct cpu_model *model;

@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE /* gettid */
 #include "vmm/monitor/sched_internal.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "base/host_clock.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/vm.h"
 
 /*
- * The threads of the processors, and the tick that interrupts them when there is a reason to.
+ * Slices, and the tick that interrupts them when there is a reason to.
  *
  * A guest's device may hold the thread that runs its vCPU: a terminal that takes no output, a compilation that is waited for.
  * If somebody waits for that processor, it gets another thread after HELD_NS; the old one has no processor then, gives its
@@ -27,13 +21,13 @@ enum { SAMPLE_MS = 2, SAMPLE_IDLE_MS = 100 };
 
 /* ---- a slice ---- */
 
-static void begin(struct sched *s, struct runner *r, struct vcpu *v)
+void sched_begin(struct sched *s, struct runner *r, struct vcpu *v)
 {
 	struct sched_vcpu *e = &v->sched;
-	uint64_t now = host_now_ns(), look = now + (e->sample ? SAMPLE_MS : WATCHDOG_TICK_MS) * MS;
+	uint64_t now = sched_now_ns(s), look = now + (e->sample ? SAMPLE_MS : WATCHDOG_TICK_MS) * MS;
 
 	e->runner = r;
-	e->charged_ns = e->began_cpu_ns = host_clock_ns(r->cpu);
+	e->charged_ns = e->began_cpu_ns = sched_cpu_ns(s, r);
 	e->began_ns = e->sampled_ns = e->watched_ns = now;
 	e->asked_ns = 0;
 	e->to = NULL;
@@ -64,11 +58,11 @@ static void to_sleep(struct sched *s, struct vcpu *v, uint64_t until_ns)
 		sched_tick_by(s, until_ns);
 }
 
-static void end(struct sched *s, struct runner *r, struct vcpu *v, enum run_slice why)
+void sched_end(struct sched *s, struct runner *r, struct vcpu *v, enum run_slice why)
 {
 	struct processor *p = r->processor, *to = v->sched.to;
 
-	sched_charge(s, v, host_clock_ns(r->cpu));
+	sched_charge(s, v, sched_cpu_ns(s, r));
 	if (p)
 		p->current = NULL;
 	v->sched.runner = NULL;
@@ -86,73 +80,25 @@ static void end(struct sched *s, struct runner *r, struct vcpu *v, enum run_slic
 		break;
 	default:
 		sched_set_state(v, SCHED_QUEUED); /* about to be: it competes, and has no runner */
-		if (p && !sched_over_cap(v, host_now_ns()))
+		if (p && !sched_over_cap(v, sched_now_ns(s)))
 			sched_put_back(s, to && to->current ? to : p, v);
 		else
 			sched_make_runnable(s, v);
 	}
 }
 
-static void run(struct sched *s, struct runner *r, struct vcpu *v)
-{
-	enum run_slice why;
-
-	begin(s, r, v);
-	v->sched.endless = s->n_known == v->vm->n_vcpus;
-	pthread_mutex_unlock(&s->lock);
-	clock_turn(v->vm->clock, s->cfg.repeatable && !v->sched.endless ? TURN_NS : 0);
-	panic_set_hook(v->sched.hook, v->sched.hook_arg);
-	why = run_loop_slice(v);
-	panic_get_hook(&v->sched.hook, &v->sched.hook_arg);
-	panic_set_hook(NULL, NULL);
-	pthread_mutex_lock(&s->lock);
-	end(s, r, v, why);
-}
-
 /* ---- threads ---- */
 
-static void *runner_main(void *arg)
-{
-	struct runner *r = arg;
-	struct sched *s = r->sched;
-
-	pthread_mutex_lock(&s->lock);
-	pthread_getcpuclockid(pthread_self(), &r->cpu);
-	r->tid = gettid();
-	while (!s->quit) {
-		struct vcpu *v = r->processor ? sched_pick(s, r->processor) : NULL;
-
-		if (v) {
-			run(s, r, v);
-			continue;
-		}
-		if (r->processor) {
-			r->processor->idle = true;
-		} else {
-			r->next_spare = s->spare;
-			s->spare = r;
-		}
-		pthread_cond_wait(&r->wake, &s->lock);
-		while (!r->processor && !s->quit) /* still a spare */
-			pthread_cond_wait(&r->wake, &s->lock);
-	}
-	pthread_mutex_unlock(&s->lock);
-	return NULL;
-}
-
-static int new_runner(struct sched *s, struct runner **out)
+static int new_runner(struct sched *s, struct processor *p)
 {
 	struct runner *r = calloc(1, sizeof(*r));
-	sigset_t mask;
 	int err;
 
 	if (!r)
 		return -ENOMEM;
-	r->sched = s;
+	*r = (struct runner){.sched = s, .processor = p};
 	pthread_cond_init(&r->wake, NULL);
-	pthread_sigmask(SIG_SETMASK, &s->signals, &mask);
-	err = -pthread_create(&r->thread, NULL, runner_main, r);
-	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	err = s->cfg.host->start(s->cfg.host, r);
 	if (err) {
 		pthread_cond_destroy(&r->wake);
 		free(r);
@@ -160,7 +106,7 @@ static int new_runner(struct sched *s, struct runner **out)
 	}
 	r->next = s->runners;
 	s->runners = r;
-	*out = r;
+	p->runner = r;
 	return 0;
 }
 
@@ -170,15 +116,15 @@ int sched_start(struct sched *s, struct processor *p)
 
 	if (r) {
 		s->spare = r->next_spare;
-		pthread_cond_signal(&r->wake);
+		r->processor = p;
+		p->runner = r;
+		s->cfg.host->wake(s->cfg.host, r);
 	} else {
-		int err = new_runner(s, &r);
+		int err = new_runner(s, p);
 
 		if (err)
 			return err;
 	}
-	r->processor = p;
-	p->runner = r;
 	p->current = NULL;
 	p->idle = true; /* it will look into the queue before it sleeps */
 	return 0;
@@ -189,44 +135,25 @@ void sched_stop_all(struct sched *s)
 	pthread_mutex_lock(&s->lock);
 	s->quit = true;
 	for (struct runner *r = s->runners; r; r = r->next)
-		pthread_cond_signal(&r->wake);
+		s->cfg.host->wake(s->cfg.host, r);
 	pthread_mutex_unlock(&s->lock);
 	for (struct runner *r = s->runners, *next; r; r = next) {
 		next = r->next;
-		pthread_join(r->thread, NULL);
+		s->cfg.host->join(s->cfg.host, r);
 		pthread_cond_destroy(&r->wake);
 		free(r);
 	}
-}
-
-/* The host has it waiting for a CPU, not for something else. */
-static bool is_runnable(const struct runner *r)
-{
-	char path[64], text[128];
-	const char *state;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)r->tid);
-	f = fopen(path, "re");
-	text[0] = 0;
-	if (f) {
-		if (!fgets(text, sizeof(text), f))
-			text[0] = 0;
-		fclose(f);
-	}
-	state = strrchr(text, ')'); /* behind the name of the thread */
-	return state && state[1] && state[2] == 'R';
 }
 
 /*
  * It was asked to yield HELD_NS ago, and does not: it waits, or it computes.  If it is the host that has no CPU for it, another
  * thread would get none either.
  */
-static bool is_held(const struct vcpu *v)
+static bool is_held(struct sched *s, const struct vcpu *v)
 {
 	const struct runner *r = v->sched.runner;
 
-	return host_clock_ns(r->cpu) - v->sched.asked_cpu_ns >= HELD_NS || !is_runnable(r);
+	return sched_cpu_ns(s, r) - v->sched.asked_cpu_ns >= HELD_NS || !s->cfg.host->is_runnable(s->cfg.host, r);
 }
 
 /* p's thread is held by what its vCPU does. */
@@ -249,7 +176,7 @@ void sched_tick_by(struct sched *s, uint64_t at_ns)
 	if (at_ns >= s->tick_ns)
 		return;
 	s->tick_ns = at_ns;
-	watcher_at(s->watcher, &s->tick, at_ns);
+	s->cfg.host->tick_at(s->cfg.host, s, at_ns);
 }
 
 static void wake_due(struct sched *s, uint64_t now)
@@ -278,7 +205,7 @@ static void look_at_slice(struct sched *s, struct processor *p, struct vcpu *v, 
 	if (e->asked_ns) {
 		if (now < e->asked_ns + HELD_NS)
 			sched_tick_by(s, e->asked_ns + HELD_NS);
-		else if (s->n_queued && is_held(v))
+		else if (s->n_queued && is_held(s, v))
 			displace(s, p);
 		else
 			sched_tick_by(s, now + HELD_NS);

@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "base/host_clock.h"
 #include "vmm/cpu/vcpu.h"
 
 /* Who runs where, and who is next. */
@@ -17,8 +16,13 @@ void sched_set_state(struct vcpu *v, enum sched_state state)
 	__atomic_store_n(&v->sched.state, (int)state, __ATOMIC_SEQ_CST);
 }
 
+enum { WEIGHT = 256 }; /* of a share: struct sched_vcpu.weight */
+
 /* A processor's time in virtual time of v's. */
-static uint64_t by_weight(const struct vcpu *v, uint64_t ns) { return ns * SCHED_DEFAULT_SHARES / v->sched.shares; }
+static uint64_t by_weight(const struct vcpu *v, uint64_t ns)
+{
+	return ns * SCHED_DEFAULT_SHARES * WEIGHT / v->sched.weight;
+}
 
 /* ---- accounts ---- */
 
@@ -34,7 +38,7 @@ void sched_charge(struct sched *s, struct vcpu *v, uint64_t cpu_ns)
 	if (!e->cap)
 		return;
 	/* a bucket that leaks at the rate of the cap, and holds a slice */
-	floor = host_now_ns() - SLICE_NS;
+	floor = sched_now_ns(s) - SLICE_NS;
 	e->cap_ns = (e->cap_ns > floor ? e->cap_ns : floor) + used * 100 / e->cap;
 }
 
@@ -54,6 +58,41 @@ static void clamp(const struct sched *s, struct vcpu *v)
 
 static bool competes(const struct vcpu *v) { return v->sched.state == SCHED_QUEUED || v->sched.state == SCHED_RUNS; }
 
+/* The heaviest of the competing ones that has more than a processor's part of `total`, over `left` processors; or NULL. */
+static struct vcpu *too_heavy(const struct sched *s, uint64_t total, unsigned left)
+{
+	struct vcpu *best = NULL;
+
+	for (struct vcpu *v = s->known; v; v = v->sched.next_known)
+		if (competes(v) && v->sched.weight && (uint64_t)v->sched.shares * left > total &&
+		    (!best || v->sched.shares > best->sched.shares))
+			best = v;
+	return best;
+}
+
+/*
+ * A vCPU cannot have more than a processor, whatever its shares: it weighs as much as makes that its part.  If it weighed more, its
+ * virtual time would stay behind that of all others for ever, and the order among these be lost.
+ */
+static void weigh(struct sched *s)
+{
+	unsigned left = s->cfg.processors;
+	struct vcpu *heavy = NULL;
+	uint64_t total = 0;
+
+	for (struct vcpu *v = s->known; v; v = v->sched.next_known) {
+		v->sched.weight = v->sched.shares * WEIGHT;
+		total += competes(v) ? v->sched.shares : 0;
+	}
+	for (; left > 1 && (heavy = too_heavy(s, total, left)); left--) {
+		heavy->sched.weight = 0; /* later */
+		total -= heavy->sched.shares;
+	}
+	for (struct vcpu *v = s->known; v; v = v->sched.next_known)
+		if (!v->sched.weight)
+			v->sched.weight = total ? (unsigned)(total * WEIGHT / left) : v->sched.shares * WEIGHT;
+}
+
 void sched_refresh(struct sched *s, uint64_t now_ns)
 {
 	uint64_t least = UINT64_MAX;
@@ -61,12 +100,13 @@ void sched_refresh(struct sched *s, uint64_t now_ns)
 	s->refreshed_ns = now_ns;
 	for (struct vcpu *v = s->known; v; v = v->sched.next_known) {
 		if (v->sched.state == SCHED_RUNS)
-			sched_charge(s, v, host_clock_ns(v->sched.runner->cpu));
+			sched_charge(s, v, sched_cpu_ns(s, v->sched.runner));
 		if (competes(v) && v->sched.virtual_ns < least)
 			least = v->sched.virtual_ns;
 	}
 	if (least != UINT64_MAX && least > s->virtual_ns)
 		s->virtual_ns = least;
+	weigh(s);
 	for (struct vcpu *v = s->known; v; v = v->sched.next_known)
 		if (competes(v))
 			clamp(s, v);
@@ -309,7 +349,7 @@ static bool to_idle(struct sched *s, struct vcpu *v)
 	if (s->defers)
 		s->deferred = p->runner;
 	else
-		pthread_cond_signal(&p->runner->wake);
+		s->cfg.host->wake(s->cfg.host, p->runner);
 	return true;
 }
 
@@ -338,7 +378,7 @@ static void to_busy(struct sched *s, struct vcpu *v, uint64_t now)
 
 void sched_make_runnable(struct sched *s, struct vcpu *v)
 {
-	uint64_t now = host_now_ns();
+	uint64_t now = sched_now_ns(s);
 
 	v->sched.until_ns = WATCH_NEVER;
 	if (sched_over_cap(v, now)) {
@@ -378,7 +418,7 @@ void sched_kick(struct vcpu *v)
 	pthread_mutex_unlock(&s->lock);
 	/* not before: it would wake only to wait for the lock */
 	if (r)
-		pthread_cond_signal(&r->wake);
+		s->cfg.host->wake(s->cfg.host, r);
 }
 
 void sched_interrupt(struct vcpu *v, int sig)
@@ -398,7 +438,7 @@ void sched_expect_less(struct sched *s)
 	pthread_mutex_lock(&s->lock);
 	s->cfg.together -= s->cfg.together != 0;
 	if (s->cfg.repeatable && p->runner)
-		pthread_cond_signal(&p->runner->wake);
+		s->cfg.host->wake(s->cfg.host, p->runner);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -409,7 +449,7 @@ uint64_t sched_used_ns(struct vcpu *v)
 
 	pthread_mutex_lock(&s->lock);
 	if (v->sched.state == SCHED_RUNS)
-		sched_charge(s, v, host_clock_ns(v->sched.runner->cpu));
+		sched_charge(s, v, sched_cpu_ns(s, v->sched.runner));
 	used = v->sched.used_ns;
 	pthread_mutex_unlock(&s->lock);
 	return used;
@@ -435,6 +475,14 @@ static void forget(struct sched *s, const struct vcpu *v)
 	s->n_known--;
 }
 
+void sched_admit(struct sched *s, struct vcpu *v)
+{
+	v->sched.next_known = s->known;
+	s->known = v;
+	s->n_known++;
+	sched_make_runnable(s, v);
+}
+
 int sched_run(struct vcpu *v, unsigned n)
 {
 	struct sched *s = v->sched.sched;
@@ -445,12 +493,8 @@ int sched_run(struct vcpu *v, unsigned n)
 		pthread_sigmask(SIG_SETMASK, NULL, &s->signals);
 		err = sched_start(s, &s->processor[0]);
 	}
-	for (unsigned i = 0; i < n && !err; i++) {
-		v[i].sched.next_known = s->known;
-		s->known = &v[i];
-		s->n_known++;
-		sched_make_runnable(s, &v[i]);
-	}
+	for (unsigned i = 0; i < n && !err; i++)
+		sched_admit(s, &v[i]);
 	for (unsigned i = 0; i < n && !err; i++) {
 		while (v[i].sched.state != SCHED_OFF || v[i].sched.pinned)
 			pthread_cond_wait(&v[i].sched.ended, &s->lock);
@@ -463,6 +507,7 @@ int sched_run(struct vcpu *v, unsigned n)
 void sched_vcpu_init(struct vcpu *v, struct sched *s)
 {
 	v->sched.sched = s;
+	v->sched.weight = v->sched.shares * WEIGHT;
 	v->sched.until_ns = WATCH_NEVER;
 	pthread_cond_init(&v->sched.ended, NULL);
 }
@@ -491,6 +536,8 @@ int sched_new(struct sched **out, struct watcher *w, const struct sched_config *
 		return -ENOMEM;
 	s->cfg = *cfg;
 	s->watcher = w;
+	if (!cfg->host)
+		s->cfg.host = &sched_this_host;
 	if (!cfg->processors)
 		s->cfg.processors = host_cpus();
 	if (cfg->repeatable)
@@ -500,7 +547,7 @@ int sched_new(struct sched **out, struct watcher *w, const struct sched_config *
 	pthread_mutex_init(&s->lock, NULL);
 	s->tick = (struct watch){.due = sched_tick, .arg = s};
 	s->tick_ns = WATCH_NEVER;
-	err = watcher_add(w, &s->tick, -1);
+	err = w ? watcher_add(w, &s->tick, -1) : 0;
 	if (err) {
 		pthread_mutex_destroy(&s->lock);
 		free(s);
@@ -514,7 +561,8 @@ void sched_free(struct sched *s)
 {
 	if (!s)
 		return;
-	watcher_remove(s->watcher, &s->tick);
+	if (s->watcher)
+		watcher_remove(s->watcher, &s->tick);
 	sched_stop_all(s);
 	pthread_mutex_destroy(&s->lock);
 	free(s);

@@ -15,7 +15,8 @@
  *            │                 kicked before it slept   │
  *          waits ◄──────────────────────────────────────┘  WAIT, or the machine is paused
  *
- * Who is next.  Each vCPU has virtual time: the processor time that it used, by weight.  A processor takes the least of its
+ * Who is next.  Each vCPU has virtual time: the processor time that it used, by weight (its shares, as far as they do not come to
+ * more than a processor).  A processor takes the least of its
  * queue, or one of another queue that is BALANCE_NS behind that; if its queue is empty, of the nearest one that is not.  Who
  * wakes goes to the processor that it was on, if that is idle, else to the nearest idle one, else it waits or, if it is that far
  * behind, has the one that runs give way.  Virtual time passes only while somebody waits, and who slept does not save it up
@@ -37,6 +38,7 @@ struct runner;
 struct processor;
 struct vcpu;
 struct watcher;
+struct sched_host;
 
 enum {
 	SCHED_MAX_PROCESSORS = 256,
@@ -51,7 +53,8 @@ struct sched_config {
 	unsigned processors; /* 1 .. SCHED_MAX_PROCESSORS; 0: the CPUs that this process may use */
 	unsigned nodes;      /* they are spread over */
 	bool repeatable;
-	unsigned together; /* repeatable: nobody runs before that many vCPUs have come; 0 or 1: at once */
+	unsigned together;             /* repeatable: nobody runs before that many vCPUs have come; 0 or 1: at once */
+	const struct sched_host *host; /* NULL: this one; another is for tests (sched_internal.h) */
 };
 
 /* What a vCPU is to the scheduler. */
@@ -72,6 +75,7 @@ struct sched_vcpu {
 	struct processor *on;           /* where it runs, is queued, or was last */
 	struct runner *runner;          /* whose thread runs it, or NULL */
 	uint64_t virtual_ns;
+	unsigned weight;                 /* what its shares come to: no more than a processor */
 	uint64_t charged_ns;             /* CPU time of the runner's thread that is accounted for */
 	uint64_t cap_ns;                 /* host time up to which its cap is used up */
 	uint64_t until_ns;               /* WAITS, CAPPED: it is woken then */

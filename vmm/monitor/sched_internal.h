@@ -5,6 +5,7 @@
 /* What sched.c (who is next) and processor.c (threads, time) share. */
 #include <signal.h>
 
+#include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/sched.h"
 #include "vmm/monitor/watcher.h"
 
@@ -38,6 +39,22 @@ struct runner {
 	struct runner *next_spare; /* of those that wait for a processor */
 };
 
+/*
+ * The host that the processors run on.  All under the scheduler's lock, but join, and wake if it likes.  Another one than sched_this_host is for
+ * tests: what is decided is a function of what it says.
+ */
+struct sched_host {
+	uint64_t (*now_ns)(const struct sched_host *h);
+	uint64_t (*cpu_ns)(const struct sched_host *h, const struct runner *r); /* that its thread has had */
+	int (*start)(const struct sched_host *h, struct runner *r);             /* a thread for it; 0 or -errno */
+	void (*wake)(const struct sched_host *h, struct runner *r); /* there is something to do, or the end */
+	void (*join)(const struct sched_host *h, struct runner *r);
+	bool (*is_runnable)(const struct sched_host *h,
+			    const struct runner *r); /* it has, or waits for, a CPU; nothing else */
+	void (*tick_at)(const struct sched_host *h, struct sched *s,
+			uint64_t at_ns); /* have sched_tick() called then */
+};
+
 struct sched {
 	struct sched_config cfg;
 	struct watcher *watcher;
@@ -62,9 +79,17 @@ struct sched {
 	uint64_t quiet_ns; /* when it last came and found nobody running */
 };
 
+static inline uint64_t sched_now_ns(const struct sched *s) { return s->cfg.host->now_ns(s->cfg.host); }
+static inline uint64_t sched_cpu_ns(const struct sched *s, const struct runner *r)
+{
+	return s->cfg.host->cpu_ns(s->cfg.host, r);
+}
+
 /* ---- sched.c; under the lock ---- */
 /* v has something to do: into the queue of a processor, whose thread is woken if it was idle. */
 void sched_make_runnable(struct sched *s, struct vcpu *v);
+/* v is new: from now on it has something to do. */
+void sched_admit(struct sched *s, struct vcpu *v);
 /* v goes on where it was, after the others. */
 void sched_put_back(struct sched *s, struct processor *p, struct vcpu *v);
 /* Who is next on p, taken out of its queue; NULL: nobody. */
@@ -82,6 +107,9 @@ void sched_ask_to_yield(struct vcpu *v, uint64_t now_ns);
 void sched_set_state(struct vcpu *v, enum sched_state state);
 
 /* ---- processor.c; under the lock ---- */
+/* r's processor runs v, which sched_pick() has given, from now on; and no longer, because of `why`. */
+void sched_begin(struct sched *s, struct runner *r, struct vcpu *v);
+void sched_end(struct sched *s, struct runner *r, struct vcpu *v, enum run_slice why);
 /* A thread for p: one that is spare, or a new one. -errno: none can be had. */
 MUST_CHECK int sched_start(struct sched *s, struct processor *p);
 /* Have the tick come at that time, or earlier. */
@@ -89,5 +117,8 @@ void sched_tick_by(struct sched *s, uint64_t at_ns);
 void sched_tick(void *arg, uint64_t now_ns);
 /* End all threads and wait for them; not under the lock. */
 void sched_stop_all(struct sched *s);
+
+/* ---- runner.c ---- */
+extern const struct sched_host sched_this_host;
 
 #endif
