@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/option.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -109,6 +110,40 @@ int option_number(const struct option_value *v, unsigned least, unsigned most, u
 	if (errno || n < least || n > most)
 		return option_bad(v, "must be from %u to %u", least, most);
 	*out = (unsigned)n;
+	return 0;
+}
+
+int option_size(const char *text, uint64_t *bytes)
+{
+	unsigned shift = 20;
+	uint64_t n;
+	char *end;
+
+	if (!isdigit((unsigned char)text[0]))
+		return -EINVAL;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (errno)
+		return -ERANGE;
+	if (*end) {
+		switch (toupper((unsigned char)*end)) {
+		case 'K':
+			shift = 10;
+			break;
+		case 'M':
+			break;
+		case 'G':
+			shift = 30;
+			break;
+		default:
+			return -EINVAL;
+		}
+		if (end[1])
+			return -EINVAL;
+	}
+	if (n > UINT64_MAX >> shift)
+		return -ERANGE;
+	*bytes = n << shift;
 	return 0;
 }
 

@@ -88,6 +88,12 @@ int options_bad(struct options_error *err, const char *fmt, ...) PRINTF_LIKE(2, 
 MUST_CHECK int option_number(const struct option_value *v, unsigned least, unsigned most, unsigned *out);
 
 /*
+ * A size: decimal digits and an optional unit K, M or G (powers of 1024, either case); M without one, as in QEMU.
+ * Returns 0, -EINVAL (not a size) or -ERANGE (does not fit in 64 bits).
+ */
+MUST_CHECK int option_size(const char *text, uint64_t *bytes);
+
+/*
  * The next part of a comma-separated list, cut off in place; ",," is one comma of the part, as in QEMU.
  * *rest: what is left; NULL after the last.  Returns NULL if *rest was.
  */

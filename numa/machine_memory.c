@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include "numa/machine_memory.h"
+#include "numa/mesh.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,18 +21,6 @@ uint64_t machine_memory_host_bytes(void)
 }
 
 /* ---- topology ---- */
-
-unsigned numa_node_hops(unsigned n, unsigned a, unsigned b)
-{
-	unsigned width = 1;
-	int dx, dy;
-
-	while (width * width < n)
-		width++;
-	dx = (int)(a % width) - (int)(b % width);
-	dy = (int)(a / width) - (int)(b / width);
-	return (unsigned)(abs(dx) + abs(dy));
-}
 
 /* Insertion sort of all nodes by hops from `from`; the lower number wins a tie. */
 static void sort_nearest(uint8_t *out, unsigned n, unsigned from)
@@ -104,7 +93,6 @@ static int memmap_init(struct machine_memory *m)
 int machine_memory_new(struct machine_memory **out, const struct machine_memory_config *cfg)
 {
 	uint64_t pages = cfg->bytes / PAGE_BYTES;
-	uint32_t mpn = 0;
 	struct machine_memory *m;
 	int err;
 
@@ -124,12 +112,9 @@ int machine_memory_new(struct machine_memory **out, const struct machine_memory_
 	m->sharing.on = cfg->share;
 	err = memmap_init(m);
 	err = err ? err : sharing_init(m);
-	for (unsigned i = 0; !err && i < m->n_nodes; i++) {
-		uint32_t n = m->pages / m->n_nodes + (i < m->pages % m->n_nodes);
-
-		err = node_init(m, i, mpn, n);
-		mpn += n;
-	}
+	for (unsigned i = 0; !err && i < m->n_nodes; i++)
+		err = node_init(m, i, numa_node_first_page(m->pages, m->n_nodes, i),
+				numa_node_pages(m->pages, m->n_nodes, i));
 	if (err) {
 		machine_memory_free(m);
 		/* EMFILE is the host's word for a limit; everything else that fails here is a lack of memory. */

@@ -92,9 +92,6 @@ struct machine_page *machine_page_alloc(struct machine_memory *m, unsigned node)
 /* Give `count` pages, which nobody uses, back to the node they are all of, and their memory to the host. */
 void machine_pages_free(struct machine_memory *m, uint32_t mpn, uint32_t count);
 
-/* Hops between two nodes in a square mesh of n. */
-unsigned numa_node_hops(unsigned n, unsigned a, unsigned b);
-
 /* ---- users.c: machine_memory.lock held, but where it says otherwise ---- */
 /* 0 or -ENOMEM, which the first user never gets. */
 MUST_CHECK int page_user_add(struct machine_memory *m, struct machine_page *page, struct pmap *p, uint64_t gpn);

@@ -22,6 +22,7 @@ declare -A allowed=(
 )
 # The same inside two of them. A folder of pv-drivers/ or vmm/ that has no row may include all of its parent.
 declare -A inside=(
+	[numa/flash]='numa/config.h numa/mesh.h'
 	[pv-drivers/virtio]=''
 	[pv-drivers/disk]='pv-drivers/virtio'
 	[pv-drivers/net]='pv-drivers/virtio'

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "numa/machine_memory.h"
+#include "numa/mesh.h"
 
 #define MIB (1024 * 1024ull)
 

@@ -83,7 +83,7 @@ Test(options, sizes)
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
 		uint64_t bytes = 0;
 
-		cr_assert_eq(options_parse_size(t[i].text, &bytes), t[i].result, "%s", t[i].text);
+		cr_assert_eq(option_size(t[i].text, &bytes), t[i].result, "%s", t[i].text);
 		cr_assert_eq(bytes, t[i].bytes, "%s", t[i].text);
 	}
 }

@@ -210,10 +210,4 @@ extern const struct option_row options_run_rows[], options_dump_rows[], options_
 /* Hexadecimal with or without 0x, at most 32 bits, of exactly the bytes [text, text + len). */
 MUST_CHECK bool options_parse_hex(const char *text, size_t len, uint32_t *out);
 
-/*
- * A size: decimal digits and an optional unit K, M or G (powers of 1024, either case); M without one, as in QEMU.
- * Returns 0, -EINVAL (not a size) or -ERANGE (does not fit in 64 bits).
- */
-MUST_CHECK int options_parse_size(const char *text, uint64_t *bytes);
-
 #endif

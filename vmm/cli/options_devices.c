@@ -220,7 +220,7 @@ int option_env(void *field, const struct option_value *v)
 
 int option_balloon(void *field, const struct option_value *v)
 {
-	int r = options_parse_size(v->text, field);
+	int r = option_size(v->text, field);
 
 	if (r == -EINVAL)
 		return option_bad(v, "not a size; write 64M");

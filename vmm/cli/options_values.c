@@ -13,40 +13,6 @@
 
 /* Value parsers of the rows of options.def. */
 
-int options_parse_size(const char *text, uint64_t *bytes)
-{
-	unsigned shift = 20;
-	uint64_t n;
-	char *end;
-
-	if (!isdigit((unsigned char)text[0]))
-		return -EINVAL;
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	if (errno)
-		return -ERANGE;
-	if (*end) {
-		switch (toupper((unsigned char)*end)) {
-		case 'K':
-			shift = 10;
-			break;
-		case 'M':
-			break;
-		case 'G':
-			shift = 30;
-			break;
-		default:
-			return -EINVAL;
-		}
-		if (end[1])
-			return -EINVAL;
-	}
-	if (n > UINT64_MAX >> shift)
-		return -ERANGE;
-	*bytes = n << shift;
-	return 0;
-}
-
 bool options_parse_hex(const char *text, size_t len, uint32_t *out)
 {
 	uint32_t v = 0;
@@ -73,7 +39,7 @@ int option_file(void *field, const struct option_value *v) { return option_name(
 int option_mem(void *field, const struct option_value *v)
 {
 	uint64_t bytes;
-	int r = options_parse_size(v->text, &bytes);
+	int r = option_size(v->text, &bytes);
 
 	if (r == -ERANGE)
 		return option_bad(v, "more than 64 bits can count");
@@ -96,7 +62,7 @@ int option_mem(void *field, const struct option_value *v)
 int option_jit_mem(void *field, const struct option_value *v)
 {
 	uint64_t bytes;
-	int r = options_parse_size(v->text, &bytes);
+	int r = option_size(v->text, &bytes);
 
 	if (r == -EINVAL)
 		return option_bad(v, "not a size; write 64M");

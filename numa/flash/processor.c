@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "numa/flash/machine.h"
+
+/*
+ * An in-order processor: an access that misses stalls it, and nothing else happens to it meanwhile.  The first level is part of
+ * the second; what is OWNED in the first level for data is so in the second, and what the second has OWNED comes so into it.
+ */
+
+enum { DATA, CODE };
+
+int processor_init(struct processor *p, const struct numa_config *cfg, unsigned node)
+{
+	uint64_t l1_sets = cfg->l1 / cfg->line / cfg->l1_ways;
+	int err;
+
+	p->node = node;
+	err = cache_init(&p->l1[DATA], l1_sets, cfg->l1_ways);
+	err = err ? err : cache_init(&p->l1[CODE], l1_sets, cfg->l1_ways);
+	return err ? err : cache_init(&p->l2, cfg->l2 / cfg->line / cfg->l2_ways, cfg->l2_ways);
+}
+
+void processor_fini(struct processor *p)
+{
+	cache_fini(&p->l1[DATA]);
+	cache_fini(&p->l1[CODE]);
+	cache_fini(&p->l2);
+}
+
+void processor_invalidate(struct processor *p, uint64_t line)
+{
+	bool had = cache_remove(&p->l2, line);
+
+	ASSERT(had);
+	(void)had;
+	(void)cache_remove(&p->l1[DATA], line);
+	(void)cache_remove(&p->l1[CODE], line);
+	p->stats.invalidations++;
+}
+
+void processor_disown(struct processor *p, uint64_t line)
+{
+	cache_disown(&p->l2, line);
+	cache_disown(&p->l1[DATA], line);
+}
+
+/* The first level gets what the second has now.  What has to go for it is in the second anyway. */
+static void fill_l1(struct cache *l1, uint64_t word)
+{
+	uint64_t *there = cache_find(l1, word & ~CACHE_OWNED);
+
+	if (there)
+		cache_use(l1, there, word);
+	else
+		(void)cache_insert(l1, word);
+}
+
+/* The second level gets a line, and gives up another for it. */
+static void fill_l2(struct flash *f, unsigned cpu, uint64_t word)
+{
+	struct processor *p = &f->processor[cpu];
+	uint64_t gone = cache_insert(&p->l2, word), line = gone & ~CACHE_OWNED;
+
+	if (gone == CACHE_NONE)
+		return;
+	(void)cache_remove(&p->l1[DATA], line);
+	(void)cache_remove(&p->l1[CODE], line);
+	p->stats.writebacks += gone != line;
+	directory_evict(f, cpu, line, gone != line);
+}
+
+static void count_miss(struct flash_stats *s, const struct directory_reply *r, bool upgrade)
+{
+	uint64_t stall = r->cycles + r->waited;
+
+	if (r->remote) {
+		s->remote++;
+		s->remote_stall += stall;
+		s->remote_waited += r->waited;
+	} else {
+		s->local++;
+		s->local_stall += stall;
+		s->local_waited += r->waited;
+	}
+	s->dirty += r->dirty;
+	s->upgrades += upgrade;
+}
+
+/* The line, or the right to write to it, is not in the caches. */
+static bool miss(struct flash *f, unsigned cpu, struct cache *l1, uint64_t line, bool write, uint64_t *upgrade)
+{
+	struct processor *p = &f->processor[cpu];
+	uint64_t word = line | (write ? CACHE_OWNED : 0);
+	uint32_t page = (uint32_t)(line << f->line_shift >> PAGE_SHIFT);
+	struct directory_reply r = directory_miss(f, cpu, line, write);
+	bool hot;
+
+	if (upgrade)
+		cache_use(&p->l2, upgrade, word);
+	else
+		fill_l2(f, cpu, word);
+	fill_l1(l1, word);
+	count_miss(&p->stats, &r, upgrade);
+	p->clock += r.cycles + r.waited;
+	hot = counters_miss(&f->counters, page, cpu, write);
+	return hot && r.remote;
+}
+
+bool flash_access(struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr)
+{
+	struct processor *p = &f->processor[cpu];
+	struct cache *l1 = &p->l1[kind == FLASH_FETCH ? CODE : DATA];
+	uint64_t line = addr >> f->line_shift, found, *word;
+	bool write = kind == FLASH_WRITE;
+
+	ASSERT(cpu < f->cpus && addr < f->cfg.memory);
+	word = cache_set(l1, line);
+	if (*word == (line | CACHE_OWNED) || (!write && *word == line))
+		return false;
+	word = cache_find(l1, line);
+	if (word && (!write || *word & CACHE_OWNED)) {
+		cache_use(l1, word, *word);
+		return false;
+	}
+	word = cache_find(&p->l2, line);
+	if (!word || (write && !(*word & CACHE_OWNED)))
+		return miss(f, cpu, l1, line, write, word);
+	found = *word;
+	cache_use(&p->l2, word, found);
+	fill_l1(l1, kind == FLASH_FETCH ? line : found);
+	p->stats.l2_hits++;
+	p->stats.l2_stall += f->cycles.l2;
+	p->clock += f->cycles.l2;
+	return false;
+}
