@@ -14,7 +14,7 @@ struct translation *find_translation(const struct code_page *cp, uint32_t off, u
 		return NULL;
 	struct translation *t = cp->bucket[off >> CODE_GRANULE_SHIFT];
 	while (t && (t->off != off || t->mode != mode || t->abs_page != abs_page))
-		t = t->next_in_page;
+		t = translation_next(t);
 	return t;
 }
 
@@ -24,7 +24,7 @@ struct translation *find_tier1(const struct code_page *cp, uint32_t off, uint32_
 		return NULL;
 	struct translation *t = cp->bucket[off >> CODE_GRANULE_SHIFT];
 	while (t && (t->off != off || t->mode != mode || t->abs_page != abs_page || t->tier != TIER_1))
-		t = t->next_in_page;
+		t = translation_next(t);
 	return t;
 }
 
@@ -68,20 +68,12 @@ enum tier jit_has(struct jit *j, const struct code_page *cp, uint32_t off, uint3
 struct translation *jit_translation_new(struct code_cache *cc, struct code_page *cp, unsigned n_links,
 					unsigned n_ranges, unsigned n_insns, unsigned n_words)
 {
-	struct translation *t;
-	size_t links_at = (sizeof(*t) + 15) & ~(size_t)15;
-	size_t ranges_at = links_at + n_links * sizeof(*t->links);
-	size_t insns_at = ranges_at + ((n_ranges * sizeof(*t->ranges) + 7) & ~(size_t)7);
-	size_t words_at = insns_at + n_insns * sizeof(*t->insns);
-	char *p = code_mem_alloc_data(&cc->mem, words_at + n_words * sizeof(*t->words));
-	if (!p)
+	struct translation *t = code_mem_alloc_data(
+	    &cc->mem, sizeof(*t) + n_links * sizeof(struct jit_link) + n_insns * sizeof(struct jit_insn) +
+			  n_words * sizeof(struct jit_word) + n_ranges * sizeof(struct jit_range));
+	if (!t)
 		return NULL;
-	t = (struct translation *)p;
 	t->cp = cp;
-	t->links = (struct jit_link *)(p + links_at);
-	t->ranges = (struct jit_range *)(p + ranges_at);
-	t->insns = (struct jit_insn *)(p + insns_at);
-	t->words = (struct jit_word *)(p + words_at);
 	t->n_links = (uint16_t)n_links;
 	t->n_ranges = (uint16_t)n_ranges;
 	t->n_insns = (uint16_t)n_insns;
@@ -116,19 +108,21 @@ static uint64_t granules_of(const struct translation *t)
 {
 	uint64_t bits = 0;
 	for (unsigned i = 0; i < t->n_ranges; i++)
-		bits |= jit_granules(t->ranges[i].off, t->ranges[i].bytes);
+		bits |= jit_granules(translation_ranges(t)[i].off, translation_ranges(t)[i].bytes);
 	return bits;
 }
 
 /* Where a near link leads, if it is in the owner's page; else -1. */
 static int64_t same_page_target(const struct jit_link *l)
 {
-	const struct translation *t = l->owner;
+	const struct translation *t = link_owner(l);
+	int64_t pc = link_pc(l).v;
+
 	if (l->kind != LINK_NEAR)
 		return -1;
 	if (!(t->mode & MODE_ABS))
-		return l->pc.v;
-	return ((uint64_t)l->pc.v & ~PAGE_MASK) == t->abs_page ? (int64_t)((uint64_t)l->pc.v & PAGE_MASK) : -1;
+		return pc;
+	return ((uint64_t)pc & ~PAGE_MASK) == t->abs_page ? (int64_t)((uint64_t)pc & PAGE_MASK) : -1;
 }
 
 void jit_install(struct code_cache *cc, struct translation *t)
@@ -138,7 +132,7 @@ void jit_install(struct code_cache *cc, struct translation *t)
 	cc->stats.guest_insns_translated[t->tier] += t->n_guest;
 	struct translation *old = find_translation(cp, t->off, t->mode, t->abs_page);
 	struct translation **head = &cp->bucket[t->off >> CODE_GRANULE_SHIFT];
-	t->next_in_page = *head;
+	near_set(&t->next_in_page, *head);
 	*head = t;
 	cp->n++;
 	cp->granules |= granules_of(t);
@@ -172,8 +166,10 @@ static void drop(struct code_cache *cc, struct jit *j, struct translation *t)
 
 static bool covers(const struct translation *t, uint32_t off, uint32_t bytes)
 {
+	const struct jit_range *range = translation_ranges(t);
+
 	for (unsigned i = 0; i < t->n_ranges; i++)
-		if (t->ranges[i].off < off + bytes && off < (uint32_t)t->ranges[i].off + t->ranges[i].bytes)
+		if (range[i].off < off + bytes && off < (uint32_t)range[i].off + range[i].bytes)
 			return true;
 	return false;
 }
@@ -184,15 +180,19 @@ static bool drop_range(struct code_cache *cc, struct jit *j, struct code_page *c
 	bool any = false;
 	cp->granules = 0;
 	for (unsigned g = 0; g < CODE_GRANULES; g++) {
-		struct translation **at = &cp->bucket[g];
-		while (*at) {
-			struct translation *t = *at;
+		struct translation *kept = NULL, *next;
+
+		for (struct translation *t = cp->bucket[g]; t; t = next) {
+			next = translation_next(t);
 			if (!covers(t, off, bytes)) {
 				cp->granules |= granules_of(t);
-				at = &t->next_in_page;
+				kept = t;
 				continue;
 			}
-			*at = t->next_in_page;
+			if (kept)
+				near_set(&kept->next_in_page, next);
+			else
+				cp->bucket[g] = next;
 			cp->n--;
 			drop(cc, j, t);
 			any = true;
@@ -239,7 +239,7 @@ bool is_translated(const struct code_page *cp, uint32_t off, uint32_t bytes)
 	if (!(cp->granules & jit_granules(off, bytes)))
 		return false;
 	for (unsigned g = 0; g < CODE_GRANULES; g++)
-		for (const struct translation *t = cp->bucket[g]; t; t = t->next_in_page)
+		for (const struct translation *t = cp->bucket[g]; t; t = translation_next(t))
 			if (covers(t, off, bytes))
 				return true;
 	return false;
@@ -258,7 +258,7 @@ bool jit_page_has_code(struct jit *j, const struct code_page *cp, uint32_t off, 
 void forget_translations(struct code_cache *cc, struct code_page *cp)
 {
 	for (unsigned g = 0; g < CODE_GRANULES; g++)
-		for (struct translation *t = cp->bucket[g]; t; t = t->next_in_page)
+		for (struct translation *t = cp->bucket[g]; t; t = translation_next(t))
 			free_kept_ir(t);
 	cc->stats.evicted += cp->n;
 	memset(cp->bucket, 0, sizeof(cp->bucket));

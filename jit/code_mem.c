@@ -78,7 +78,7 @@ struct code_span code_mem_alloc(struct code_mem *m, size_t bytes, size_t align)
 
 void *code_mem_alloc_data(struct code_mem *m, size_t bytes)
 {
-	size_t at = round_up(m->data_used, 16);
+	size_t at = round_up(m->data_used, CODE_MEM_DATA_ALIGN);
 	if (at > m->data_bytes || bytes > m->data_bytes - at)
 		return NULL;
 	m->data_used = at + bytes;

@@ -23,6 +23,7 @@
 #define CODE_MEM_MIN_BYTES     JIT_MEM_MIN_BYTES
 #define CODE_MEM_DEFAULT_BYTES JIT_MEM_DEFAULT_BYTES
 #define CODE_MEM_MAX_BYTES     JIT_MEM_MAX_BYTES
+#define CODE_MEM_DATA_ALIGN    8
 
 struct code_mem {
 	uint8_t *rx, *rw, *data;
@@ -44,7 +45,7 @@ void code_mem_fini(struct code_mem *m);
 
 /* Of the hot part. align: a power of two. */
 struct code_span code_mem_alloc(struct code_mem *m, size_t bytes, size_t align);
-/* Zeroed, 16-byte aligned; NULL if there is no room. Within 2 GiB of all code. */
+/* Zeroed, aligned to CODE_MEM_DATA_ALIGN; NULL if there is no room. Within 2 GiB of all code. */
 void *code_mem_alloc_data(struct code_mem *m, size_t bytes);
 
 /*

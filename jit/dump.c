@@ -35,7 +35,8 @@ struct dumper {
 	const struct translation *t;
 	const struct jit_dump *to;
 	FILE *out;
-	unsigned insn, ir;                  /* next of t->insns, t->ir */
+	unsigned insn, ir;                  /* next of the pc map, t->ir */
+	uint32_t insn_host;                 /* where the one before began */
 	const struct tier2_work *w;         /* tier 2: what has the pc map; or NULL */
 	uint32_t line;                      /* next of w->lines */
 	const struct tier2_line *last_line; /* last one shown */
@@ -82,6 +83,7 @@ static void print_line(struct dumper *d, const struct tier2_line *l)
 static void print_sources(struct dumper *d, uint32_t host)
 {
 	const struct translation *t = d->t;
+	const struct jit_insn *map = translation_insns(t);
 	const struct tier2_line *l = NULL;
 
 	/* of several rows for one host instruction the last counts */
@@ -89,10 +91,9 @@ static void print_sources(struct dumper *d, uint32_t host)
 		l = &d->w->lines[d->line];
 	if (l)
 		print_line(d, l);
-	for (; d->insn < t->n_insns && t->insns[d->insn].host <= host; d->insn++) {
-		const struct jit_insn *g = &t->insns[d->insn];
-
-		print_guest(d, g->off, g->word, g->bd);
+	for (; d->insn < t->n_insns && d->insn_host + map[d->insn].bytes <= host; d->insn++) {
+		d->insn_host += map[d->insn].bytes;
+		print_guest(d, 4u * map[d->insn].off4, map[d->insn].word, map[d->insn].bd);
 	}
 	for (; t->ir && d->ir < t->ir->n_ins && t->ir->host[d->ir] <= host; d->ir++)
 		if (!t->ir->ins[d->ir].dead && t->ir->ins[d->ir].op != IR_INSN)
@@ -148,10 +149,10 @@ static const char *describe_target(const struct dumper *d, const cs_insn *in)
 		return NULL;
 	uint64_t address = strtoull(in->op_str, NULL, 16);
 	const uint8_t *at = (const uint8_t *)(uintptr_t)address;
-	if (at == (const uint8_t *)t->body)
+	if (at == translation_body(t))
 		return "body";
 	for (unsigned i = 0; i < t->n_links; i++)
-		if (at == t->links[i].stub)
+		if (at == near_get(&t->links[i].stub))
 			return "link stub";
 	return stub_name(&d->j->cc->stubs, address);
 }
@@ -176,11 +177,10 @@ static void print_links(const struct dumper *d)
 	static const char *const bases[] = {[TGT_ABS] = "", [TGT_PAGE] = "page+", [TGT_REGION] = "region|"};
 	for (unsigned i = 0; i < t->n_links; i++) {
 		const struct jit_link *l = &t->links[i];
-		fprintf(out, "  link %u (%s) to %s0x%" PRIx64, i, kinds[l->kind], bases[l->pc.kind],
-			(uint64_t)l->pc.v & UINT32_MAX);
-		if (l->pc.kind == TGT_ABS)
-			print_name(d, (uint64_t)l->pc.v & UINT32_MAX);
-		fprintf(out, ": %s\n", l->to ? "linked" : "not linked");
+		fprintf(out, "  link %u (%s) to %s0x%" PRIx64, i, kinds[l->kind], bases[l->pc_kind], (uint64_t)l->pc);
+		if (l->pc_kind == TGT_ABS)
+			print_name(d, l->pc);
+		fprintf(out, ": %s\n", link_to(l) ? "linked" : "not linked");
 	}
 }
 
@@ -215,21 +215,21 @@ static void print_code(const struct jit *j, const struct translation *t, const s
 	csh cs;
 	fprintf(out, "  tier %u, page+0x%03x, mode 0x%x, %u guest instructions, %u host bytes", t->tier, t->off,
 		t->mode, t->n_guest, t->code_bytes);
-	print_place(&d, t->code);
-	fprintf(out, ", body +0x%x\n", (unsigned)((const uint8_t *)t->body - t->code));
+	print_place(&d, translation_body(t));
+	fputs("\n", out);
 	print_links(&d);
 	if (cs_open(CS_ARCH_X86, CS_MODE_64, &cs) != CS_ERR_OK) {
 		fputs("  (Capstone has no x86-64)\n", out);
 		return;
 	}
 	cs_insn *in = cs_malloc(cs);
-	print_part(&d, cs, in, t->code, t->code_bytes);
-	if (t->cold) {
+	print_part(&d, cs, in, translation_body(t), t->code_bytes);
+	if (translation_entry(t)) {
 		fprintf(out, "  %u host bytes", t->cold_bytes);
-		print_place(&d, t->cold);
+		print_place(&d, translation_entry(t));
 		fputs(": entry, slow paths, link stubs\n", out);
 		d.cold = true;
-		print_part(&d, cs, in, t->cold, t->cold_bytes);
+		print_part(&d, cs, in, translation_entry(t), t->cold_bytes);
 	}
 	cs_free(in, 1);
 	cs_close(&cs);
@@ -238,9 +238,9 @@ static void print_code(const struct jit *j, const struct translation *t, const s
 static void print_bytes(const struct translation *t, FILE *out)
 {
 	for (uint32_t i = 0; i < t->code_bytes; i++)
-		fprintf(out, "%02x", t->code[i]);
+		fprintf(out, "%02x", translation_body(t)[i]);
 	for (uint32_t i = 0; i < t->cold_bytes; i++)
-		fprintf(out, "%02x", t->cold[i]);
+		fprintf(out, "%02x", translation_entry(t)[i]);
 }
 
 static void dump_code(const struct jit *j, const struct translation *t, const struct tier2_work *w,
@@ -271,28 +271,33 @@ static int dump_placed(struct jit *j, const struct tier2_work *w, const struct j
 	const struct ir_block *head = w->region.blocks[0];
 	struct code_span span;
 	struct translation *t;
+	const void **ways;
 	int err;
 
 	jit_lock(j, false);
 	before = cc->mem;
 	span = code_mem_alloc(&cc->mem, w->code_bytes, 64);
 	t = span.rx ? jit_translation_new(cc, &cp, w->n_links, 0, 0, 0) : NULL;
-	err = t ? 0 : -ENOSPC;
+	ways = calloc(w->n_links + 1u, sizeof(*ways));
+	err = t && ways ? 0 : -ENOSPC;
 	if (!err) {
 		t->mode = head->mode;
 		t->abs_page = head->abs_page;
 		t->off = (uint16_t)ir_block_off(head);
 		t->tier = TIER_2;
 		t->n_guest = (uint16_t)w->n_guest;
-		t->code = t->body = span.rx;
+		near_set(&t->code, span.rx);
 		t->code_bytes = w->code_bytes;
-		for (uint32_t i = 0; i < w->n_links; i++)
-			jit_link_init(&t->links[i], t, w->links[i].target, w->links[i].is_return);
-		err = tier2_work_place(&cc->stubs, w, span.rw, span.rx, t->links);
+		for (uint32_t i = 0; i < w->n_links; i++) {
+			jit_link_init(t, i, w->links[i].target, w->links[i].is_return);
+			ways[i] = &t->links[i];
+		}
+		err = tier2_work_place(&cc->stubs, w, span.rw, span.rx, ways);
 	}
 	if (!err)
 		dump_code(j, t, w, to);
 	cc->mem = before;
+	free(ways);
 	jit_unlock(j);
 	return err;
 }

@@ -38,9 +38,10 @@ static bool known(const struct stable_names *s, uint64_t address, char *out, siz
 	const struct translation *t = s->t;
 	const struct jit *j = s->j;
 
-	return within("", t->code, t->code_bytes, address, out, room) ||
-	       within("cold", t->cold, t->cold_bytes, address, out, room) || in_links(t, address, out, room) ||
-	       within("executions", t->hot, sizeof(*t->hot), address, out, room) ||
+	return within("", translation_body(t), t->code_bytes, address, out, room) ||
+	       within("cold", translation_entry(t), t->cold_bytes, address, out, room) ||
+	       in_links(t, address, out, room) ||
+	       within("executions", translation_hot(t), sizeof(int32_t), address, out, room) ||
 	       within("vcpu", j->gs, sizeof(*j->gs), address, out, room) ||
 	       /* fixed code is at the start of code memory, and is made in one order */
 	       within("fixed code", j->cc->mem.rx, j->cc->mem.code_keep, address, out, room);

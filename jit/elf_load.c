@@ -262,9 +262,7 @@ static uint64_t target_address(const struct image_reloc *r, const struct image_s
 	case IMAGE_TO_SELF:
 		return (uintptr_t)rx + r->index;
 	case IMAGE_TO_LINK:
-		/* a way out goes to its jump; a return link's address is data */
-		return sym->links[r->index].site ? (uintptr_t)sym->links[r->index].enter
-						 : (uintptr_t)&sym->links[r->index];
+		return (uintptr_t)sym->ways[r->index];
 	case IMAGE_TO_STUB:
 		return (uintptr_t)stub_sym_address(sym->stubs, r->index);
 	}

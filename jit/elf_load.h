@@ -34,7 +34,7 @@ void image_free(struct tier2_image *im);
 /* Addresses that relocations are resolved to. */
 struct image_symbols {
 	const struct jit_stubs *stubs;
-	const struct jit_link *links;
+	const void *const *ways; /* of links */
 };
 /* As tier2_work_place(). */
 MUST_CHECK int image_place(const struct tier2_image *im, const struct image_symbols *sym, uint8_t *rw,

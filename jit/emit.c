@@ -167,15 +167,15 @@ static void emit_entry_mapped(struct x86 *x, const struct code_cache *cc, struct
 	uint8_t *fail[2];
 
 	cmp_exec_page(x, RCX, RDX);
-	fail[0] = x86_jcc_forward(x, CC_NE);
+	fail[0] = x86_jcc_short(x, CC_NE);
 	x86_alu_mem_imm(x, false, ALU_CMP, exec_half(RCX, 1), (int32_t)t->cp->id);
-	fail[1] = x86_jcc_forward(x, CC_NE);
+	fail[1] = x86_jcc_short(x, CC_NE);
 	x86_store(x, true, GS(pc_page), RDX);
 	x86_store_imm(x, false, GS(mode), t->mode);
-	x86_jmp(x, t->body);
-	x86_bind(x, fail[0]);
-	x86_bind(x, fail[1]);
-	emit_entry_fail(x, cc, t->entry);
+	x86_jmp(x, translation_body(t));
+	x86_bind_short(x, fail[0]);
+	x86_bind_short(x, fail[1]);
+	emit_entry_fail(x, cc, translation_entry(t));
 }
 
 static void emit_entry_abs(struct x86 *x, const struct code_cache *cc, struct translation *t)
@@ -186,17 +186,17 @@ static void emit_entry_abs(struct x86 *x, const struct code_cache *cc, struct tr
 	x86_alu_imm(x, false, ALU_CMP, RAX, (int32_t)pc);
 	elsewhere = x86_jcc_short(x, CC_NE);
 	x86_store_imm(x, false, GS(mode), t->mode);
-	t->known = x86_here(x);
+	t->known_at = (uint8_t)(x86_here(x) - translation_entry(t));
 	emit_abs_check(x, t->abs_page, t->cp->id);
-	x86_jcc(x, CC_E, t->body);
+	x86_jcc(x, CC_E, translation_body(t));
 	x86_mov_imm(x, RAX, pc);
 	x86_bind_short(x, elsewhere);
-	emit_entry_fail(x, cc, t->entry);
+	emit_entry_fail(x, cc, translation_entry(t));
 }
 
 void emit_entry(struct x86 *x, const struct code_cache *cc, struct translation *t)
 {
-	t->entry = x86_here(x);
+	ASSERT(x86_here(x) == translation_entry(t));
 	if (t->mode & MODE_ABS)
 		emit_entry_abs(x, cc, t);
 	else
@@ -231,14 +231,14 @@ uint8_t *emit_link_jcc(struct x86 *x, enum x86_cc cc)
 
 void emit_link_stub(struct x86 *x, const struct code_cache *cc, struct jit_link *l)
 {
-	l->stub = x86_here(x);
-	if (l->kind != LINK_RETURN) {
-		emit_target_pc(x, RAX, l->pc);
+	near_set(&l->stub, x86_here(x));
+	if (l->kind == LINK_RETURN) {
+		l->target = x86_here(x);
+	} else {
+		emit_target_pc(x, RAX, link_pc(l));
 		if (l->kind == LINK_FAR)
-			l->far_site = emit_link_jump(x);
+			near_set(&l->far_site, emit_link_jump(x));
 	}
-	l->tail = x86_here(x);
 	x86_lea(x, true, RDX, x86_rip(l));
 	x86_jmp(x, cc->stubs.link_tail);
-	l->target = l->tail;
 }

@@ -57,7 +57,7 @@ jit_run(struct jit *j, struct translation *t)
 	jit_link_settle(j);
 	/* What the monitor's own code left in MXCSR is not the guest's. */
 	_mm_setcsr(MXCSR_CLEAR);
-	enum exit_reason r = j->cc->stubs.enter(gs, t->body);
+	enum exit_reason r = j->cc->stubs.enter(gs, translation_body(t));
 	j->asked = r == EXIT_HOT ? (int32_t *)(uintptr_t)gs->scratch[1] : NULL;
 	jit_outside(j);
 	if (gs->fpu_last)
@@ -100,36 +100,39 @@ struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const
  * Where a region jumps to in order to leave it.  It polls, so that the guest is seen there too: what comes behind may never
  * be the target of a jump back, and would stay in tier 1 for good (vmm/cpu/region.c, region_sample()).
  */
-static void emit_way_out(struct x86 *x, const struct code_cache *cc, struct jit_link *l)
+static const void *emit_way_out(struct x86 *x, const struct code_cache *cc, struct jit_link *l)
 {
-	l->enter = x86_here(x);
+	const void *enter = x86_here(x);
+
 	x86_alu_mem_imm(x, false, ALU_CMP, GS(poll), 0);
 	uint8_t *go = x86_jcc_short(x, CC_E);
-	emit_target_pc(x, RAX, l->pc);
+	emit_target_pc(x, RAX, link_pc(l));
 	x86_jmp(x, cc->stubs.poll_eax);
 	x86_bind_short(x, go);
-	l->site = emit_link_jump(x); /* its stub follows */
+	near_set(&l->site, emit_link_jump(x)); /* its stub follows */
+	return enter;
 }
 
-bool jit_emit_around(struct code_cache *cc, struct translation *t, struct jit_stubs *stubs)
+bool jit_emit_around(struct code_cache *cc, struct translation *t, struct jit_stubs *stubs, const void **ways)
 {
 	size_t room;
 	struct code_span span = code_mem_open(&cc->mem, true, &room);
 	struct x86 x = x86_in(&span, room);
 	if (room < PAGE_BYTES)
 		return false;
+	near_set(&t->cold, span.rx);
 	emit_entry(&x, cc, t);
 	for (unsigned i = 0; i < t->n_links; i++) {
-		if (t->links[i].kind != LINK_RETURN)
-			emit_way_out(&x, cc, &t->links[i]);
-		emit_link_stub(&x, cc, &t->links[i]);
+		struct jit_link *l = &t->links[i];
+
+		ways[i] = l->kind == LINK_RETURN ? l : emit_way_out(&x, cc, l);
+		emit_link_stub(&x, cc, l);
 	}
 	*stubs = cc->stubs;
 	stubs->indirect = emit_indirect_exit(&x, cc, t->mode, false);
 	stubs->ret = emit_indirect_exit(&x, cc, t->mode, true);
 	if (x.overflow)
 		return false;
-	t->cold = span.rx;
 	t->cold_bytes = (uint32_t)(x.p - x.start);
 	code_mem_commit(&cc->mem, &span, t->cold_bytes);
 	return true;
@@ -138,11 +141,11 @@ bool jit_emit_around(struct code_cache *cc, struct translation *t, struct jit_st
 /* The words that it was made from, for a page to be compared with. */
 static void keep_words(struct translation *t, struct ir_block *const *blocks, uint32_t n)
 {
-	unsigned k = 0;
+	struct jit_word *at = translation_words(t);
 
 	for (uint32_t i = 0; i < n; i++)
 		for (uint32_t g = 0; g < blocks[i]->n_guest; g++)
-			t->words[k++] = (struct jit_word){(uint32_t)blocks[i]->guest[g].off, blocks[i]->guest[g].word};
+			*at++ = (struct jit_word){(uint32_t)blocks[i]->guest[g].off, blocks[i]->guest[g].word};
 }
 
 static unsigned count_words(struct ir_block *const *blocks, uint32_t n)
@@ -152,6 +155,19 @@ static unsigned count_words(struct ir_block *const *blocks, uint32_t n)
 	for (uint32_t i = 0; i < n; i++)
 		k += blocks[i]->n_guest;
 	return k;
+}
+
+/* The code itself, and what stands around it. False if there is no room. */
+static bool place_code(struct code_cache *cc, struct translation *t, const struct tier2_work *w,
+		       const struct code_span *span)
+{
+	const void **ways = calloc(w->n_links + 1u, sizeof(*ways));
+	struct jit_stubs stubs;
+	bool ok;
+
+	ok = ways && jit_emit_around(cc, t, &stubs, ways) && tier2_work_place(&stubs, w, span->rw, span->rx, ways) == 0;
+	free(ways);
+	return ok;
 }
 
 /* Code memory and links for a compiled region. False if there is no room. */
@@ -168,19 +184,18 @@ static bool place_region(struct code_cache *cc, const struct tier2_work *w)
 	t->abs_page = blocks[0]->abs_page;
 	t->off = (uint16_t)ir_block_off(blocks[0]);
 	t->tier = TIER_2;
-	t->code = t->body = span.rx;
+	near_set(&t->code, span.rx);
 	t->code_bytes = w->code_bytes;
 	t->n_guest = (uint16_t)w->n_guest;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct ir_guest_insn *last = &blocks[i]->guest[blocks[i]->n_guest - 1];
 		uint32_t off = ir_block_off(blocks[i]);
-		t->ranges[i] = (struct jit_range){(uint16_t)off, (uint16_t)((uint32_t)last->off + 4 - off)};
+		translation_ranges(t)[i] = (struct jit_range){(uint16_t)off, (uint16_t)((uint32_t)last->off + 4 - off)};
 	}
 	for (uint32_t i = 0; i < w->n_links; i++)
-		jit_link_init(&t->links[i], t, w->links[i].target, w->links[i].is_return);
+		jit_link_init(t, i, w->links[i].target, w->links[i].is_return);
 	keep_words(t, blocks, n);
-	struct jit_stubs stubs;
-	if (!jit_emit_around(cc, t, &stubs) || tier2_work_place(&stubs, w, span.rw, span.rx, t->links) != 0)
+	if (!place_code(cc, t, w, &span))
 		return false;
 	jit_install(cc, t);
 	cc->stats.blocks[TIER_2] += n;

@@ -64,20 +64,39 @@ enum jit_link_kind {
 	LINK_RETURN, /* return address of a call, for the ring: through the entry */
 };
 
-struct jit_link {
-	void *target;              /* LINK_RETURN: generated code jumps through this */
-	uint8_t *site;             /* others: displacement of the jump; executable address, as all here */
-	uint8_t *far_site;         /* LINK_FAR: displacement of the stub's jump */
-	void *stub;                /* where site leads while unlinked */
-	void *enter;               /* tier 2: where the region jumps to */
-	void *tail;                /* where far_site leads while unlinked */
-	struct translation *owner; /* where the jump is */
-	struct translation *to;    /* NULL: not linked */
-	struct jit_link *next_in;  /* the other links into `to` */
-	struct jit_link **prev_in; /* what points at this one */
-	struct ir_target pc;       /* where it wants to go, relative to owner's page */
-	uint8_t kind;              /* enum jit_link_kind */
+/*
+ * Where something in code memory or its data is, as seen from here: all of that is in one reservation of less than 2 GiB, and there are
+ * a million of these.  Not to be copied; 0: NULL.
+ */
+struct near_ref {
+	int32_t by;
 };
+
+static inline void *near_get(const struct near_ref *r) { return r->by ? (uint8_t *)(uintptr_t)r + r->by : NULL; }
+
+static inline void near_set(struct near_ref *r, const void *to)
+{
+	r->by = to ? (int32_t)((intptr_t)to - (intptr_t)r) : 0;
+}
+
+struct jit_link {
+	union {
+		void *target; /* LINK_RETURN: generated code jumps through this */
+		struct {
+			struct near_ref site; /* others: displacement of the jump; executable address, as all here */
+			struct near_ref far_site; /* LINK_FAR: displacement of the stub's jump */
+		};
+	};
+	struct near_ref stub;    /* where site leads while unlinked */
+	struct near_ref to;      /* the translation; NULL: not linked */
+	struct near_ref next_in; /* the other links into `to` */
+	struct near_ref prev_in; /* what points at this one: a near_ref */
+	uint32_t pc;             /* link_pc() */
+	uint16_t index;          /* in links[] of the translation where the jump is */
+	uint8_t pc_kind;         /* enum ir_target_kind */
+	uint8_t kind;            /* enum jit_link_kind */
+};
+_Static_assert(sizeof(struct jit_link) == 32, "two or three for each block");
 
 /* A word that a region was made from; the pc map has those of tier 1. */
 struct jit_word {
@@ -89,13 +108,14 @@ struct jit_range {
 	uint16_t off, bytes;
 };
 
-/* pc map: the guest instruction that starts at host offset `host`. Ascending in `host`. */
+/* pc map, ascending in the host's addresses. */
 struct jit_insn {
-	uint32_t host; /* from translation.code */
-	uint16_t off;  /* in the guest page */
-	uint16_t bd;   /* in a delay slot */
 	uint32_t word;
+	uint16_t bytes;     /* of host code, from the one before it, or the translation's start */
+	uint16_t off4 : 15; /* in the guest page, in words */
+	uint16_t bd : 1;    /* in a delay slot */
 };
+_Static_assert(sizeof(struct jit_insn) == 8, "one for each guest instruction");
 
 /* IR kept for dumps (cfg.keep_ir); heap. */
 struct jit_kept_ir {
@@ -104,34 +124,63 @@ struct jit_kept_ir {
 	uint32_t *host; /* host offset per IR instruction */
 };
 
-/* Lives in code_mem's data half together with its arrays, until the next flush, also after it was dropped. */
+/*
+ * Lives in code_mem's data half together with its arrays, until the next flush, also after it was dropped.  Half of what a
+ * translation costs was this, when it held pointers: what can be found from something else is not kept.
+ */
 struct translation {
 	struct code_page *cp;
+	uint64_t abs_page;      /* MODE_ABS: gva of the page */
+	struct jit_kept_ir *ir; /* or NULL */
 	uint32_t mode;
-	uint64_t abs_page; /* MODE_ABS: gva of the page */
-	uint16_t off;      /* of the head in the page */
-	uint8_t tier;      /* enum tier */
-	bool dead;         /* dropped: not in cp any more, no links in or out */
-	int32_t *hot;      /* tier 1: jumps back left until EXIT_HOT; counted down by the code */
-
-	uint8_t *code;       /* rx address of what is in the hot part of code memory: the body */
-	uint32_t code_bytes; /* host bytes */
-	uint8_t *cold;       /* and in the cold part: entry, slow paths, stubs */
-	uint32_t cold_bytes;
-	void *body;  /* for links that need no check: gs->pc_page is right */
-	void *known; /* MODE_ABS: for links that know pc and mode; checks that the page is what it was */
-	void *entry; /* for everything else: eax = guest pc; checks it, sets gs->pc_page and gs->mode */
-
+	struct near_ref hot;  /* tier 1: int32_t, jumps back left until EXIT_HOT; counted down by the code */
+	struct near_ref code; /* executable address of what is in the hot part of code memory: the body */
+	struct near_ref cold; /* and in the cold part: entry, slow paths, stubs */
+	uint32_t code_bytes, cold_bytes;
+	struct near_ref incoming;     /* list of links through next_in */
+	struct near_ref next_in_page; /* bucket list of cp, newest tier first */
+	uint16_t off;                 /* of the head in the page */
 	uint16_t n_guest, n_links, n_ranges, n_insns, n_words;
-	struct jit_link *links;   /* [n_links] */
-	struct jit_range *ranges; /* [n_ranges] */
-	struct jit_insn *insns;   /* [n_insns], the pc map */
-	struct jit_word *words;   /* [n_words] */
-	struct jit_kept_ir *ir;   /* or NULL */
-
-	struct jit_link *incoming;        /* list through next_in */
-	struct translation *next_in_page; /* bucket list of cp, newest tier first */
+	uint8_t tier;     /* enum tier */
+	bool dead;        /* dropped: not in cp any more, no links in or out */
+	uint8_t known_at; /* translation_known() */
+	struct jit_link links[];
+	/* behind them: struct jit_insn [n_insns], the pc map; struct jit_word [n_words]; struct jit_range [n_ranges] */
 };
+_Static_assert(sizeof(struct translation) == 72, "a hundred thousand of them");
+
+/* For links that need no check: gs->pc_page is right. */
+static inline uint8_t *translation_body(const struct translation *t) { return near_get(&t->code); }
+/* For everything else: eax = guest pc; checks it, sets gs->pc_page and gs->mode. */
+static inline uint8_t *translation_entry(const struct translation *t) { return near_get(&t->cold); }
+/* MODE_ABS: for links that know pc and mode; checks that the page is what it was. */
+static inline uint8_t *translation_known(const struct translation *t) { return translation_entry(t) + t->known_at; }
+static inline int32_t *translation_hot(const struct translation *t) { return near_get(&t->hot); }
+static inline struct translation *translation_next(const struct translation *t) { return near_get(&t->next_in_page); }
+
+static inline struct jit_insn *translation_insns(const struct translation *t)
+{
+	return (struct jit_insn *)(uintptr_t)&t->links[t->n_links];
+}
+static inline struct jit_word *translation_words(const struct translation *t)
+{
+	return (struct jit_word *)(translation_insns(t) + t->n_insns);
+}
+static inline struct jit_range *translation_ranges(const struct translation *t)
+{
+	return (struct jit_range *)(translation_words(t) + t->n_words);
+}
+
+static inline struct translation *link_owner(const struct jit_link *l)
+{
+	return (struct translation *)((uintptr_t)(l - l->index) - offsetof(struct translation, links));
+}
+static inline struct translation *link_to(const struct jit_link *l) { return near_get(&l->to); }
+/* Where it wants to go, relative to its owner's page. */
+static inline struct ir_target link_pc(const struct jit_link *l)
+{
+	return (struct ir_target){l->pc_kind, l->pc_kind == TGT_PAGE ? (int64_t)(int32_t)l->pc : (int64_t)l->pc};
+}
 
 #define CODE_GRANULE_SHIFT 6
 #define CODE_GRANULES      (PAGE_BYTES >> CODE_GRANULE_SHIFT)
@@ -317,10 +366,11 @@ void jit_install(struct code_cache *cc, struct translation *t);
 /*
  * For tier 2: the code that stands around a finished body.  Filled in already: mode, abs_page, off, body, and the links
  * (jit_link_init).  Emits the links' stubs and t->entry into code memory, sets links and entry.
- * *stubs gets what the body is to be linked against: the JIT's stubs, but its own ways out of indirect jumps.
- * False if code memory is full.
+ * *stubs gets what the body is to be linked against: the JIT's stubs, but its own ways out of indirect jumps; ways[n_links] as
+ * tier2_work_place() wants them.  False if code memory is full.
  */
-MUST_CHECK bool jit_emit_around(struct code_cache *cc, struct translation *t, struct jit_stubs *stubs);
+MUST_CHECK bool jit_emit_around(struct code_cache *cc, struct translation *t, struct jit_stubs *stubs,
+				const void **ways);
 /* Bits of the granules that [off, off + bytes) touches inside the page. */
 uint64_t jit_granules(uint32_t off, uint32_t bytes);
 /* Drop what covers [off, off + bytes). j: whose caches may lead there, or NULL: nobody's may any more. */
@@ -333,8 +383,8 @@ bool is_translated(const struct code_page *cp, uint32_t off, uint32_t bytes);
 void forget_translations(struct code_cache *cc, struct code_page *cp);
 
 /* ---- jit/link.c ---- */
-/* Sets pc and kind (near or far by itself; is_return for the ring). */
-void jit_link_init(struct jit_link *l, struct translation *owner, struct ir_target pc, bool is_return);
+/* Sets pc and kind (near or far by itself; is_return for the ring) of t->links[index]. */
+void jit_link_init(struct translation *t, unsigned index, struct ir_target pc, bool is_return);
 void jit_link_connect(struct code_cache *cc, struct jit_link *l, struct translation *to);
 void jit_link_disconnect(struct code_cache *cc, struct jit_link *l);
 /*

@@ -15,27 +15,32 @@ serialize(const struct code_cache *cc)
 
 static bool is_abs(const struct translation *t) { return t->mode & MODE_ABS; }
 
-void jit_link_init(struct jit_link *l, struct translation *owner, struct ir_target pc, bool is_return)
+void jit_link_init(struct translation *t, unsigned index, struct ir_target pc, bool is_return)
 {
-	*l = (struct jit_link){.owner = owner, .pc = pc};
 	bool same_page = pc.kind == TGT_PAGE && pc.v >= 0 && pc.v < (int64_t)PAGE_BYTES;
+	struct jit_link *l = &t->links[index];
+
+	*l = (struct jit_link){.index = (uint16_t)index, .pc_kind = pc.kind, .pc = (uint32_t)pc.v};
+	ASSERT(link_pc(l).v == pc.v);
 	if (is_return)
 		l->kind = LINK_RETURN;
 	else
-		l->kind = same_page || (is_abs(owner) && ((uint64_t)pc.v & ~PAGE_MASK) == owner->abs_page) ? LINK_NEAR
-			  : is_abs(owner)                                                                  ? LINK_ABS
-													   : LINK_FAR;
+		l->kind = same_page || (is_abs(t) && ((uint64_t)pc.v & ~PAGE_MASK) == t->abs_page) ? LINK_NEAR
+			  : is_abs(t)                                                              ? LINK_ABS
+												   : LINK_FAR;
 }
 
 /* Is `to` what this link wants, whenever its owner runs?  All but near links check what is there as they go. */
 static bool may_connect(const struct jit_link *l, const struct translation *to)
 {
-	const struct translation *from = l->owner;
+	const struct translation *from = link_owner(l);
+	uint64_t pc = (uint64_t)link_pc(l).v;
+
 	if (from->dead || to->dead || from->mode != to->mode)
 		return false;
-	if (((uint64_t)l->pc.v & PAGE_MASK) != to->off)
+	if ((pc & PAGE_MASK) != to->off)
 		return false;
-	if (is_abs(from) && (uint64_t)l->pc.v != to->abs_page + to->off)
+	if (is_abs(from) && pc != to->abs_page + to->off)
 		return false;
 	return l->kind != LINK_NEAR || to->cp == from->cp;
 }
@@ -70,53 +75,56 @@ void jit_link_settle(struct jit *j)
 	j->patches = patches;
 }
 
-void jit_link_disconnect(struct code_cache *cc, struct jit_link *l)
+/* To `to` if it is linked, else to what asks for it. */
+static void lead(struct code_cache *cc, struct jit_link *l, const struct translation *to)
 {
-	if (!l->to)
-		return;
+	uint8_t *far_site = near_get(&l->far_site), *stub = near_get(&l->stub);
+
 	switch ((enum jit_link_kind)l->kind) {
 	case LINK_NEAR:
-	case LINK_ABS:
-		patch(cc, l->site, l->stub);
+		patch(cc, near_get(&l->site), to ? translation_body(to) : stub);
 		break;
-	case LINK_FAR:
-		patch(cc, l->far_site, l->tail);
+	case LINK_ABS:
+		patch(cc, near_get(&l->site), to ? translation_known(to) : stub);
+		break;
+	case LINK_FAR: /* the tail of the stub is behind its jump */
+		patch(cc, far_site, to ? translation_entry(to) : far_site + 4);
 		break;
 	case LINK_RETURN:
-		__atomic_store_n(&l->target, l->tail, __ATOMIC_RELEASE);
+		__atomic_store_n(&l->target, to ? translation_entry(to) : stub, __ATOMIC_RELEASE);
 		break;
 	}
-	*l->prev_in = l->next_in;
-	if (l->next_in)
-		l->next_in->prev_in = l->prev_in;
-	l->to = NULL;
+}
+
+void jit_link_disconnect(struct code_cache *cc, struct jit_link *l)
+{
+	struct jit_link *next = near_get(&l->next_in);
+	struct near_ref *prev = near_get(&l->prev_in);
+
+	if (!link_to(l))
+		return;
+	lead(cc, l, NULL);
+	near_set(prev, next);
+	if (next)
+		near_set(&next->prev_in, prev);
+	near_set(&l->to, NULL);
 }
 
 void jit_link_connect(struct code_cache *cc, struct jit_link *l, struct translation *to)
 {
+	struct jit_link *next;
+
 	if (!may_connect(l, to))
 		return;
 	jit_link_disconnect(cc, l);
-	l->to = to;
-	l->next_in = to->incoming;
-	l->prev_in = &to->incoming;
-	if (l->next_in)
-		l->next_in->prev_in = &l->next_in;
-	to->incoming = l;
-	switch ((enum jit_link_kind)l->kind) {
-	case LINK_NEAR:
-		patch(cc, l->site, to->body);
-		break;
-	case LINK_ABS:
-		patch(cc, l->site, to->known);
-		break;
-	case LINK_FAR:
-		patch(cc, l->far_site, to->entry);
-		break;
-	case LINK_RETURN:
-		__atomic_store_n(&l->target, to->entry, __ATOMIC_RELEASE);
-		break;
-	}
+	next = near_get(&to->incoming);
+	near_set(&l->to, to);
+	near_set(&l->next_in, next);
+	near_set(&l->prev_in, &to->incoming);
+	if (next)
+		near_set(&next->prev_in, &l->next_in);
+	near_set(&to->incoming, l);
+	lead(cc, l, to);
 	cc->stats.links_made++;
 }
 
@@ -128,11 +136,11 @@ static void replace_jump_cache(struct jit *j, const struct translation *t, const
 {
 	for (unsigned i = t->off >> 2; i < JUMP_CACHE_ENTRIES; i += PAGE_BYTES >> 2) {
 		struct jump_cache_entry *e = &j->jump_cache->e[i];
-		void *was = t->entry;
+		void *was = translation_entry(t);
 
 		if (to)
-			__atomic_compare_exchange_n(&e->entry, &was, to->entry, false, __ATOMIC_RELAXED,
-						    __ATOMIC_RELAXED);
+			__atomic_compare_exchange_n(&e->entry, &was, (void *)translation_entry(to), false,
+						    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 		else if (e->entry == was)
 			*e = (struct jump_cache_entry){JUMP_KEY_NONE, NULL};
 	}
@@ -140,8 +148,8 @@ static void replace_jump_cache(struct jit *j, const struct translation *t, const
 
 void jit_link_move_incoming(struct code_cache *cc, struct translation *from, struct translation *to)
 {
-	for (struct jit_link *l = from->incoming, *next; l; l = next) {
-		next = l->next_in;
+	for (struct jit_link *l = near_get(&from->incoming), *next; l; l = next) {
+		next = near_get(&l->next_in);
 		jit_link_connect(cc, l, to);
 	}
 	pthread_mutex_lock(&cc->list_lock);
@@ -152,14 +160,16 @@ void jit_link_move_incoming(struct code_cache *cc, struct translation *from, str
 
 void jit_link_isolate(struct code_cache *cc, struct jit *j, struct translation *t)
 {
-	while (t->incoming)
-		jit_link_disconnect(cc, t->incoming);
+	struct jit_link *l;
+
+	while ((l = near_get(&t->incoming)) != NULL)
+		jit_link_disconnect(cc, l);
 	for (unsigned i = 0; i < t->n_links; i++)
 		jit_link_disconnect(cc, &t->links[i]);
 	if (!j)
 		return;
 	replace_jump_cache(j, t, NULL);
-	if (j->side_cache[t->off >> 2].body == t->body)
+	if (j->side_cache[t->off >> 2].body == translation_body(t))
 		j->side_cache[t->off >> 2] = (struct side_cache_entry){.key = JUMP_KEY_NONE};
 }
 
@@ -188,7 +198,7 @@ void jit_cache_side(struct jit *j, uint64_t pc, struct translation *t)
 		return;
 	j->side_cache[t->off >> 2] = (struct side_cache_entry){
 	    .key = JUMP_KEY(pc, t->mode),
-	    .body = t->body,
+	    .body = translation_body(t),
 	    .mode = t->mode,
 	    .id = t->cp->id,
 	};
@@ -204,5 +214,5 @@ void jit_cache_jump(struct jit *j, uint64_t pc, struct translation *to)
 		return;
 	e = &j->jump_cache->e[jump_cache_index(pc)];
 	__atomic_store_n(&e->key, JUMP_KEY(pc, to->mode), __ATOMIC_RELAXED);
-	__atomic_store_n(&e->entry, to->entry, __ATOMIC_RELAXED);
+	__atomic_store_n(&e->entry, (void *)translation_entry(to), __ATOMIC_RELAXED);
 }

@@ -93,11 +93,14 @@ static bool has_word(const uint8_t *host, uint32_t off, uint32_t word, uint32_t 
 
 static bool made_from(const struct translation *t, const uint8_t *host)
 {
+	const struct jit_insn *insn = translation_insns(t);
+	const struct jit_word *word = translation_words(t);
+
 	for (unsigned i = 0; i < t->n_insns; i++)
-		if (!has_word(host, t->insns[i].off, t->insns[i].word, t->mode))
+		if (!has_word(host, 4u * insn[i].off4, insn[i].word, t->mode))
 			return false;
 	for (unsigned i = 0; i < t->n_words; i++)
-		if (!has_word(host, t->words[i].off, t->words[i].word, t->mode))
+		if (!has_word(host, word[i].off, word[i].word, t->mode))
 			return false;
 	return true;
 }
@@ -111,7 +114,7 @@ static bool is_of(const struct code_page *cp, const void *host)
 	if (cp->n_users)
 		return memcmp(cp->user[0].host, host, PAGE_BYTES) == 0;
 	for (unsigned g = 0; g < CODE_GRANULES; g++)
-		for (const struct translation *t = cp->bucket[g]; t; t = t->next_in_page)
+		for (const struct translation *t = cp->bucket[g]; t; t = translation_next(t))
 			if (!made_from(t, host))
 				return false;
 	return true;

@@ -119,7 +119,7 @@ static void emit_head(struct tier1 *s)
 	struct x86 *x = &s->x;
 	int32_t n = (int32_t)s->b->n_guest;
 	if (cfg->tier2 && cfg->hot_blocks) {
-		x86_alu_mem_imm(x, false, ALU_SUB, x86_rip(s->t->hot), 1);
+		x86_alu_mem_imm(x, false, ALU_SUB, x86_rip(translation_hot(s->t)), 1);
 		t1_late_new(s, LATE_HOT, x86_jcc_forward(x, CC_E))->target = here(s->b);
 	}
 	if (cfg->icount) {
@@ -139,20 +139,22 @@ static void init_links(struct tier1 *s)
 	struct translation *t = s->t;
 	unsigned n = 0, n_targets = t1_n_targets(b);
 	for (unsigned i = 0; i < n_targets; i++)
-		jit_link_init(&t->links[n++], t, b->term.target[i], false);
+		jit_link_init(t, n++, b->term.target[i], false);
 	for (unsigned i = 0; i < b->n_exits; i++)
-		jit_link_init(&t->links[n++], t, b->exits[i], false);
+		jit_link_init(t, n++, b->exits[i], false);
 	if (n < t->n_links)
-		jit_link_init(&t->links[n++], t, b->term.link, true);
+		jit_link_init(t, n++, b->term.link, true);
 }
 
 static void emit_link_stubs(struct tier1 *s)
 {
 	struct translation *t = s->t;
 	for (unsigned i = 0; i < t->n_links; i++) {
-		emit_link_stub(&s->x, s->cc, &t->links[i]);
-		if (t->links[i].site)
-			x86_bind_rx(&s->x, t->links[i].site, t->links[i].stub);
+		struct jit_link *l = &t->links[i];
+
+		emit_link_stub(&s->x, s->cc, l);
+		if (l->kind != LINK_RETURN && near_get(&l->site))
+			x86_bind_rx(&s->x, near_get(&l->site), near_get(&l->stub));
 	}
 }
 
@@ -165,8 +167,8 @@ static void emit_block(struct tier1 *s, struct x86 *cold)
 	s->insn = 0;
 	s->n_late = 0;
 	s->n_map = 0;
+	s->map_host = 0;
 	init_links(s);
-	s->t->body = x86_here(&s->x);
 	emit_head(s);
 	for (s->i = 0; s->i < s->b->n_ins; s->i++) {
 		s->host[s->i] = (uint32_t)(s->x.p - s->x.start);
@@ -197,12 +199,12 @@ static struct translation *describe(struct code_cache *cc, struct code_page *cp,
 	t->abs_page = b->abs_page;
 	t->off = (uint16_t)ir_block_off(b);
 	t->tier = TIER_1;
-	t->hot = jit_hot_count(cc);
-	if (!t->hot)
+	near_set(&t->hot, jit_hot_count(cc));
+	if (!translation_hot(t))
 		return NULL;
-	*t->hot = (int32_t)cc->cfg.hot_threshold;
+	*translation_hot(t) = (int32_t)cc->cfg.hot_threshold;
 	t->n_guest = (uint16_t)b->n_guest;
-	t->ranges[0] = (struct jit_range){t->off, (uint16_t)(last->off + 4 - t->off)};
+	*translation_ranges(t) = (struct jit_range){t->off, (uint16_t)(last->off + 4 - t->off)};
 	return t;
 }
 
@@ -239,14 +241,14 @@ struct translation *tier1_compile(struct code_cache *cc, struct code_page *cp, c
 	s->t = describe(cc, cp, b);
 	if (!s->t)
 		return NULL;
+	near_set(&s->t->code, span.rx);
+	near_set(&s->t->cold, cold_span.rx);
 	struct x86 cold = x86_in(&cold_span, cold_room);
 	s->x = x86_in(&span, room);
 	emit_block(s, &cold);
 	if (s->x.overflow || cold.overflow)
 		return NULL;
-	s->t->code = span.rx;
 	s->t->code_bytes = (uint32_t)(s->x.p - s->x.start);
-	s->t->cold = cold_span.rx;
 	s->t->cold_bytes = (uint32_t)(cold.p - cold.start);
 	code_mem_commit(&cc->mem, &span, s->t->code_bytes);
 	code_mem_commit(&cc->mem, &cold_span, s->t->cold_bytes);

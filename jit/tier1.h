@@ -74,7 +74,8 @@ struct tier1 {
 	uint32_t n_mem;      /* LOADs and STOREs of the block */
 	uint32_t n_mem_done; /* of them, before i */
 	int hint;            /* pinned register that the SETREG behind this instruction wants its value in, or NO_REG */
-	uint16_t n_map;      /* entries of t->insns made */
+	uint16_t n_map;      /* entries of the pc map made */
+	uint32_t map_host;   /* host offset of the last */
 
 	uint16_t owner[16]; /* scratch register -> value, T1_FREE or T1_TEMP (of this instruction) */
 	uint32_t locked;    /* registers that this instruction reads */

@@ -404,8 +404,13 @@ void t1_emit_INSN(struct tier1 *s, const struct ir_ins *ins)
 {
 	s->insn = (uint32_t)ins->imm;
 	const struct ir_guest_insn *g = &s->b->guest[s->insn];
-	s->t->insns[s->n_map++] = (struct jit_insn){
-	    .host = (uint32_t)(s->x.p - s->x.start), .off = (uint16_t)g->off, .bd = g->bd, .word = g->word};
+	uint32_t host = (uint32_t)(s->x.p - s->x.start);
+
+	translation_insns(s->t)[s->n_map++] = (struct jit_insn){.bytes = (uint16_t)(host - s->map_host),
+								.off4 = (uint16_t)(g->off / 4) & 0x7fffu,
+								.bd = g->bd,
+								.word = g->word};
+	s->map_host = host;
 }
 
 void t1_emit_CONST(struct tier1 *s, const struct ir_ins *ins) { s->v[s->i].loc = T1_CONST; }

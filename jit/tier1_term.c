@@ -62,7 +62,7 @@ static bool closes_loop(const struct tier1 *s, struct ir_target t)
 static void emit_edge(struct tier1 *s, struct ir_target t, unsigned link)
 {
 	if (closes_loop(s, t)) {
-		x86_alu_mem_imm(&s->x, false, ALU_SUB, x86_rip(s->t->hot), 1);
+		x86_alu_mem_imm(&s->x, false, ALU_SUB, x86_rip(translation_hot(s->t)), 1);
 		t1_late_new(s, LATE_HOT, x86_jcc_forward(&s->x, CC_E))->target = t;
 	}
 	if (polls(s, t)) {
@@ -70,10 +70,12 @@ static void emit_edge(struct tier1 *s, struct ir_target t, unsigned link)
 		t1_late_new(s, LATE_POLL, x86_jcc_forward(&s->x, CC_NE))->target = t;
 	}
 	struct jit_link *l = &s->t->links[link];
-	if (l->site)
-		x86_jmp(&s->x, l->site - 1); /* several EXITIFs share an exit: jump to the jump */
+	uint8_t *site = near_get(&l->site);
+
+	if (site)
+		x86_jmp(&s->x, site - 1); /* several EXITIFs share an exit: jump to the jump */
 	else
-		l->site = emit_link_jump(&s->x);
+		near_set(&l->site, emit_link_jump(&s->x));
 }
 
 /* Push the return address. Clobbers rcx, rdx, r10. */
@@ -101,13 +103,13 @@ static void emit_branch(struct tier1 *s)
 	enum x86_cc cc = t1_emit_cond(s, t->cond);
 	/* the conditional jump is the link's own, where nothing is to be done on the way */
 	if (!polls(s, t->target[0]) && !calls(s->b)) {
-		s->t->links[0].site = emit_link_jcc(&s->x, cc);
+		near_set(&s->t->links[0].site, emit_link_jcc(&s->x, cc));
 		emit_edge(s, t->target[1], 1);
 		return;
 	}
 	uint8_t *other = NULL;
 	if (!polls(s, t->target[1]))
-		s->t->links[1].site = emit_link_jcc(&s->x, x86_cc_not(cc));
+		near_set(&s->t->links[1].site, emit_link_jcc(&s->x, x86_cc_not(cc)));
 	else
 		other = x86_jcc_forward(&s->x, x86_cc_not(cc));
 	emit_ring_push(s);
@@ -216,8 +218,8 @@ static void late_piece(struct tier1 *s, const struct t1_late *l)
 		x86_jmp(x, s->cc->stubs.poll_eax);
 		return;
 	case LATE_HOT:
-		x86_store_imm(x, false, x86_rip(s->t->hot), INT32_MAX);
-		x86_lea(x, true, RAX, x86_rip(s->t->hot));
+		x86_store_imm(x, false, x86_rip(translation_hot(s->t)), INT32_MAX);
+		x86_lea(x, true, RAX, x86_rip(translation_hot(s->t)));
 		x86_store(x, true, GS(scratch[1]), RAX);
 		emit_target_pc(x, RAX, l->target);
 		x86_jmp(x, s->cc->stubs.hot_eax);

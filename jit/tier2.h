@@ -98,12 +98,11 @@ void tier2_compile_sync(struct tier2 *t, struct tier2_work *w);
 
 /*
  * Copy the code to rw (the writable alias of rx) and relocate it for rx.  rx is 64-byte aligned, with w->code_bytes
- * there; the body is rx itself.  links[n_links] are the struct jit_links made for w->links, in that order: the code
- * names them rip-relative.  -ERANGE if a relocation does not reach (nothing may run then).
+ * there; the body is rx itself.  ways[n_links], for w->links in that order: where the code jumps to, or the struct jit_link of a
+ * return address; it names them rip-relative.  -ERANGE if a relocation does not reach (nothing may run then).
  */
-struct jit_link;
 MUST_CHECK int tier2_work_place(const struct jit_stubs *stubs, const struct tier2_work *w, void *rw, const void *rx,
-				const struct jit_link *links);
+				const void *const *ways);
 void tier2_work_free(struct tier2_work *w);
 
 /* A snapshot. Any thread. */

@@ -321,9 +321,9 @@ int tier2_dump(struct tier2 *t, struct tier2_work *w, FILE *before, FILE *after)
 }
 
 int tier2_work_place(const struct jit_stubs *stubs, const struct tier2_work *w, void *rw, const void *rx,
-		     const struct jit_link *links)
+		     const void *const *ways)
 {
-	struct image_symbols sym = {.stubs = stubs, .links = links};
+	struct image_symbols sym = {.stubs = stubs, .ways = ways};
 
 	return w->image ? image_place(w->image, &sym, rw, rx) : -EINVAL;
 }

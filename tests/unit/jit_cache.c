@@ -70,14 +70,14 @@ Test(jit_cache, invalidated_while_it_runs)
 	b = room_block(&a, MODE_USER, 0, 0x100, 1, room_jump(room_off(0x100)));
 	ir_emit(b, IR_STORE32, ir_const(b, 0x1000), ir_const(b, 1), IR_NONE, 0);
 	t = jit_compile_tier1(r.jit, room_page(&r, 0), b);
-	cr_assert_eq(t->links[0].to, t, "a loop is linked to itself");
+	cr_assert_eq(link_to(&t->links[0]), t, "a loop is linked to itself");
 	r.got->gs.pc_page = ROOM_PC_PAGE;
 	cr_assert_eq(jit_run(r.jit, t), EXIT_LINK);
 	cr_assert_eq(r.got->gs.pc, ROOM_PC_PAGE + 0x100u);
 	cr_assert_eq(r.got->gs.reg[8], 1u);
 	/* the site is dead: nothing is linked to it any more */
 	jit_link(r.jit, jit_compile_tier1(r.jit, room_page(&r, 0), b));
-	cr_assert_null(t->links[0].to);
+	cr_assert_null(link_to(&t->links[0]));
 	arena_free(&a);
 	room_close(&r);
 }

@@ -65,7 +65,7 @@ Test(jit_links, absolute_across_pages)
 	expect(&f, b, EXIT_LINK, ABS_PAGE + 0x2000, 1);
 	/* the target's page is not what it was: the link is there, but checks */
 	f.r.abs_code[ABS_CODE_INDEX(ABS_PAGE + 0x1000)] = jit_code_id(room_page(&f.r, 0));
-	cr_assert_eq(a->links[0].to, b);
+	cr_assert_eq(link_to(&a->links[0]), b);
 	expect(&f, a, EXIT_INDIRECT, ABS_PAGE + 0x1200, 1);
 	room_map_abs(&f.r, ABS_PAGE + 0x1000, 1);
 	expect(&f, a, EXIT_LINK, ABS_PAGE + 0x2000, 2);
@@ -304,7 +304,7 @@ Test(jit_links, hot)
 	expect(&f, loop, EXIT_HOT, ABS_PAGE + 0x100, 100);
 	f.gs->poll = 1; /* once only */
 	expect(&f, loop, EXIT_POLL, ABS_PAGE + 0x100, 1);
-	cr_assert_gt(*loop->hot, 1 << 30);
+	cr_assert_gt(*translation_hot(loop), 1 << 30);
 	close_fixture(&f);
 }
 
@@ -312,26 +312,28 @@ Test(jit_links, hot)
 Test(jit_links, side_exits)
 {
 	struct fixture f;
-	struct translation side = {0}, *t;
+	struct translation *side, *t;
 
 	open_fixture(&f, (struct jit_config){0});
-	side.body = f.r.jit->cc->stubs.side; /* as if a region left there at once */
+	side = jit_translation_new(f.r.jit->cc, room_page(&f.r, 0), 0, 0, 0, 0);
+	cr_assert_not_null(side);
+	near_set(&side->code, f.r.jit->cc->stubs.side); /* as if a region left there at once */
 	f.gs->mode = K_ABS;
 	f.gs->pc = ABS_PAGE + 0x100;
-	expect(&f, &side, EXIT_SIDE, ABS_PAGE + 0x100, 0);
+	expect(&f, side, EXIT_SIDE, ABS_PAGE + 0x100, 0);
 	t = add(&f, 0, K_ABS, 0x100, 1, room_jump(room_abs(ABS_PAGE + 0x1200)));
 	jit_cache_side(f.r.jit, ABS_PAGE + 0x100, t);
-	expect(&f, &side, EXIT_LINK, ABS_PAGE + 0x1200, 1);
+	expect(&f, side, EXIT_LINK, ABS_PAGE + 0x1200, 1);
 	f.gs->pc = ABS_PAGE + 0x1100; /* the same entry of the cache */
-	expect(&f, &side, EXIT_SIDE, ABS_PAGE + 0x1100, 0);
+	expect(&f, side, EXIT_SIDE, ABS_PAGE + 0x1100, 0);
 	f.gs->mode = MODE_USER;
 	f.gs->pc = ABS_PAGE + 0x100;
-	expect(&f, &side, EXIT_SIDE, ABS_PAGE + 0x100, 0);
+	expect(&f, side, EXIT_SIDE, ABS_PAGE + 0x100, 0);
 	f.gs->mode = K_ABS;
-	expect(&f, &side, EXIT_LINK, ABS_PAGE + 0x1200, 1);
+	expect(&f, side, EXIT_LINK, ABS_PAGE + 0x1200, 1);
 	jit_invalidate_page(f.r.jit, room_page(&f.r, 0));
 	f.gs->pc = ABS_PAGE + 0x100;
-	expect(&f, &side, EXIT_SIDE, ABS_PAGE + 0x100, 0);
+	expect(&f, side, EXIT_SIDE, ABS_PAGE + 0x100, 0);
 	close_fixture(&f);
 }
 
@@ -342,35 +344,39 @@ Test(jit_links, side_exits)
 Test(jit_links, side_exit_of_another_page)
 {
 	struct fixture f;
-	struct translation region = {0}, *gone, *here;
+	struct translation *region, *gone, *here;
 	uint64_t pc = ROOM_PC_PAGE + 0x100;
 
 	open_fixture(&f, (struct jit_config){.count_insns = true});
 	gone = add(&f, 0, MODE_USER, 0x100, 1, room_jump(room_off(0x200)));
 	here = add(&f, 1, MODE_USER, 0x100, 1, room_jump(room_off(0x300)));
-	region = *here;
-	region.body = region.entry = f.r.jit->cc->stubs.side;
+	region = jit_translation_new(f.r.jit->cc, here->cp, 0, 0, 0, 0);
+	cr_assert_not_null(region);
+	region->mode = here->mode;
+	region->off = here->off;
+	near_set(&region->code, f.r.jit->cc->stubs.side);
+	near_set(&region->cold, f.r.jit->cc->stubs.side);
 	room_map_exec(&f.r, ROOM_PC_PAGE, 1);
 	f.gs->mode = MODE_USER;
 	f.gs->pc = pc;
 	jit_cache_side(f.r.jit, pc, gone);
-	jit_cache_jump(f.r.jit, pc, &region);
-	expect(&f, &region, EXIT_SIDE, pc, 0);
+	jit_cache_jump(f.r.jit, pc, region);
+	expect(&f, region, EXIT_SIDE, pc, 0);
 	jit_cache_side(f.r.jit, pc, here);
-	expect(&f, &region, EXIT_LINK, ROOM_PC_PAGE + 0x300, 1);
+	expect(&f, region, EXIT_LINK, ROOM_PC_PAGE + 0x300, 1);
 	/* the page is not executable any more */
 	room_map_exec(&f.r, ROOM_PC_PAGE, 0);
 	f.gs->pc = pc;
-	expect(&f, &region, EXIT_SIDE, pc, 0);
+	expect(&f, region, EXIT_SIDE, pc, 0);
 	/* mapped at another address: what is said of this page is right there as well */
 	room_map_exec(&f.r, ROOM_PC_PAGE, 1);
 	f.gs->pc_page = 0;
 	f.gs->pc = pc;
-	expect(&f, &region, EXIT_LINK, ROOM_PC_PAGE + 0x300, 1);
+	expect(&f, region, EXIT_LINK, ROOM_PC_PAGE + 0x300, 1);
 	cr_assert_eq(f.gs->pc_page, ROOM_PC_PAGE);
 	f.gs->poll = 1; /* wanted elsewhere */
 	f.gs->pc = pc;
-	expect(&f, &region, EXIT_SIDE, pc, 0);
+	expect(&f, region, EXIT_SIDE, pc, 0);
 	close_fixture(&f);
 }
 

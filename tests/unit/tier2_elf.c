@@ -98,21 +98,24 @@ static uintptr_t field_target(const uint8_t *code, unsigned off)
 Test(tier2_elf, places)
 {
 	_Alignas(64) static uint8_t code[256];
-	static struct jit_link links[N_LINKS];
+	static const uint8_t link[N_LINKS];
+	const void *ways[N_LINKS];
 	static uint8_t stub;
 	struct jit_stubs stubs = {.side = &stub};
-	struct image_symbols sym = {&stubs, links};
+	struct image_symbols sym = {&stubs, ways};
 	struct tier2_image *im;
 	struct object o;
 	uint64_t v;
 
+	for (unsigned i = 0; i < N_LINKS; i++)
+		ways[i] = &link[i];
 	build(&o);
 	cr_assert_eq(load(&o, &im), TIER2_REFUSED_NONE);
 	cr_assert_eq(im->n_bytes, 64 + sizeof(o.constants));
 	cr_assert_eq(im->n_relocs, 4);
 	cr_assert_eq(image_place(im, &sym, code, code), 0);
 	cr_assert_eq(field_target(code, 4), (uintptr_t)code + 64 + 4);
-	cr_assert_eq(field_target(code, 8), (uintptr_t)&links[1]);
+	cr_assert_eq(field_target(code, 8), (uintptr_t)&link[1]);
 	cr_assert_eq(field_target(code, 12), (uintptr_t)&stub);
 	memcpy(&v, code + 16, sizeof(v));
 	cr_assert_eq(v, (uintptr_t)(code + 64 + 4 + 1));
