@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -157,8 +158,20 @@ static int dispatch(int argc, char **argv)
 	return bad_usage(NULL, &err);
 }
 
+/*
+ * Large blocks are mappings of their own, so that they go back to the host when they are freed.  glibc takes them from its heaps once
+ * one has been freed: each machine then kept the 5 MiB of its kernel's file.
+ */
+static void give_memory_back(void)
+{
+	enum { LARGE_BYTES = 1 << 20 };
+
+	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+}
+
 int main(int argc, char **argv)
 {
+	give_memory_back();
 	if (hold_standard_descriptors()) {
 		fprintf(stderr, "disco: standard input, output or error is closed, and cannot be replaced\n");
 		return STATUS_FAILED;
