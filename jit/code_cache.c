@@ -77,7 +77,7 @@ bool code_cache_fits(const struct code_cache *cc, const struct jit_config *cfg)
 	       is->count_insns == cfg->count_insns && is->hot_blocks == cfg->hot_blocks &&
 	       (!cfg->hot_threshold || is->hot_threshold == cfg->hot_threshold) && is->sync_tier2 == cfg->sync_tier2 &&
 	       is->keep_ir == cfg->keep_ir && is->guest_isa == cfg->guest_isa && is->helpers == cfg->helpers &&
-	       is->resume == cfg->resume;
+	       is->resume == cfg->resume && is->waits == cfg->waits;
 }
 
 bool code_cache_abandon(struct code_cache *cc) { return cc && cc->tier2 && tier2_abandon(cc->tier2); }
@@ -182,6 +182,15 @@ void jit_forget_jumps(struct jit *j)
 
 /* ---- the lock ---- */
 
+/* What it waits for may itself wait until this vCPU is stopped: jit_unlock() says when it is over. */
+static void tell_of_wait(struct jit *j)
+{
+	if (!j || j->waited || !j->cc->cfg.waits)
+		return;
+	j->waited = true;
+	j->cc->cfg.waits(j->gs, true);
+}
+
 void jit_lock(struct jit *j, bool inside)
 {
 	struct code_cache *cc = j->cc;
@@ -189,14 +198,23 @@ void jit_lock(struct jit *j, bool inside)
 	/* a flush waits for whoever is inside, so nobody may wait for it there */
 	jit_outside(j);
 	pthread_mutex_lock(&cc->lock);
-	while (cc->stopping)
+	while (cc->stopping) {
+		tell_of_wait(j);
 		pthread_cond_wait(&cc->outside, &cc->lock);
+	}
 	__atomic_store_n(&j->inside, inside, __ATOMIC_SEQ_CST);
 }
 
 void jit_lock_running(struct jit *j) { pthread_mutex_lock(&j->cc->lock); }
 
-void jit_unlock(struct jit *j) { pthread_mutex_unlock(&j->cc->lock); }
+void jit_unlock(struct jit *j)
+{
+	pthread_mutex_unlock(&j->cc->lock);
+	if (j->waited) {
+		j->waited = false;
+		j->cc->cfg.waits(j->gs, false);
+	}
+}
 
 void jit_outside(struct jit *j)
 {
@@ -227,8 +245,10 @@ static void stop_others(struct code_cache *cc, struct jit *j)
 {
 	__atomic_store_n(&cc->stopping, true, __ATOMIC_SEQ_CST);
 	kick_all(cc);
-	while (anybody_inside(cc, j))
+	while (anybody_inside(cc, j)) {
+		tell_of_wait(j);
 		pthread_cond_wait(&cc->outside, &cc->lock);
+	}
 }
 
 void code_cache_flush(struct code_cache *cc, struct jit *j)

@@ -323,6 +323,7 @@ struct jit {
 	int32_t
 	    *asked; /* counter of the jump that left with EXIT_HOT last, or NULL; others clear it while it is outside */
 	struct jit_made made;
+	bool waited; /* cfg.waits() was told of a wait, and not of its end */
 };
 
 /* ---- jit/code_cache.c ---- */
@@ -343,6 +344,8 @@ void jit_forget_jumps(struct jit *j);
 void record_settle(struct code_page *cp);
 /* Nobody finds it by its content any more. */
 void record_make_exact(struct code_page *cp);
+/* Do the words that t was made from stand in this page? */
+bool record_is_made_from(const struct translation *t, const void *page);
 /* After a flush. */
 void records_settle(struct code_cache *cc);
 

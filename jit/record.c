@@ -91,8 +91,9 @@ static bool has_word(const uint8_t *host, uint32_t off, uint32_t word, uint32_t 
 	return (mode & MODE_BE ? __builtin_bswap32(w) : w) == word;
 }
 
-static bool made_from(const struct translation *t, const uint8_t *host)
+bool record_is_made_from(const struct translation *t, const void *page)
 {
+	const uint8_t *host = page;
 	const struct jit_insn *insn = translation_insns(t);
 	const struct jit_word *word = translation_words(t);
 
@@ -115,7 +116,7 @@ static bool is_of(const struct code_page *cp, const void *host)
 		return memcmp(cp->user[0].host, host, PAGE_BYTES) == 0;
 	for (unsigned g = 0; g < CODE_GRANULES; g++)
 		for (const struct translation *t = cp->bucket[g]; t; t = translation_next(t))
-			if (!made_from(t, host))
+			if (!record_is_made_from(t, host))
 				return false;
 	return true;
 }

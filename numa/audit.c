@@ -2,12 +2,17 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include <xxhash.h>
+
 #include "numa/machine_memory.h"
 
 /* machine_memory_audit(): everything that is written down twice, both ways. */
 
+enum { PARTS = 16 }; /* of the shared pages one is compared each time */
+
 struct audit {
 	struct machine_memory *m;
+	struct memory_audited out;
 	unsigned errors;
 	char *first;
 	size_t bytes;
@@ -64,6 +69,21 @@ static void check_names(struct audit *a, const struct machine_page *page)
 		wrong(a, "machine page %u: names %s, flags %#x", page->mpn, page->names ? "some" : "none", page->flags);
 }
 
+/* Nobody may write to a shared page: its bytes are those that it was found equal by, or as an image had them all along. */
+static void check_bytes(struct audit *a, const struct machine_page *page)
+{
+	XXH128_hash_t hash = XXH3_128bits(page->host, PAGE_BYTES);
+
+	a->out.compared++;
+	for (struct page_name *n = page->names; n; n = n->next_of_page) {
+		uint32_t seen = (uint32_t)hash.low64 | 1;
+
+		if (n->kind == NAME_EQUAL ? n->hi != hash.high64 || n->lo != hash.low64 : n->seen && n->seen != seen)
+			wrong(a, "machine page %u is shared, and has been written to", page->mpn);
+		n->seen = seen;
+	}
+}
+
 /* Numbers that the loop over all pages sums up. */
 struct sums {
 	uint64_t used, idle, orphans, shared[NUM_MEMORY_CLASSES];
@@ -75,6 +95,10 @@ static void check_page(struct audit *a, struct machine_page *page, struct sums *
 	for (uint32_t i = 0; i < page->refs; i++)
 		check_user(a, page, page_user_at(page, i));
 	check_names(a, page);
+	if (page->names && page->mpn % PARTS == a->m->audits % PARTS)
+		check_bytes(a, page);
+	a->out.shared += page->names != NULL;
+	a->out.with_code += __atomic_load_n(&page->code, __ATOMIC_ACQUIRE) != NULL;
 	if (__atomic_load_n(&page->code, __ATOMIC_ACQUIRE) && !page_has(page, PAGE_CODE))
 		wrong(a, "machine page %u has translations and can be written to", page->mpn);
 	if (page->names)
@@ -128,7 +152,7 @@ static void check_zero(struct audit *a)
 		}
 }
 
-unsigned machine_memory_audit(struct machine_memory *m, char *first, size_t bytes)
+unsigned machine_memory_audit(struct machine_memory *m, struct memory_audited *out, char *first, size_t bytes)
 {
 	struct audit a = {.m = m, .first = first, .bytes = bytes};
 	uint64_t used = machine_memory_pages_used(m, -1);
@@ -152,6 +176,10 @@ unsigned machine_memory_audit(struct machine_memory *m, char *first, size_t byte
 		if (s.shared[c] != m->sharing.pages[c])
 			wrong(&a, "%llu shared pages of class %u, %llu counted", (unsigned long long)s.shared[c], c,
 			      (unsigned long long)m->sharing.pages[c]);
+	m->audits++;
 	pthread_mutex_unlock(&m->lock);
+	a.out.pages = s.used;
+	if (out)
+		*out = a.out;
 	return a.errors;
 }

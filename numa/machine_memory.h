@@ -31,6 +31,7 @@ struct page_name {
 	struct page_name *next_in_bucket, *next_of_page;
 	struct machine_page *page;
 	enum name_kind kind;
+	uint32_t seen; /* NAME_BLOCK: what the bytes hashed to when an audit came by; 0: none has yet */
 	uint64_t hi, lo;
 };
 
@@ -66,6 +67,7 @@ struct machine_memory {
 	pthread_mutex_t lock; /* guards all below, and what says so */
 	struct pmap *pmaps;   /* alive, through pmap.next */
 	struct sharing sharing;
+	uint32_t audits; /* machine_memory_audit() */
 };
 
 /* Flat: 56 bytes per page of guest memory, and calloc() leaves the host to commit only the parts in use. */

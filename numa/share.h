@@ -55,6 +55,15 @@ void pmap_share_equal(struct pmap *p, struct gpa pa, uint64_t bytes);
  */
 void pmap_merge(struct pmap *p, uint64_t pages);
 
+/* ---- who has it ---- */
+/* Is the machine page some guest page's of p, which is only compared?  Not the page of zeroes, which may be any VM's.  Any thread. */
+bool page_is_of(struct machine_memory *m, struct machine_page *page, const struct pmap *p);
+/*
+ * Have every guest page that the machine page stands for taken away from what knows it (pmap_ops.unmap); the rows keep it, and the next
+ * access finds it there again.  Their VMs are stopped.  Returns how many guest pages there were.
+ */
+unsigned page_unmap_users(struct machine_memory *m, struct machine_page *page);
+
 /* ---- what it comes to ---- */
 enum memory_class { MEMORY_PRIVATE, MEMORY_BLOCK, MEMORY_EQUAL, MEMORY_ZERO, NUM_MEMORY_CLASSES };
 /* Of a VM: its guest pages by what stands for them.  All of them together: what it would take alone.  Any thread. */
@@ -79,10 +88,16 @@ struct pmap_stats {
 /* The VM's thread counts; others may look. */
 const struct pmap_stats *pmap_stats(const struct pmap *p);
 
+struct memory_audited {
+	uint64_t pages, shared; /* machine pages in use, and of these those with names */
+	uint64_t compared;      /* of which the bytes were looked at */
+	uint64_t with_code;     /* that have a code record */
+};
 /*
- * Does it all agree: rows of pmaps and users of machine pages both ways, names, flags, numbers?  The VMs are stopped.
+ * Does it all agree: rows of pmaps and users of machine pages both ways, names, flags, numbers; and, of one in 16 shared pages,
+ * others each time, are the bytes those that it is shared for?  The VMs are stopped.  *out: what there was; NULL is fine.
  * Returns the number of errors; the first one as text in first[bytes].
  */
-unsigned machine_memory_audit(struct machine_memory *m, char *first, size_t bytes);
+unsigned machine_memory_audit(struct machine_memory *m, struct memory_audited *out, char *first, size_t bytes);
 
 #endif

@@ -141,3 +141,35 @@ void page_user_leave(struct machine_memory *m, struct machine_page *page, struct
 		machine_pages_free(m, page->mpn, 1);
 	page_reclaim_crowd(m);
 }
+
+/* ---- for those who change the page under all of them ---- */
+
+bool page_is_of(struct machine_memory *m, struct machine_page *page, const struct pmap *p)
+{
+	bool is = false;
+
+	pthread_mutex_lock(&m->lock);
+	for (uint32_t i = 0; i < page->refs && !is; i++)
+		is = page_user_at(page, i)->pmap == p;
+	pthread_mutex_unlock(&m->lock);
+	return is;
+}
+
+unsigned page_unmap_users(struct machine_memory *m, struct machine_page *page)
+{
+	unsigned n = 0;
+
+	pthread_mutex_lock(&m->lock);
+	for (uint32_t i = 0; i < page->refs; i++) {
+		const struct page_user *u = page_user_at(page, i);
+		const struct pmap_ops *ops = &u->pmap->ops;
+
+		if (u->gpn == PAGE_USER_HELD)
+			continue;
+		if (ops->unmap)
+			ops->unmap(ops->opaque, gpa(u->gpn << PAGE_SHIFT), &u->pmap->row[u->gpn]);
+		n++;
+	}
+	pthread_mutex_unlock(&m->lock);
+	return n;
+}

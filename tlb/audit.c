@@ -9,8 +9,8 @@
 
 struct audit {
 	const struct l2tlb *l;
-	struct guest_page *(*row)(void *opaque, struct gpa pa);
-	void *opaque;
+	const struct l2tlb_audit *ask;
+	uint64_t entries;
 	unsigned errors;
 	char *first;
 	size_t bytes;
@@ -79,7 +79,8 @@ static void check_entry(struct audit *a, const struct l2tlb_entry *e, unsigned t
 		else
 			return wrong(a, "table %u: a tag of %#llx that nothing is behind", t, (unsigned long long)va);
 	}
-	g = a->row(a->opaque, pa);
+	a->entries++;
+	g = a->ask->row(a->ask->opaque, pa);
 	if (!g || !g->page || va + (uint64_t)e->addend != (uint64_t)(uintptr_t)g->page->host)
 		wrong(a, "table %u: %#llx leads to another page than guest page %#llx has", t, (unsigned long long)va,
 		      (unsigned long long)pa.v);
@@ -89,12 +90,14 @@ static void check_entry(struct audit *a, const struct l2tlb_entry *e, unsigned t
 	else if (!recorded(g, e))
 		wrong(a, "table %u: guest page %#llx does not know that %#llx leads to it", t, (unsigned long long)pa.v,
 		      (unsigned long long)va);
+	else if (e->exec != L2TLB_TAG_INVALID && e->exec >> 32 != a->ask->code_id(a->ask->opaque, g->page))
+		wrong(a, "table %u: %#llx is executed by record %u, and its page has %u", t, (unsigned long long)va,
+		      (unsigned)(e->exec >> 32), (unsigned)a->ask->code_id(a->ask->opaque, g->page));
 }
 
-unsigned l2tlb_audit(const struct l2tlb *l, struct guest_page *(*row)(void *opaque, struct gpa pa), void *opaque,
-		     char *first, size_t bytes)
+unsigned l2tlb_audit(const struct l2tlb *l, const struct l2tlb_audit *ask, uint64_t *entries, char *first, size_t bytes)
 {
-	struct audit a = {.l = l, .row = row, .opaque = opaque, .first = first, .bytes = bytes};
+	struct audit a = {.l = l, .ask = ask, .first = first, .bytes = bytes};
 
 	for (unsigned t = 0; t < TABLES; t++) {
 		const struct l2tlb_entry *e = l->entries + (size_t)t * L2TLB_ENTRIES;
@@ -104,5 +107,6 @@ unsigned l2tlb_audit(const struct l2tlb *l, struct guest_page *(*row)(void *opaq
 		for (unsigned i = 0; i < L2TLB_ENTRIES; i++)
 			check_entry(&a, &e[i], t);
 	}
+	*entries += a.entries;
 	return a.errors;
 }

@@ -90,13 +90,20 @@ void l2tlb_drop_code(struct l2tlb *l, struct guest_page *g);
 /* Forget every table entry of every space (not the banks).  Also what a change of Status.ERL calls for. */
 void l2tlb_flush_tables(struct l2tlb *l);
 
+struct l2tlb_audit {
+	/* The guest page of a guest physical address; NULL: it is no memory. */
+	struct guest_page *(*row)(void *opaque, struct gpa pa);
+	/* Of the record that the page has, which an exec word must name; 0: it has none. */
+	uint32_t (*code_id)(void *opaque, const struct machine_page *page);
+	void *opaque;
+};
 /*
- * Does each tag lead to the machine page that its guest page has, with no more rights, and does the guest page
- * know of it?  row: the guest page of a guest physical address, NULL if it is no memory.  The vCPU is outside of translated code.
+ * Does each tag lead to the machine page that its guest page has, with no more rights, to the code record that it has, and does
+ * the guest page know of it?  The vCPU changes nothing meanwhile.  *entries: + how many had a tag.
  * Returns the number of errors; the first one as text in first[bytes].
  */
-unsigned l2tlb_audit(const struct l2tlb *l, struct guest_page *(*row)(void *opaque, struct gpa pa), void *opaque,
-		     char *first, size_t bytes);
+unsigned l2tlb_audit(const struct l2tlb *l, const struct l2tlb_audit *ask, uint64_t *entries, char *first,
+		     size_t bytes);
 
 const struct l2tlb_stats *l2tlb_stats(const struct l2tlb *l);
 struct l2tlb_stats *l2tlb_stats_mut(struct l2tlb *l);

@@ -2,12 +2,14 @@
 /*
  * Several machines of one monitor, each with a thread of its own, share memory and stop sharing it: blocks of one image, equal
  * pages, pages of zeroes; loads and stores through the L2TLB, code that is executed from shared pages and patched.  What each
- * must find in its memory is known from its own operations alone.
+ * must find in its memory is known from its own operations alone.  Another thread stops them all, again and again, wherever they are, and
+ * audits.
  */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "frontend/cp0.h"
 #include "numa/share.h"
@@ -16,10 +18,12 @@
 #include "vmm/cpu/helpers.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/vcpu.h"
+#include "vmm/devices/virtio_memory.h"
+#include "vmm/monitor/audit.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/monitor/vm.h"
 
-enum { VMS = 4, RAM_BYTES = 2 << 20, PAGES = 24, FIRST = 0x100000, BLOCKS = 10, ROUNDS = 4000, CODE_PA = 0x1000 };
+enum { VMS = 4, RAM_BYTES = 2 << 20, PAGES = 24, FIRST = 0x100000, BLOCKS = 10, ROUNDS = 20000, CODE_PA = 0x1000 };
 enum { T0 = 8, T1 = 9, T2 = 10, AT = 1, K0 = 26 };
 
 struct guest {
@@ -88,11 +92,12 @@ static const char *run_code(struct guest *g)
 				     };
 	uint32_t got, page[PAGE_BYTES / 4] = {0};
 	struct vcpu *v = g->vm->vcpu;
+	enum vm_end ended;
 
 	if (roll(g, 2)) { /* what others have too */
 		memcpy(page, words, sizeof(words));
-		if (pmap_release(g->vm->ram, gpa(0x5000), PAGE_BYTES) > PAGE_BYTES ||
-		    pmap_write(g->vm->ram, gpa(0x5000), page, sizeof(page)))
+		virtio_memory_release(g->vm, NULL, gpa(0x5000), PAGE_BYTES);
+		if (pmap_write(g->vm->ram, gpa(0x5000), page, sizeof(page)))
 			return "no machine memory";
 		pmap_share_equal(g->vm->ram, gpa(0x5000), PAGE_BYTES);
 		v->gs.pc = 0x80005000u;
@@ -104,7 +109,10 @@ static const char *run_code(struct guest *g)
 	}
 	g->vm->end = VM_RUNS;
 	vcpu_update_mode(v);
-	if (vm_run(g->vm) != VM_RESET)
+	vm_changed(g->vm); /* from here on it is the vCPU that others stop */
+	ended = vm_run(g->vm);
+	vm_change(g->vm);
+	if (ended != VM_RESET)
 		return "the program did not end";
 	if (pmap_read(g->vm->ram, gpa(0x4000), &got, 4) || got != value)
 		return "another program was executed";
@@ -139,10 +147,15 @@ static void *run(void *arg)
 {
 	struct guest *g = arg;
 
-	for (unsigned i = 0; i < ROUNDS && !g->wrong; i++)
+	for (unsigned i = 0; i < ROUNDS && !g->wrong; i++) {
+		vm_change(g->vm);
 		g->wrong = one_round(g);
+		vm_changed(g->vm);
+	}
+	vm_change(g->vm);
 	for (unsigned n = 0; n < PAGES && !g->wrong; n++)
 		g->wrong = load_page(g, n);
+	vm_changed(g->vm);
 	return NULL;
 }
 
@@ -150,6 +163,29 @@ static int fail(const char *what)
 {
 	fprintf(stderr, "one_copy: %s\n", what);
 	return 1;
+}
+
+static struct {
+	struct monitor *mon;
+	bool over; /* atomic */
+	uint64_t stops, entries, compared;
+	struct monitor_audit last;
+} audits;
+
+static void *audit(void *arg)
+{
+	uint32_t x = 1;
+
+	while (!__atomic_load_n(&audits.over, __ATOMIC_ACQUIRE) && !audits.last.errors) {
+		struct timespec pause = {.tv_nsec = (x = x * 1664525u + 1013904223u) >> 14};
+
+		nanosleep(&pause, NULL); /* a quarter of a millisecond at most */
+		monitor_audit_live(audits.mon, NULL, &audits.last);
+		audits.stops++;
+		audits.entries += audits.last.entries;
+		audits.compared += audits.last.compared;
+	}
+	return NULL;
 }
 
 static int open_guest(struct guest *g, struct monitor *mon, unsigned n)
@@ -179,8 +215,8 @@ int main(void)
 {
 	struct guest g[VMS] = {0};
 	struct monitor *mon;
-	char first[300] = "";
 	uint64_t shared = 0, broken = 0;
+	pthread_t auditor;
 	int status = 0;
 
 	if (monitor_new(&mon, &(struct monitor_config){.memory_bytes = VMS * RAM_BYTES, .nodes = 2, .share = true}))
@@ -191,14 +227,25 @@ int main(void)
 	for (unsigned i = 0; i < VMS; i++)
 		if (pthread_create(&g[i].thread, NULL, run, &g[i]))
 			return fail("no thread");
+	audits.mon = mon;
+	if (pthread_create(&auditor, NULL, audit, NULL))
+		return fail("no thread");
 	for (unsigned i = 0; i < VMS; i++) {
 		pthread_join(g[i].thread, NULL);
 		status |= g[i].wrong ? fail(g[i].wrong) : 0;
 		shared += pmap_stats(g[i].vm->ram)->block_hits + pmap_stats(g[i].vm->ram)->merged;
 		broken += pmap_stats(g[i].vm->ram)->breaks;
 	}
-	if (monitor_audit(mon, first, sizeof(first)))
-		status = fail(first);
+	__atomic_store_n(&audits.over, true, __ATOMIC_RELEASE);
+	pthread_join(auditor, NULL);
+	if (!audits.last.errors)
+		monitor_audit(mon, &audits.last);
+	if (audits.last.errors)
+		status = fail(audits.last.first);
+	printf("one_copy: %lu stops, %lu entries of L2TLBs and the bytes of %lu shared pages looked at\n",
+	       (unsigned long)audits.stops, (unsigned long)audits.entries, (unsigned long)audits.compared);
+	if (!audits.stops || !audits.entries || !audits.compared)
+		status = fail("nothing was audited");
 	if (shared < ROUNDS / 8 || broken < ROUNDS / 40)
 		status = fail("hardly anything was shared");
 	for (unsigned i = 0; i < VMS; i++)

@@ -38,7 +38,7 @@ static void audit(const struct world *w)
 {
 	char first[200] = "";
 
-	cr_assert_eq(machine_memory_audit(w->m, first, sizeof(first)), 0u, "%s", first);
+	cr_assert_eq(machine_memory_audit(w->m, NULL, first, sizeof(first)), 0u, "%s", first);
 }
 
 static void done(struct world *w)
@@ -437,14 +437,14 @@ Test(share, the_audit_sees_errors)
 	read_block(&w, 1, 3, 7, 0);
 	page = pmap_peek(w.p[0], page_at(3));
 	page->user.gpn++;
-	cr_assert_gt(machine_memory_audit(w.m, first, sizeof(first)), 0u);
+	cr_assert_gt(machine_memory_audit(w.m, NULL, first, sizeof(first)), 0u);
 	cr_assert_neq(first[0], 0);
 	page->user.gpn--;
 	page_clear(page, PAGE_SHARED);
-	cr_assert_gt(machine_memory_audit(w.m, first, sizeof(first)), 0u);
+	cr_assert_gt(machine_memory_audit(w.m, NULL, first, sizeof(first)), 0u);
 	page_set(page, PAGE_SHARED);
 	page->refs--;
-	cr_assert_gt(machine_memory_audit(w.m, first, sizeof(first)), 0u);
+	cr_assert_gt(machine_memory_audit(w.m, NULL, first, sizeof(first)), 0u);
 	page->refs++;
 	done(&w);
 }

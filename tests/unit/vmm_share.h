@@ -10,6 +10,7 @@
 #include "tests/unit/vmm_machine.h"
 #include "vmm/cpu/mem.h"
 #include "vmm/devices/virtio_bus.h"
+#include "vmm/monitor/audit.h"
 
 enum { SHARE_RINGS = 0x200000, SHARE_HEADER = SHARE_RINGS + 0x3000, SHARE_STATUS = SHARE_HEADER + 16 };
 enum { SHARE_IN = 0, SHARE_OUT = 1 };
@@ -107,9 +108,10 @@ static inline uint8_t share_do(struct share_vm *s, uint32_t type, uint64_t secto
 
 static inline void share_audit(struct monitor *mon)
 {
-	char first[300] = "";
+	struct monitor_audit audit;
 
-	cr_assert_eq(monitor_audit(mon, first, sizeof(first)), 0u, "%s", first);
+	monitor_audit(mon, &audit);
+	cr_assert_eq(audit.errors, 0u, "%s", audit.first);
 }
 
 static inline uint64_t share_used(const struct share_vm *s)

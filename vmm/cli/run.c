@@ -65,7 +65,9 @@ static void on_tx(void *opaque, const uint8_t *data, size_t n)
 	if (r->hidden) {
 		console_tail_add(&r->tail, data, n);
 	} else {
+		vm_step_aside(r->vm);
 		console_write(r->console, data, n);
+		vm_step_back(r->vm);
 		r->mid_line = data[n - 1] != '\n';
 		__atomic_store_n(&r->spoke, true, __ATOMIC_RELEASE);
 	}
@@ -88,8 +90,11 @@ static void on_idle(void *opaque)
 {
 	struct run *r = opaque;
 
-	if (r->console)
+	if (r->console) {
+		vm_step_aside(r->vm);
 		console_flush(r->console);
+		vm_step_back(r->vm);
+	}
 	agent_poll(r->agent);
 	guest_devices_poll(r->devices);
 	run_control_poll(r);

@@ -156,8 +156,12 @@ int run_load(struct run *r)
 	struct loaded_image image;
 	struct loader_error err = {{0}};
 	uint32_t regs[4];
+	int e;
 
-	if (load_images(r, &image, regs, &err)) {
+	vm_change(vm);
+	e = load_images(r, &image, regs, &err);
+	vm_changed(vm);
+	if (e) {
 		run_say(r, "%s", err.text);
 		return STATUS_USAGE;
 	}

@@ -134,6 +134,7 @@ static void service(struct vcpu *v)
 	struct vm *vm = v->vm;
 
 	__atomic_store_n(&v->gs.poll, 0, __ATOMIC_SEQ_CST);
+	rendezvous_pass(&v->stop);
 	if (v->jit)
 		jit_install_finished(v->jit);
 	vm_lock(vm);
@@ -297,7 +298,7 @@ static enum run_slice after_turn(struct vcpu *v)
 	return v->vm->cfg.icount && clock_turn_over(v->vm->clock) ? SLICE_OVER : RUN_ON;
 }
 
-enum run_slice run_loop_slice(struct vcpu *v)
+static enum run_slice run_slice(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
 
@@ -323,6 +324,16 @@ enum run_slice run_loop_slice(struct vcpu *v)
 			return becomes;
 	}
 	return SLICE_ENDED;
+}
+
+enum run_slice run_loop_slice(struct vcpu *v)
+{
+	enum run_slice becomes;
+
+	rendezvous_enter(&v->stop);
+	becomes = run_slice(v);
+	rendezvous_leave(&v->stop);
+	return becomes;
 }
 
 enum vm_end vm_run(struct vm *vm)

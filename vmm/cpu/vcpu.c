@@ -32,6 +32,17 @@
 #define COUNT_ALWAYS false
 #endif
 
+/* For a flush of the code cache, and for who is in a device, inside of translated code: stopped all the same. */
+static void code_cache_waits(struct guest_state *gs, bool begin)
+{
+	struct rendezvous_member *m = &vcpu_of(gs)->stop;
+
+	if (begin)
+		rendezvous_leave(m);
+	else
+		rendezvous_enter(m);
+}
+
 static int vcpu_open(struct vcpu *v)
 {
 	const struct vm_config *cfg = &v->vm->cfg;
@@ -42,6 +53,7 @@ static int vcpu_open(struct vcpu *v)
 	    .tier2 = cfg->tier2,
 	    .icount = cfg->icount,
 	    .resume = cfg->icount ? NULL : run_loop_resume, /* a deadline is looked at by the dispatch loop */
+	    .waits = code_cache_waits,
 	    .count_insns = cfg->count_insns || COUNT_ALWAYS,
 	    .keep_ir = cfg->keep_ir,
 	    .code_bytes = cfg->code_bytes,

@@ -10,6 +10,7 @@
 #include "tlb/guest_tlb.h"
 #include "tlb/l2tlb.h"
 #include "vmm/cpu/watchdog.h"
+#include "vmm/monitor/rendezvous.h"
 #include "vmm/monitor/sched.h"
 
 struct vm;
@@ -83,8 +84,9 @@ struct vcpu {
 
 	/* Between two slices (run_loop.c). */
 	struct sched_vcpu sched;
-	enum exit_reason last;  /* why it left translated code, or what became of its last turn */
-	enum run_slice becomes; /* of the slice in progress: RUN_ON, or how it ends */
+	struct rendezvous_member stop; /* inside during a slice */
+	enum exit_reason last;         /* why it left translated code, or what became of its last turn */
+	enum run_slice becomes;        /* of the slice in progress: RUN_ON, or how it ends */
 	uint64_t idle_calls; /* system calls when it was last idle, and since when it has made none (host_now_ns()) */
 	uint64_t idle_since_ns;
 	uint64_t retry_ns; /* the machine is paused: when what it waits for is tried again (host_now_ns()); else 0 */

@@ -8,6 +8,8 @@
 #include "numa/share.h"
 #include "pv-drivers/net/net_switch.h"
 #include "vmm/cpu/vcpu.h"
+#include "vmm/monitor/audit.h"
+#include "vmm/monitor/rendezvous.h"
 #include "vmm/monitor/sched.h"
 #include "vmm/monitor/vm.h"
 #include "vmm/monitor/watcher.h"
@@ -23,6 +25,8 @@ static int open_all(struct monitor *mon, const struct monitor_config *cfg)
 
 	if (!err)
 		err = machine_memory_new(&mon->memory, &mc);
+	if (!err)
+		err = rendezvous_new(&mon->rendezvous);
 	if (!err)
 		err = watcher_new(&mon->watcher);
 	return err ? err : sched_new(&mon->sched, mon->watcher, &sc);
@@ -68,6 +72,7 @@ void monitor_free(struct monitor *mon)
 	if (!mon->abandoned)
 		code_cache_free(mon->code);
 	machine_memory_free(mon->memory);
+	rendezvous_free(mon->rendezvous);
 	net_switch_free(mon->net_switch);
 	pthread_mutex_destroy(&mon->lock);
 	free(mon);
@@ -102,10 +107,14 @@ void monitor_absent(struct monitor *mon) { sched_expect_less(mon->sched); }
 
 void monitor_add(struct monitor *mon, struct vm *vm)
 {
+	rendezvous_add(mon->rendezvous, &vm->work, vm, NULL);
+	for (unsigned i = 0; i < vm->n_vcpus; i++)
+		rendezvous_add(mon->rendezvous, &vm->vcpu[i].stop, vm, &vm->vcpu[i].gs.poll);
 	pthread_mutex_lock(&mon->lock);
 	vm->next = mon->machines;
 	mon->machines = vm;
 	mon->n_machines++;
+	vm->listed = true;
 	pthread_mutex_unlock(&mon->lock);
 }
 
@@ -113,12 +122,16 @@ void monitor_remove(struct monitor *mon, struct vm *vm)
 {
 	struct vm **at;
 
+	if (!vm->listed)
+		return;
 	pthread_mutex_lock(&mon->lock);
 	for (at = &mon->machines; *at != vm; at = &(*at)->next)
 		;
 	*at = vm->next;
 	mon->n_machines--;
 	pthread_mutex_unlock(&mon->lock);
+	for (unsigned i = 0; i < vm->n_vcpus; i++)
+		rendezvous_remove(&vm->vcpu[i].stop);
 }
 
 /* All guest pages have been looked at once more: how soon is it worth while again? */
@@ -136,18 +149,18 @@ static void end_round(struct vm_merge *m, uint64_t merged, uint64_t pages)
 	m->looked = 0;
 }
 
-/*
- * Debug builds look at everything from time to time, where machines take turns: no other one runs then.  2200 looks at two Debians that
- * booted and read their disk found nothing (every 20th call).
- */
+/* Debug builds look at everything from time to time. */
 static void audit_sometimes(struct vm *vm)
 {
 #ifdef DISCO_ASSERT
-	enum { EVERY = 500 };
-	char first[300];
+	enum { EVERY = 4000 };
+	struct monitor_audit audit;
 
-	if (vm->cfg.icount && ++vm->merge.calls % EVERY == 0 && monitor_audit(vm->monitor, first, sizeof(first)))
-		panic("%s", first);
+	if (++vm->merge.calls % EVERY)
+		return;
+	monitor_audit_live(vm->monitor, vm_member_here(vm), &audit);
+	if (audit.errors)
+		panic("%s", audit.first);
 #else
 	(void)vm;
 #endif
@@ -175,26 +188,4 @@ void monitor_merge(struct vm *vm)
 	m->looked += n;
 	if (m->looked >= pmap_bytes(vm->ram) / PAGE_BYTES)
 		end_round(m, pmap_stats(vm->ram)->merged, m->looked);
-}
-
-static struct guest_page *row_of(void *opaque, struct gpa pa)
-{
-	struct vm *vm = opaque;
-	struct gpa ram;
-
-	return vm_ram(vm, pa, &ram) ? pmap_row(vm->ram, ram) : NULL;
-}
-
-unsigned monitor_audit(struct monitor *mon, char *first, size_t bytes)
-{
-	char more[200];
-	unsigned errors = machine_memory_audit(mon->memory, first, bytes);
-
-	pthread_mutex_lock(&mon->lock);
-	for (struct vm *vm = mon->machines; vm; vm = vm->next)
-		for (unsigned i = 0; i < vm->n_vcpus; i++)
-			errors += l2tlb_audit(vm->vcpu[i].l2tlb, row_of, vm, errors ? more : first,
-					      errors ? sizeof(more) : bytes);
-	pthread_mutex_unlock(&mon->lock);
-	return errors;
 }

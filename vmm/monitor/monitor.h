@@ -13,6 +13,8 @@
 #include "numa/numa.h"
 
 struct net_switch;
+struct rendezvous;
+struct rendezvous_member;
 struct sched;
 struct vm;
 struct watcher;
@@ -34,7 +36,8 @@ struct monitor {
 	unsigned merge;                /* monitor_config.merge */
 	struct net_switch *net_switch; /* its machines' lans; cables are closed before the monitor is freed */
 	struct watcher *watcher;
-	struct sched *sched; /* the processors */
+	struct sched *sched;           /* the processors */
+	struct rendezvous *rendezvous; /* of all vCPUs, and of the threads that load machines or take them apart */
 
 	pthread_mutex_t lock;    /* guards all below */
 	struct code_cache *code; /* made for the first machine that translates */
@@ -56,15 +59,10 @@ MUST_CHECK int monitor_code_cache(struct monitor *mon, const struct jit_config *
 MUST_CHECK bool monitor_abandon(struct monitor *mon);
 /* repeatable: one of those that were to run together will not. Any thread. */
 void monitor_absent(struct monitor *mon);
-/* Called by vm_new() and vm_free(). Any thread. */
+/* Called by vm_new() when all of it is there, and by vm_free() before anything goes. Any thread. */
 void monitor_add(struct monitor *mon, struct vm *vm);
 void monitor_remove(struct monitor *mon, struct vm *vm);
 /* If it is time: look whether pages of this machine hold what others hold.  Its vCPU thread, outside of translated code. */
 void monitor_merge(struct vm *vm);
-/*
- * Do pmaps, users and names of machine pages, and the L2TLBs of all machines agree?  No machine runs.
- * Returns the number of errors; the first one as text in first[bytes].
- */
-unsigned monitor_audit(struct monitor *mon, char *first, size_t bytes);
 
 #endif

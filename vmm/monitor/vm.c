@@ -33,9 +33,45 @@ struct gpa vm_ram_physical(struct gpa ram)
 	return gpa(ram.v < LOW_RAM_BYTES ? ram.v : ram.v + (HIGH_RAM_BASE - LOW_RAM_BYTES));
 }
 
+struct rendezvous_member *vm_member_here(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->n_vcpus; i++) {
+		struct vcpu *v = &vm->vcpu[i];
+
+		/* between slices it is outside; in one of this thread's nobody else changes either */
+		if (v->stop.of && __atomic_load_n(&v->sched.state, __ATOMIC_ACQUIRE) == SCHED_RUNS &&
+		    pthread_equal(__atomic_load_n(&v->thread, __ATOMIC_RELAXED), pthread_self()))
+			return &v->stop;
+	}
+	return NULL;
+}
+
+void vm_step_aside(struct vm *vm)
+{
+	struct rendezvous_member *m = vm_member_here(vm);
+
+	if (m)
+		rendezvous_leave(m);
+}
+
+void vm_step_back(struct vm *vm)
+{
+	struct rendezvous_member *m = vm_member_here(vm);
+
+	if (m)
+		rendezvous_enter(m);
+}
+
+void vm_change(struct vm *vm) { rendezvous_enter(&vm->work); }
+void vm_changed(struct vm *vm) { rendezvous_leave(&vm->work); }
+
 void vm_lock(struct vm *vm)
 {
-	pthread_mutex_lock(&vm->lock);
+	if (pthread_mutex_trylock(&vm->lock)) { /* whoever has it may stop this vCPU */
+		vm_step_aside(vm);
+		pthread_mutex_lock(&vm->lock);
+		vm_step_back(vm);
+	}
 #ifdef DISCO_ASSERT
 	__atomic_store_n(&vm->owner, pthread_self(), __ATOMIC_RELAXED);
 	__atomic_store_n(&vm->owned, true, __ATOMIC_RELAXED);
@@ -157,7 +193,6 @@ int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg)
 	pthread_mutex_init(&vm->lock, NULL);
 	vm->monitor = mon;
 	vm->n_vcpus = 1;
-	monitor_add(mon, vm);
 	err = pmap_new(&vm->ram, mon->memory, cfg->ram_bytes);
 	if (!err)
 		err = vcpus_new(&vm->vcpu, vm, vm->n_vcpus);
@@ -177,6 +212,7 @@ int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg)
 	}
 	for (unsigned i = 0; i < vm->n_vcpus; i++)
 		vcpu_reset(&vm->vcpu[i]);
+	monitor_add(mon, vm);
 	*out = vm;
 	return 0;
 }
@@ -186,6 +222,8 @@ void vm_free(struct vm *vm)
 	if (!vm)
 		return;
 	ASSERT(!vm->running);
+	monitor_remove(vm->monitor, vm);
+	vm_change(vm);
 	virtio_bus_free(vm->virtio);
 	vm->virtio = NULL;
 	board_free(vm->board);
@@ -193,7 +231,8 @@ void vm_free(struct vm *vm)
 	vcpus_free(vm->vcpu, vm->n_vcpus);
 	if (vm->ram)
 		pmap_free(vm->ram);
-	monitor_remove(vm->monitor, vm);
+	vm_changed(vm);
+	rendezvous_remove(&vm->work);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);
 }

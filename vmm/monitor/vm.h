@@ -13,6 +13,7 @@
 
 #include "vmm/board/board.h"
 #include "vmm/monitor/clock.h"
+#include "vmm/monitor/rendezvous.h"
 
 struct cpu_model;
 struct monitor;
@@ -84,6 +85,7 @@ struct vm {
 	struct vm_config cfg;
 	struct monitor *monitor;
 	struct vm *next; /* monitor.machines; guarded by monitor.lock */
+	bool listed;     /* there */
 	struct vm_merge merge;
 	struct pmap *ram;
 	struct board *board;
@@ -103,6 +105,8 @@ struct vm {
 	/* Console input that the guest's UART had no room for yet.  Read ahead, so that the monitor's keys are seen. */
 	uint8_t rx[VM_RX_BYTES];
 	size_t rx_bytes;
+
+	struct rendezvous_member work; /* of the machine's own thread: vm_change() */
 };
 
 /* A machine of mon's, which must outlive it. 0 or -errno; of -ENOMEM cfg->want says more. Nothing of the guest runs. Any thread. */
@@ -120,6 +124,20 @@ void vm_lock(struct vm *vm);
 void vm_unlock(struct vm *vm);
 /* This thread may use the devices; for assertions. */
 bool vm_owned(const struct vm *vm);
+/*
+ * While no vCPU of it runs, the machine's own thread changes its memory between these two; not while others are stopped
+ * (vmm/monitor/rendezvous.h). They nest.
+ */
+void vm_change(struct vm *vm);
+void vm_changed(struct vm *vm);
+/*
+ * Around a wait for the host that may take long, of a device, say: who stops the vCPU does not wait for it there.  It may hold its
+ * machine's lock, and meanwhile changes nothing of the guest.  On threads that run none they do nothing.
+ */
+void vm_step_aside(struct vm *vm);
+void vm_step_back(struct vm *vm);
+/* The vCPU of vm that this thread runs, as rendezvous() wants it; or NULL. */
+struct rendezvous_member *vm_member_here(struct vm *vm);
 /*
  * The guest does not run and its time does not pass until there was a vm_go() for each vm_pause(); the monitor's keys, signals,
  * and what devices have to do meanwhile work on, and the machine can end; it holds no processor.  Under its lock.
