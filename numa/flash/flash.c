@@ -7,6 +7,14 @@
 #include "numa/flash/machine.h"
 #include "numa/mesh.h"
 
+/* In whole slots: what follows on a request begins when its last one is over. */
+static uint64_t occupancy(const struct numa_config *cfg, uint64_t ns)
+{
+	uint64_t slots = (numa_cycles(cfg, ns) + CONTROLLER_SLOT_CYCLES - 1) / CONTROLLER_SLOT_CYCLES;
+
+	return slots * CONTROLLER_SLOT_CYCLES;
+}
+
 static struct latencies in_cycles(const struct numa_config *cfg)
 {
 	return (struct latencies){
@@ -19,10 +27,10 @@ static struct latencies in_cycles(const struct numa_config *cfg)
 	    .third_dirty = numa_cycles(cfg, cfg->third_dirty_ns),
 	    .hop = numa_cycles(cfg, cfg->hop_ns),
 	    .invalidate = numa_cycles(cfg, cfg->invalidate_ns),
-	    .occupy_local = numa_cycles(cfg, cfg->occupy_local_ns),
-	    .occupy_remote = numa_cycles(cfg, cfg->occupy_remote_ns),
-	    .occupy_owner = numa_cycles(cfg, cfg->occupy_owner_ns),
-	    .occupy_writeback = numa_cycles(cfg, cfg->occupy_writeback_ns),
+	    .occupy_local = occupancy(cfg, cfg->occupy_local_ns),
+	    .occupy_remote = occupancy(cfg, cfg->occupy_remote_ns),
+	    .occupy_owner = occupancy(cfg, cfg->occupy_owner_ns),
+	    .occupy_writeback = occupancy(cfg, cfg->occupy_writeback_ns),
 	};
 }
 
@@ -97,6 +105,7 @@ void flash_idle(struct flash *f, unsigned cpu)
 
 uint64_t flash_clock(const struct flash *f, unsigned cpu) { return f->processor[cpu].clock; }
 uint64_t flash_turn_end(const struct flash *f) { return f->turn_end; }
+unsigned flash_turn_first(const struct flash *f) { return (unsigned)((f->turn_end / f->turn - 1) % f->cpus); }
 uint32_t flash_interval(const struct flash *f) { return f->counters.interval - 1; }
 
 bool flash_next_turn(struct flash *f)

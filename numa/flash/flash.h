@@ -66,6 +66,11 @@ void flash_idle(struct flash *f, unsigned cpu);
 uint64_t flash_clock(const struct flash *f, unsigned cpu);
 /* Each processor runs until its clock is there, then the next one does; after the last, flash_next_turn(). */
 uint64_t flash_turn_end(const struct flash *f);
+/*
+ * The processor that begins the turn, and after which the next ones follow; each in its turn.  Who runs first finds the
+ * controllers free: always the same one would never wait.
+ */
+unsigned flash_turn_first(const struct flash *f);
 /* True: with it a new interval has begun, and all counters of pages are 0. */
 bool flash_next_turn(struct flash *f);
 /* Intervals since the start. */

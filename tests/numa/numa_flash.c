@@ -111,10 +111,10 @@ Test(flash, a_hot_node_is_slow_for_all)
 		cr_expect_geq(ns, alone);
 		longest = ns - alone > longest ? ns - alone : longest;
 	}
-	cr_expect_eq(flash_stats(f, 0)->local_waited, 7 * 64, "seven requests of 160 ns, in cycles");
-	cr_expect_eq(longest, 7 * 160);
+	cr_expect_eq(flash_stats(f, 0)->local_waited, 7 * 96, "seven requests of 240 ns, in cycles");
+	cr_expect_eq(longest, 7 * 240);
 	cr_expect_eq(flash_controller_stats(f, 0).requests, 8);
-	cr_expect_eq(flash_controller_stats(f, 0).waited, (1 + 2 + 3 + 4 + 5 + 6 + 7) * 64);
+	cr_expect_eq(flash_controller_stats(f, 0).waited, (1 + 2 + 3 + 4 + 5 + 6 + 7) * 96);
 	cr_expect_eq(flash_controller_stats(f, 1).requests, 0);
 	flash_free(f);
 }

@@ -104,7 +104,9 @@ static void one_turn(struct both *b)
 {
 	bool fast, slow;
 
-	for (unsigned cpu = 0; cpu < b->trace.cpus; cpu++) {
+	for (unsigned i = 0; i < b->trace.cpus; i++) {
+		unsigned cpu = (flash_turn_first(b->fast) + i) % b->trace.cpus;
+
 		if (random_below(&b->trace.rng, 16) == 0) { /* nothing to do */
 			flash_idle(b->fast, cpu);
 			slow_idle(b->slow, cpu);

@@ -216,6 +216,9 @@ static bool count(struct slow_model *m, uint32_t page, unsigned cpu, bool write)
 
 static uint64_t in_cycles(const struct slow_model *m, uint64_t ns) { return (ns * m->cfg.clock_mhz + 500) / 1000; }
 
+/* Of a controller: whole slots. */
+static uint64_t occupied_for(const struct slow_model *m, uint64_t ns) { return (in_cycles(m, ns) + 3) / 4 * 4; }
+
 static unsigned node_of_page(const struct slow_model *m, uint64_t page)
 {
 	uint64_t pages = m->cfg.memory / 4096, end = 0;
@@ -287,10 +290,10 @@ static uint64_t from_owner(struct slow_model *m, unsigned self, uint64_t line, b
 	const struct numa_config *g = &m->cfg;
 	struct cpu *c = &m->cpu[self], *owner = owner_of(m, self, line);
 	unsigned home = home_of(m, line);
-	uint64_t occupied = in_cycles(m, home == c->node ? g->occupy_local_ns : g->occupy_remote_ns), ns;
+	uint64_t occupied = occupied_for(m, home == c->node ? g->occupy_local_ns : g->occupy_remote_ns), ns;
 
 	*waited = enqueue(&m->queue[home], c->clock, occupied);
-	*waited += enqueue(&m->queue[owner->node], c->clock + *waited + occupied, in_cycles(m, g->occupy_owner_ns));
+	*waited += enqueue(&m->queue[owner->node], c->clock + *waited + occupied, occupied_for(m, g->occupy_owner_ns));
 	if (c->node == home)
 		ns = owner->node == home ? g->near_dirty_ns : g->local_dirty_ns;
 	else
@@ -313,7 +316,7 @@ static uint64_t from_home(struct slow_model *m, unsigned self, uint64_t line, bo
 	uint64_t sends = n * in_cycles(m, g->invalidate_ns);
 
 	*waited = enqueue(&m->queue[home], c->clock,
-			  in_cycles(m, home == c->node ? g->occupy_local_ns : g->occupy_remote_ns) + sends);
+			  occupied_for(m, home == c->node ? g->occupy_local_ns : g->occupy_remote_ns) + sends);
 	return in_cycles(m, home == c->node ? g->local_ns : g->remote_ns) + sends;
 }
 
@@ -329,7 +332,7 @@ static void give_up(struct slow_model *m, unsigned self, uint64_t line)
 	drop(&c->code, old->line);
 	if (old->owned) {
 		c->stats.writebacks++;
-		(void)enqueue(&m->queue[home_of(m, old->line)], c->clock, in_cycles(m, m->cfg.occupy_writeback_ns));
+		(void)enqueue(&m->queue[home_of(m, old->line)], c->clock, occupied_for(m, m->cfg.occupy_writeback_ns));
 	}
 	old->used = 0;
 }
