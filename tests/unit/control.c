@@ -42,6 +42,7 @@ static struct {
 	enum control_state state[2];
 	unsigned acts[2][5];
 	const char *why; /* what act() answers */
+	unsigned audit_errors;
 } machines;
 
 static unsigned count(void *opaque) { return 2; }
@@ -81,8 +82,13 @@ static void look_at_all(void *opaque, struct control_monitor *out)
 	*out = (struct control_monitor){.processors = 2, .running = 1, .machine_bytes = 4096};
 }
 
+static void audit(void *opaque, struct control_audit *out)
+{
+	*out = (struct control_audit){.errors = machines.audit_errors, .machines = 2, .first = "all is wrong"};
+}
+
 static const struct control_ops ops = {
-    .look_at_all = look_at_all, .count = count, .look = look, .act = act, .visit = visit};
+    .look_at_all = look_at_all, .audit = audit, .count = count, .look = look, .act = act, .visit = visit};
 
 /* ---- QMP ---- */
 
@@ -160,6 +166,23 @@ Test(control, conversation)
 	    "{\"return\":[{\"name\":\"b\",\"status\":\"shutdown\",\"vcpus\":1,\"memory\":1048576,\"up-ms\":5,"
 	    "\"processor-ms\":0,\"private\":4096,\"disk-blocks\":0,\"equal\":0,\"zero\":0,"
 	    "\"instructions-interpreted\":0,\"instructions-tier1\":0,\"instructions-tier2\":9,\"exit-status\":3}]}");
+}
+
+Test(control, audit)
+{
+	static const char figures[] =
+	    "\"machines\":2,\"pages\":0,\"shared-pages\":0,\"compared-pages\":0,\"l2tlb-entries\":0,"
+	    "\"code-records\":0,\"translations\":0,\"wait-us\":0,\"audit-us\":0";
+	struct qmp q = {.ops = &ops, .open = true};
+	char want[400];
+
+	memset(&machines, 0, sizeof(machines));
+	snprintf(want, sizeof(want), "{\"return\":{\"errors\":0,%s}}", figures);
+	answers(&q, SAY("x-audit"), want);
+	machines.audit_errors = 3;
+	snprintf(want, sizeof(want), "{\"return\":{\"errors\":3,%s,\"first\":\"all is wrong\"}}", figures);
+	answers(&q, SAY("x-audit"), want);
+	errs(&q, TELL("x-audit", "b"), "GenericError", "all machines together");
 }
 
 Test(control, bad_requests)

@@ -101,10 +101,17 @@ static const char console_text[] =
     "is typed goes there. Ctrl-A x leaves; the machine goes on. NAME as 'disco ps' has it,\n"
     "or MONITOR/MACHINE.\n";
 
+static const char audit_text[] =
+    "Usage: disco audit [--stops N] [--json]\n"
+    "Have this user's monitors stop all of their machines for a moment and compare what they\n"
+    "know in more than one place: maps of memory, TLBs, translations. --stops: so often, at\n"
+    "random moments. Status 1 if something does not agree, which is a bug of Disco's.\n";
+
 bool control_help(const char *topic, FILE *out)
 {
 	const struct action *a = action_of(topic);
 	bool console = strcmp(topic, "console") == 0, top = strcmp(topic, "top") == 0;
+	bool audit = strcmp(topic, "audit") == 0;
 
 	if (strcmp(topic, "ps") == 0)
 		fputs("Usage: disco ps [--json]\n"
@@ -116,9 +123,9 @@ bool control_help(const char *topic, FILE *out)
 			"NAME is a machine's, or MONITOR/MACHINE if there are several of that name; 'disco ps'\n"
 			"lists them.\n",
 			a->name, a->help);
-	else if (console || top)
-		fputs(console ? console_text : top_text, out);
-	return a || console || top || strcmp(topic, "ps") == 0;
+	else if (console || top || audit)
+		fputs(console ? console_text : top ? top_text : audit_text, out);
+	return a || console || top || audit || strcmp(topic, "ps") == 0;
 }
 
 static int bad(const struct action *a, const char *what, const char *why)

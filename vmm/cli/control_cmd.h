@@ -15,6 +15,8 @@ int control_machine(int argc, char **argv);
 int control_console(int argc, char **argv);
 /* `disco top [--once] [--json]`. enum exit_status. */
 int control_top(int argc, char **argv);
+/* `disco audit [--stops N] [--json]`. enum exit_status. */
+int control_audit(int argc, char **argv);
 /* False: none of these. */
 bool control_help(const char *topic, FILE *out);
 

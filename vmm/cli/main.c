@@ -92,7 +92,8 @@ static int help_command(int argc, char **argv)
 		return STATUS_OK;
 	else
 		snprintf(err.text, sizeof(err.text),
-			 "'%s': no such command; they are run, up, ps, top, console, stop, kill, pause, resume, reset, "
+			 "'%s': no such command; they are run, up, ps, top, audit, console, stop, kill, pause, resume, "
+			 "reset, "
 			 "dump, bench, "
 			 "guest, help",
 			 argv[1]);
@@ -135,12 +136,12 @@ static int dispatch(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*fn)(int argc, char **argv);
-	} commands[] = {{"ps", control_ps},          {"console", control_console}, {"top", control_top},
-			{"stop", control_machine},   {"kill", control_machine},    {"pause", control_machine},
-			{"resume", control_machine}, {"reset", control_machine},   {"run", run_command},
-			{"up", up_command},          {"dump", dump_command},       {"bench", bench_command},
-			{"guest", guest_main},       {"help", help_command},       {"--help", help_command},
-			{"-h", help_command}};
+	} commands[] = {{"ps", control_ps},         {"console", control_console}, {"top", control_top},
+			{"audit", control_audit},   {"stop", control_machine},    {"kill", control_machine},
+			{"pause", control_machine}, {"resume", control_machine},  {"reset", control_machine},
+			{"run", run_command},       {"up", up_command},           {"dump", dump_command},
+			{"bench", bench_command},   {"guest", guest_main},        {"help", help_command},
+			{"--help", help_command},   {"-h", help_command}};
 	struct options_error err = {{0}};
 
 	if (argc < 2) {

@@ -13,6 +13,7 @@
 #include "vmm/cpu/vcpu.h"
 #include "vmm/host/console_tap.h"
 #include "vmm/host/stream.h"
+#include "vmm/monitor/audit.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/monitor/sched.h"
 
@@ -93,6 +94,27 @@ static void look_at_all(void *opaque, struct control_monitor *out)
 	};
 }
 
+static void audit(void *opaque, struct control_audit *out)
+{
+	struct session *s = opaque;
+	struct monitor_audit a;
+
+	if (!__atomic_load_n(&s->open, __ATOMIC_ACQUIRE))
+		return;
+	monitor_audit_live(s->monitor, NULL, &a);
+	*out = (struct control_audit){.errors = a.errors,
+				      .machines = a.machines,
+				      .pages = a.pages,
+				      .shared = a.shared,
+				      .compared = a.compared,
+				      .entries = a.entries,
+				      .records = a.records,
+				      .translations = a.translations,
+				      .wait_us = a.wait_ns / 1000,
+				      .audit_us = a.audit_ns / 1000};
+	memcpy(out->first, a.first, sizeof(out->first));
+}
+
 static const char *pause_or_go(struct run *r, bool pause)
 {
 	__atomic_store_n(&r->want_pause, pause, __ATOMIC_RELEASE);
@@ -159,8 +181,13 @@ static bool visit(void *opaque, unsigned i, int fd)
 
 int session_control_open(struct session *s)
 {
-	const struct control_ops ops = {
-	    .count = count, .look = look, .look_at_all = look_at_all, .act = act, .visit = visit, .opaque = s};
+	const struct control_ops ops = {.count = count,
+					.look = look,
+					.look_at_all = look_at_all,
+					.audit = audit,
+					.act = act,
+					.visit = visit,
+					.opaque = s};
 	const char *name = s->run[0].opt->control;
 	struct control_error err = {{0}};
 	char own[32];

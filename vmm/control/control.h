@@ -55,13 +55,22 @@ struct control_monitor {
 	uint64_t machine_bytes, block_bytes, equal_bytes; /* machine memory in use, and of that shared as ... */
 };
 
+/* All machines were stopped for a moment, and what is known of them in more than one place compared (vmm/monitor/audit.h). */
+struct control_audit {
+	uint64_t errors;
+	char first[300];                                                            /* of them */
+	uint64_t machines, pages, shared, compared, entries, records, translations; /* looked at */
+	uint64_t wait_us, audit_us; /* until they were stopped; that they were */
+};
+
 enum control_action { CONTROL_PAUSE, CONTROL_GO, CONTROL_POWER_DOWN, CONTROL_RESET, CONTROL_QUIT };
 
-/* All on the control's thread; none may wait. */
+/* All on the control's thread; none may wait for a guest or a client. */
 struct control_ops {
 	unsigned (*count)(void *opaque);
 	void (*look)(void *opaque, unsigned i, struct control_machine *out);
 	void (*look_at_all)(void *opaque, struct control_monitor *out);
+	void (*audit)(void *opaque, struct control_audit *out);
 	/* NULL, or why it cannot be (static text). That it was done comes as an event. */
 	const char *(*act)(void *opaque, unsigned i, enum control_action what);
 	/* x-console: fd is a visitor's from here on. False: it cannot be, and fd stays the caller's. */

@@ -181,6 +181,22 @@ static json_t *query_monitor(struct request *r)
 	return all;
 }
 
+static json_t *audit(struct request *r)
+{
+	struct control_audit a = {0};
+	json_t *all;
+
+	if (r->machine)
+		return error_of(r, "GenericError", "an audit is of all machines together");
+	r->qmp->ops->audit(r->qmp->ops->opaque, &a);
+	all = json_object();
+#define CONTROL_AUDITED(field, name) json_object_set_new(all, name, json_integer((json_int_t)a.field));
+#include "vmm/control/commands.def"
+	if (a.errors)
+		json_object_set_new(all, "first", json_string(a.first));
+	return all;
+}
+
 /* ---- about itself ---- */
 
 static json_t *version(void)
