@@ -165,26 +165,50 @@ static uint32_t node_take(struct node *nd)
 	return w * WORD_BITS + bit;
 }
 
+/* Back among the free ones, the lowest of which goes first: each row of the memmap that is ever used takes memory of the host's. */
+static void node_put(struct node *nd, uint32_t k, uint32_t count)
+{
+	for (uint32_t i = k; i < k + count; i++)
+		nd->bitmap[i / WORD_BITS] &= ~(1ull << i % WORD_BITS);
+	if (k / WORD_BITS < nd->cursor)
+		nd->cursor = k / WORD_BITS;
+	nd->used -= count;
+}
+
+struct machine_page *machine_page_alloc_there(struct machine_memory *m, unsigned node)
+{
+	struct node *nd = &m->node[node];
+	struct machine_page *page;
+	uint32_t k;
+
+	if (nd->used == nd->pages)
+		return NULL;
+	k = node_take(nd);
+	page = &m->memmap[nd->first_mpn + k];
+	if (page == m->moving) { /* given back, but its mover does not know yet */
+		uint32_t other = nd->used == nd->pages ? k : node_take(nd);
+
+		node_put(nd, k, 1);
+		if (other == k)
+			return NULL;
+		k = other;
+		page = &m->memmap[nd->first_mpn + k];
+	}
+	*page = (struct machine_page){
+	    .host = nd->base + (size_t)k * PAGE_BYTES,
+	    .mpn = nd->first_mpn + k,
+	    .node = (uint16_t)node,
+	};
+	return page;
+}
+
 static struct machine_page *take_page(struct machine_memory *m, unsigned node)
 {
 	struct machine_page *page = NULL;
 
 	pthread_mutex_lock(&m->lock);
-	for (unsigned i = 0; !page && i < m->n_nodes; i++) {
-		unsigned at = m->node[node].nearest[i];
-		struct node *nd = &m->node[at];
-		uint32_t k;
-
-		if (nd->used == nd->pages)
-			continue;
-		k = node_take(nd);
-		page = &m->memmap[nd->first_mpn + k];
-		*page = (struct machine_page){
-		    .host = nd->base + (size_t)k * PAGE_BYTES,
-		    .mpn = nd->first_mpn + k,
-		    .node = (uint16_t)at,
-		};
-	}
+	for (unsigned i = 0; !page && i < m->n_nodes; i++)
+		page = machine_page_alloc_there(m, m->node[node].nearest[i]);
 	pthread_mutex_unlock(&m->lock);
 	return page;
 }
@@ -219,12 +243,7 @@ void machine_pages_free(struct machine_memory *m, uint32_t mpn, uint32_t count)
 		ASSERT(!m->memmap[i].code); /* the next owner knows nothing of it */
 		m->memmap[i] = (struct machine_page){0};
 	}
-	for (uint32_t i = k; i < k + count; i++)
-		nd->bitmap[i / WORD_BITS] &= ~(1ull << i % WORD_BITS);
-	/* the lowest first: each row of the memmap that is ever used takes memory of the host's */
-	if (k / WORD_BITS < nd->cursor)
-		nd->cursor = k / WORD_BITS;
-	nd->used -= count;
+	node_put(nd, k, count);
 	pthread_mutex_unlock(&m->lock);
 }
 

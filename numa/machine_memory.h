@@ -67,7 +67,8 @@ struct machine_memory {
 	pthread_mutex_t lock; /* guards all below, and what says so */
 	struct pmap *pmaps;   /* alive, through pmap.next */
 	struct sharing sharing;
-	uint32_t audits; /* machine_memory_audit() */
+	const struct machine_page *moving; /* about to go elsewhere (move.h): nobody new comes to it; or NULL */
+	uint32_t audits;                   /* machine_memory_audit() */
 };
 
 /* Flat: 56 bytes per page of guest memory, and calloc() leaves the host to commit only the parts in use. */
@@ -91,11 +92,13 @@ struct pmap {
  * Context any thread.  Cost amortised O(1).
  */
 struct machine_page *machine_page_alloc(struct machine_memory *m, unsigned node);
+/* The same of that node only.  machine_memory.lock held. */
+struct machine_page *machine_page_alloc_there(struct machine_memory *m, unsigned node);
 /* Give `count` pages, which nobody uses, back to the node they are all of, and their memory to the host. */
 void machine_pages_free(struct machine_memory *m, uint32_t mpn, uint32_t count);
 
 /* ---- users.c: machine_memory.lock held, but where it says otherwise ---- */
-/* 0 or -ENOMEM, which the first user never gets. */
+/* 0; -EBUSY: it is about to move; or -ENOMEM. The first user gets neither. */
 MUST_CHECK int page_user_add(struct machine_memory *m, struct machine_page *page, struct pmap *p, uint64_t gpn);
 /* True: it has no users and no names now, and is to be freed. */
 bool page_user_remove(struct machine_memory *m, struct machine_page *page, struct pmap *p, uint64_t gpn);

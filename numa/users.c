@@ -82,6 +82,8 @@ int page_user_add(struct machine_memory *m, struct machine_page *page, struct pm
 
 	if (page_has(page, PAGE_ZERO))
 		return 0;
+	if (page == m->moving)
+		return -EBUSY;
 	if (page->refs && page->refs - 1 == page->room) {
 		more = realloc(page->more, (page->room ? 2 * page->room : 4) * sizeof(*more));
 		if (!more)

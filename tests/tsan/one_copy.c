@@ -3,8 +3,9 @@
  * Several machines of one monitor, each with a thread of its own, share memory and stop sharing it: blocks of one image, equal
  * pages, pages of zeroes; loads and stores through the L2TLB, code that is executed from shared pages and patched.  What each
  * must find in its memory is known from its own operations alone.  Another thread stops them all, again and again, wherever they are, and
- * audits.
+ * audits; and one moves their pages from node to node.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include "vmm/devices/virtio_memory.h"
 #include "vmm/monitor/audit.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/monitor/move.h"
 #include "vmm/monitor/vm.h"
 
 enum { VMS = 4, RAM_BYTES = 2 << 20, PAGES = 24, FIRST = 0x100000, BLOCKS = 10, ROUNDS = 20000, CODE_PA = 0x1000 };
@@ -188,6 +190,28 @@ static void *audit(void *arg)
 	return NULL;
 }
 
+/* Pages go from node to node under them, whichever. */
+static struct {
+	struct monitor *mon;
+	uint64_t tried, moved, busy, full;
+} moves;
+
+static void *move(void *arg)
+{
+	uint32_t x = 5, pages = VMS * RAM_BYTES / PAGE_BYTES;
+
+	while (!__atomic_load_n(&audits.over, __ATOMIC_ACQUIRE)) {
+		uint32_t at = (x = x * 1664525u + 1013904223u) >> 9;
+		int err = monitor_move(moves.mon, NULL, at % pages, at / pages & 1);
+
+		moves.tried++;
+		moves.moved += !err;
+		moves.busy += err == -EBUSY;
+		moves.full += err == -ENOMEM;
+	}
+	return NULL;
+}
+
 static int open_guest(struct guest *g, struct monitor *mon, unsigned n)
 {
 	struct share_image image = {.dev = 1, .ino = 2, .bytes = 3};
@@ -216,7 +240,7 @@ int main(void)
 	struct guest g[VMS] = {0};
 	struct monitor *mon;
 	uint64_t shared = 0, broken = 0;
-	pthread_t auditor;
+	pthread_t auditor, mover;
 	int status = 0;
 
 	if (monitor_new(&mon, &(struct monitor_config){.memory_bytes = VMS * RAM_BYTES, .nodes = 2, .share = true}))
@@ -227,8 +251,8 @@ int main(void)
 	for (unsigned i = 0; i < VMS; i++)
 		if (pthread_create(&g[i].thread, NULL, run, &g[i]))
 			return fail("no thread");
-	audits.mon = mon;
-	if (pthread_create(&auditor, NULL, audit, NULL))
+	audits.mon = moves.mon = mon;
+	if (pthread_create(&auditor, NULL, audit, NULL) || pthread_create(&mover, NULL, move, NULL))
 		return fail("no thread");
 	for (unsigned i = 0; i < VMS; i++) {
 		pthread_join(g[i].thread, NULL);
@@ -238,12 +262,18 @@ int main(void)
 	}
 	__atomic_store_n(&audits.over, true, __ATOMIC_RELEASE);
 	pthread_join(auditor, NULL);
+	pthread_join(mover, NULL);
 	if (!audits.last.errors)
 		monitor_audit(mon, &audits.last);
 	if (audits.last.errors)
 		status = fail(audits.last.first);
 	printf("one_copy: %lu stops, %lu entries of L2TLBs and the bytes of %lu shared pages looked at\n",
 	       (unsigned long)audits.stops, (unsigned long)audits.entries, (unsigned long)audits.compared);
+	printf("one_copy: %lu pages moved to another node, of %lu tried; %lu busy, %lu that had no room\n",
+	       (unsigned long)moves.moved, (unsigned long)moves.tried, (unsigned long)moves.busy,
+	       (unsigned long)moves.full);
+	if (moves.moved < 100)
+		status = fail("hardly a page was moved");
 	if (!audits.stops || !audits.entries || !audits.compared)
 		status = fail("nothing was audited");
 	if (shared < ROUNDS / 8 || broken < ROUNDS / 40)

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#include "numa/move.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "numa/machine_memory.h"
+
+int page_move_begin(struct machine_memory *m, uint32_t mpn, unsigned node, struct machine_page **page)
+{
+	int err = 0;
+
+	*page = &m->memmap[mpn];
+	pthread_mutex_lock(&m->lock);
+	if (m->moving)
+		err = -EAGAIN;
+	else if (!(*page)->refs || (*page)->node == node)
+		err = -ENOENT;
+	else
+		m->moving = *page;
+	pthread_mutex_unlock(&m->lock);
+	return err;
+}
+
+void page_move_end(struct machine_memory *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->moving = NULL;
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* Has a device the page's address, or had it when the guest page got another one? */
+static bool is_busy(struct machine_page *page)
+{
+	for (uint32_t i = 0; i < page->refs; i++) {
+		const struct page_user *u = page_user_at(page, i);
+
+		if (u->gpn == PAGE_USER_HELD || pmap_in_flight(u->pmap, page))
+			return true;
+	}
+	return false;
+}
+
+/* new is what page was; page is what was just allocated. */
+static void take_its_place(struct machine_page *page, struct machine_page *new)
+{
+	memcpy(new->host, page->host, PAGE_BYTES);
+	new->refs = page->refs;
+	new->room = page->room;
+	new->user = page->user;
+	new->more = page->more;
+	new->names = page->names;
+	page_set(new, page->flags & (PAGE_SHARED | PAGE_EQUAL | PAGE_HASHED));
+	for (struct page_name *n = new->names; n; n = n->next_of_page)
+		n->page = new;
+	for (uint32_t i = 0; i < new->refs; i++) {
+		const struct page_user *u = page_user_at(new, i);
+		struct guest_page *g = &u->pmap->row[u->gpn];
+
+		ASSERT(g->page == page);
+		*g = (struct guest_page){.page = new, .last_hash = g->last_hash};
+	}
+	page->refs = page->room = 0;
+	page->user = (struct page_user){0};
+	page->more = NULL;
+	page->names = NULL;
+}
+
+int page_move(struct machine_memory *m, struct machine_page *page, unsigned node)
+{
+	struct machine_page *new = NULL;
+	int err = 0;
+
+	pthread_mutex_lock(&m->lock);
+	ASSERT(m->moving == page);
+	if (!page->refs)
+		err = -ENOENT;
+	else if (is_busy(page))
+		err = -EBUSY;
+	else if (!(new = machine_page_alloc_there(m, node)))
+		err = -ENOMEM;
+	else
+		take_its_place(page, new);
+	pthread_mutex_unlock(&m->lock);
+	if (!err)
+		machine_pages_free(m, page->mpn, 1);
+	return err;
+}
