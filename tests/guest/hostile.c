@@ -7,6 +7,7 @@
  * It goes on until the monitor ends.
  */
 #include "guest/bare/guest.h"
+#include "tests/guest/random_words.h"
 #include "tests/guest/words.h"
 
 static PAGE_ALIGNED uint32_t arena[2][PAGE / 4];
@@ -14,21 +15,7 @@ static uint32_t seed;
 
 static uint32_t rnd(void) { return random_next(&seed); }
 
-/* Half of the time any word, otherwise one of an opcode that exists, with likely registers and small offsets. */
-static uint32_t random_word(void)
-{
-	static const uint8_t opcodes[] = {0,  0,  0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13,
-					  14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 28, 31, 32, 33, 34, 35,
-					  36, 37, 38, 40, 41, 42, 43, 46, 47, 48, 49, 51, 53, 56, 57, 61};
-	uint32_t w = rnd();
-
-	if (rnd() & 1)
-		return w;
-	w = (w & 0x03ffffffu) | (uint32_t)opcodes[rnd() % ARRAY_LEN(opcodes)] << 26;
-	if (rnd() % 4)
-		w &= 0xffff00ffu; /* short branches, near addresses */
-	return w;
-}
+static uint32_t random_word(void) { return random_insn(rnd(), rnd()); }
 
 /* A register's content: mostly something that memory accesses and jumps can use. */
 static uint32_t random_value(void)
