@@ -46,7 +46,10 @@ static bool is_held(const struct pmap *p, const struct machine_page *page)
 
 static void check_user(struct audit *a, const struct machine_page *page, const struct page_user *u)
 {
-	if (!is_alive(a, u->pmap))
+	if (!u->pmap && u->gpn == PAGE_USER_REGION) {
+		if (!page_has(page, PAGE_REGION))
+			wrong(a, "machine page %u is used by a region and not one of its pages", page->mpn);
+	} else if (!is_alive(a, u->pmap))
 		wrong(a, "machine page %u is used by a VM that is gone", page->mpn);
 	else if (u->gpn == PAGE_USER_HELD ? !is_held(u->pmap, page)
 					  : u->gpn >= u->pmap->pages || u->pmap->row[u->gpn].page != page)
@@ -101,11 +104,14 @@ static void check_page(struct audit *a, struct machine_page *page, struct sums *
 	a->out.with_code += __atomic_load_n(&page->code, __ATOMIC_ACQUIRE) != NULL;
 	if (__atomic_load_n(&page->code, __ATOMIC_ACQUIRE) && !page_has(page, PAGE_CODE))
 		wrong(a, "machine page %u has translations and can be written to", page->mpn);
-	if (page->names)
+	if (page->names || page_has(page, PAGE_REGION))
 		s->shared[page_class(page)]++;
 	s->idle += !page->refs && page->names;
 	s->orphans += !page->refs && !page->names;
-	if (page->refs > 1 && !page_has(page, PAGE_SHARED))
+	if (page_has(page, PAGE_REGION) && (page_has(page, PAGE_SHARED | PAGE_CODE) || !page->refs))
+		wrong(a, "machine page %u is of a region and has flags %#x and %u users", page->mpn, page->flags,
+		      page->refs);
+	if (page->refs > 1 && !page_has(page, PAGE_SHARED | PAGE_REGION))
 		wrong(a, "machine page %u has %u users and can be written to", page->mpn, page->refs);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <string.h>
 
 #include "numa/machine_memory.h"
 
@@ -46,13 +47,21 @@ static struct machine_page *join(struct pmap *p, uint64_t gpn, struct block_name
 	return page;
 }
 
+/* What is read into a region is copied there: the others that have it are to see it. */
+static bool in_region(const struct pmap *p, uint64_t gpn)
+{
+	const struct machine_page *page = p->row[gpn].page;
+
+	return page && page_has(page, PAGE_REGION);
+}
+
 bool pmap_map_block(struct pmap *p, struct gpa pa, struct block_name name)
 {
 	uint64_t gpn = pa.v >> PAGE_SHIFT;
 	struct machine_page *page;
 	bool was;
 
-	if (!p->memory->sharing.on || gpn >= p->pages)
+	if (!p->memory->sharing.on || gpn >= p->pages || in_region(p, gpn))
 		return false;
 	page = join(p, gpn, name, &was);
 	if (!page)
@@ -99,6 +108,11 @@ int pmap_give_block(struct pmap *p, struct gpa pa, struct block_name name, struc
 	if (gpn >= p->pages) {
 		share_page_drop(p, page);
 		return -EFAULT;
+	}
+	if (in_region(p, gpn)) {
+		memcpy(p->row[gpn].page->host, page->host, PAGE_BYTES);
+		share_page_drop(p, page);
+		return 0;
 	}
 	filled(p->memory);
 	got = publish(p, gpn, name, page);

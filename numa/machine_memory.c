@@ -128,7 +128,7 @@ void machine_memory_free(struct machine_memory *m)
 {
 	if (!m)
 		return;
-	ASSERT(!m->pmaps);
+	ASSERT(!m->pmaps && !m->regions);
 	share_drop_idle(m);
 	for (unsigned i = 0; i < m->n_nodes; i++) {
 		struct node *nd = &m->node[i];

@@ -64,8 +64,9 @@ struct machine_memory {
 	void (*code_gone)(void *opaque, struct machine_page *page);
 	void *opaque;
 
-	pthread_mutex_t lock; /* guards all below, and what says so */
-	struct pmap *pmaps;   /* alive, through pmap.next */
+	pthread_mutex_t lock;   /* guards all below, and what says so */
+	struct pmap *pmaps;     /* alive, through pmap.next */
+	struct region *regions; /* through region.next */
 	struct sharing sharing;
 	const struct machine_page *moving; /* about to go elsewhere (move.h): nobody new comes to it; or NULL */
 	uint32_t audits;                   /* machine_memory_audit() */
@@ -130,6 +131,11 @@ enum memory_class page_class(const struct machine_page *page);
 void pmap_count(struct pmap *p, enum memory_class class, int by);
 /* new, which has the guest page as its user already, takes the place of what it has. May fail before anything happens: -ENOMEM. */
 MUST_CHECK int pmap_replace(struct pmap *p, uint64_t gpn, struct machine_page *new);
+/*
+ * A page of the guest's own in the place of what it has, if anything: with the same bytes, or (copy: false) of zeroes.  0 or -ENOMEM,
+ * and then nothing has changed.
+ */
+MUST_CHECK int pmap_own_page(struct pmap *p, uint64_t gpn, unsigned node, bool copy);
 bool pmap_in_flight(const struct pmap *p, const struct machine_page *page);
 
 /* A counter that its own thread counts and others read. */

@@ -165,7 +165,8 @@ uint64_t share_class_pages(struct machine_memory *m, enum memory_class class)
 	pthread_mutex_lock(&m->lock);
 	n = m->sharing.pages[class];
 	if (class == MEMORY_PRIVATE) {
-		n = m->sharing.pages[MEMORY_BLOCK] + m->sharing.pages[MEMORY_EQUAL] + m->sharing.filling;
+		n = m->sharing.pages[MEMORY_BLOCK] + m->sharing.pages[MEMORY_EQUAL] + m->sharing.pages[MEMORY_REGION] +
+		    m->sharing.filling;
 		n = used > n ? used - n : 0;
 	}
 	pthread_mutex_unlock(&m->lock);

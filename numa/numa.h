@@ -31,14 +31,17 @@ enum page_flags {
 	PAGE_ZERO = 1u << 2,   /* the one page of zeroes; also PAGE_SHARED */
 	PAGE_EQUAL = 1u << 3,  /* shared because of what it holds, and not as a block of a disk */
 	PAGE_HASHED = 1u << 4, /* shared, and can be found by what it holds */
+	PAGE_REGION =
+	    1u << 5, /* of a region (region.h): all that have it may write to it, and nobody runs code from it */
 };
 
 /* A guest page that a machine page stands for. */
 struct page_user {
-	struct pmap *pmap;
-	uint64_t gpn; /* or PAGE_USER_HELD: no guest page's any more, but a device of the VM is still busy with it */
+	struct pmap *pmap; /* NULL: no VM's */
+	uint64_t gpn;      /* or one of: */
 };
-#define PAGE_USER_HELD UINT64_MAX
+#define PAGE_USER_HELD   UINT64_MAX       /* no guest page's any more, but a device of the VM is still busy with it */
+#define PAGE_USER_REGION (UINT64_MAX - 1) /* no VM's: the region that it is a page of */
 
 /* One row of the memmap.  Nothing in it is one VM's own: that is in struct guest_page. */
 struct machine_page {
@@ -152,7 +155,8 @@ uint64_t pmap_bytes(const struct pmap *p);
  * zeroes.  A write to a page that others have too gives this VM a copy of its own; a write to one that is shared, but no
  * longer with anybody, takes it over.
  *
- * Returns  NULL if pa is outside guest memory; NULL with *err = -ENOMEM if machine memory is exhausted: nothing has changed.
+ * Returns  NULL if pa is outside guest memory, or is to be executed and of a region; NULL with *err = -ENOMEM if machine memory
+ *	    is exhausted: nothing has changed.
  *	    What of a write is left to the caller: PAGE_CODE.
  * Context  the VM's thread.
  * Cost     O(1); a copy O(users of the page).

@@ -45,6 +45,8 @@ enum memory_class page_class(const struct machine_page *page)
 {
 	if (page_has(page, PAGE_ZERO))
 		return MEMORY_ZERO;
+	if (page_has(page, PAGE_REGION))
+		return MEMORY_REGION;
 	if (!page_has(page, PAGE_SHARED))
 		return MEMORY_PRIVATE;
 	return page_has(page, PAGE_EQUAL) ? MEMORY_EQUAL : MEMORY_BLOCK;
@@ -205,8 +207,7 @@ int pmap_replace(struct pmap *p, uint64_t gpn, struct machine_page *new)
 	return 0;
 }
 
-/* A page of the guest's own in the place of what it has, if anything, with the same bytes. */
-static int own_page(struct pmap *p, uint64_t gpn, unsigned node)
+int pmap_own_page(struct pmap *p, uint64_t gpn, unsigned node, bool copy)
 {
 	const struct machine_page *old = p->row[gpn].page;
 	struct machine_page *new;
@@ -217,7 +218,7 @@ static int own_page(struct pmap *p, uint64_t gpn, unsigned node)
 	new = machine_page_alloc(p->memory, node);
 	if (!new)
 		return -ENOMEM;
-	if (old && !page_has(old, PAGE_ZERO))
+	if (copy && old && !page_has(old, PAGE_ZERO))
 		memcpy(new->host, old->host, PAGE_BYTES);
 	pthread_mutex_lock(&p->memory->lock);
 	err = page_user_add(p->memory, new, p, gpn);
@@ -254,7 +255,7 @@ static int make_writable(struct pmap *p, uint64_t gpn, unsigned node)
 		count_up(&p->stats.taken_over);
 		return 0;
 	}
-	err = own_page(p, gpn, node);
+	err = pmap_own_page(p, gpn, node, true);
 	if (!err)
 		count_up(zero ? &p->stats.zero_breaks : &p->stats.breaks);
 	return err;
@@ -263,7 +264,7 @@ static int make_writable(struct pmap *p, uint64_t gpn, unsigned node)
 static int first_touch(struct pmap *p, uint64_t gpn, unsigned node, enum pmap_access access)
 {
 	if (access != PMAP_READ || !p->memory->sharing.on)
-		return own_page(p, gpn, node);
+		return pmap_own_page(p, gpn, node, true);
 	count_up(&p->stats.zero_maps);
 	return pmap_replace(p, gpn, &p->memory->zero);
 }
@@ -284,6 +285,8 @@ struct guest_page *pmap_get(struct pmap *p, struct gpa pa, unsigned node, enum p
 	if (gpn >= p->pages)
 		return NULL;
 	g = &p->row[gpn];
+	if (g->page && access == PMAP_EXEC && page_has(g->page, PAGE_REGION))
+		return NULL;
 	if (!g->page)
 		*err = first_touch(p, gpn, node, access);
 	else if (wants_own(g->page, access))

@@ -65,7 +65,7 @@ bool page_is_of(struct machine_memory *m, struct machine_page *page, const struc
 unsigned page_unmap_users(struct machine_memory *m, struct machine_page *page);
 
 /* ---- what it comes to ---- */
-enum memory_class { MEMORY_PRIVATE, MEMORY_BLOCK, MEMORY_EQUAL, MEMORY_ZERO, NUM_MEMORY_CLASSES };
+enum memory_class { MEMORY_PRIVATE, MEMORY_BLOCK, MEMORY_EQUAL, MEMORY_ZERO, MEMORY_REGION, NUM_MEMORY_CLASSES };
 /* Of a VM: its guest pages by what stands for them.  All of them together: what it would take alone.  Any thread. */
 uint64_t pmap_class_pages(const struct pmap *p, enum memory_class class);
 /*

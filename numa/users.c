@@ -124,6 +124,8 @@ bool page_user_remove(struct machine_memory *m, struct machine_page *page, struc
 	free(page->more);
 	page->more = NULL;
 	page->room = 0;
+	if (page_has(page, PAGE_REGION))
+		m->sharing.pages[MEMORY_REGION]--;
 	if (page_has_block_name(page)) {
 		idle_add(&m->sharing, page);
 		return false;

@@ -22,6 +22,7 @@ struct config {
 	    *agent; /* disco.agent=: "run": the host sends a command; "ready": it wants to know when userland begins */
 	const char *terminals; /* disco.terminals=: how many of hvc0, ... get a shell */
 	const char *report;    /* disco.report=: the balloon reports free blocks from this order on */
+	const char *regions;   /* disco.regions=: how many the machine has in common with others; NULL: none */
 	const char *size;      /* disco.size=: of the console's terminal, COLUMNSxROWS */
 	bool rw;
 };
@@ -48,7 +49,7 @@ struct modules {
 /* A module and what it needs, by its name with '_'. 0 or -errno (said). */
 long module_load(struct modules *m, const char *name);
 /* Load the drivers of the virtio devices that are on the bus. */
-void devices_start(struct modules *m);
+void devices_start(struct modules *m, const struct config *c);
 /* Shared folders, to /mnt/TAG. */
 void shares_mount(void);
 /* Addresses for what is behind NAT; all other cards are switched on. */

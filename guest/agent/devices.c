@@ -119,7 +119,8 @@ static bool modules_read(struct modules *m)
 	return false;
 }
 
-long module_load(struct modules *m, const char *name)
+/* -ENODEV: it is there, and has nothing to do on this machine. */
+static long module_try(struct modules *m, const char *name)
 {
 	long r = -ENOENT;
 
@@ -143,7 +144,16 @@ long module_load(struct modules *m, const char *name)
 	}
 	if (m->tidy)
 		write_file("/sys/kernel/rcu_expedited", "0");
-	if (r)
+	if (r && r != -ENODEV)
+		say_error(r, "module ", name);
+	return r;
+}
+
+long module_load(struct modules *m, const char *name)
+{
+	long r = module_try(m, name);
+
+	if (r == -ENODEV)
 		say_error(r, "module ", name);
 	return r;
 }
@@ -165,21 +175,22 @@ static bool have_virtio(void)
 	return found;
 }
 
+/* Is a module of guest/modules/ in this initramfs? */
+static bool have_ours(struct modules *m, const char *name)
+{
+	char file[160];
+
+	return modules_read(m) && sys_access(join(file, m->base, "extra/", name, ".ko"), 0) == 0;
+}
+
 /*
- * The module of guest/modules/, if this initramfs has it; elsewhere than on Disco it finds no device.  After the balloon's driver,
+ * The modules of guest/modules/, if this initramfs has them; elsewhere than on Disco they find no device.  After the balloon's driver,
  * which gives up altogether if somebody else reports free pages.
  */
-static void load_ours(struct modules *m)
+static void load_ours(struct modules *m, const struct config *c)
 {
-	static const char path[] = "extra/disco.ko";
-	char file[160];
-	long r;
-
-	if (!modules_read(m) || sys_access(join(file, m->base, path), 0) != 0)
-		return;
-	r = insert(m, path, sizeof(path) - 1);
-	if (r && r != -ENODEV)
-		say_error(r, "module ", path);
+	if (have_ours(m, "disco") && module_try(m, "disco") == 0 && c->regions && have_ours(m, "disco_region"))
+		(void)module_load(m, "disco_region");
 }
 
 static void load_drivers(struct modules *m)
@@ -206,10 +217,10 @@ static void load_drivers(struct modules *m)
 		(void)module_load(m, "9p");
 }
 
-void devices_start(struct modules *m)
+void devices_start(struct modules *m, const struct config *c)
 {
 	load_drivers(m);
-	load_ours(m);
+	load_ours(m, c);
 }
 
 static void share_mount(const char *tag)

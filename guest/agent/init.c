@@ -33,6 +33,7 @@ static void config_word(struct config *c, const char *word)
 	    {"disco.net=", offsetof(struct config, net)},
 	    {"disco.agent=", offsetof(struct config, agent)},
 	    {"disco.terminals=", offsetof(struct config, terminals)},
+	    {"disco.regions=", offsetof(struct config, regions)},
 	    {"disco.size=", offsetof(struct config, size)},
 	    {"disco.report=", offsetof(struct config, report)},
 	};
@@ -378,7 +379,7 @@ int agent_main(int argc, char **argv)
 	}
 	config_read(c);
 	m->tidy = c->report != NULL;
-	devices_start(m);
+	devices_start(m, c);
 	/* not on the kernel's command line: the balloon's driver sets it when it begins, to blocks of 4 MiB */
 	if (c->report)
 		write_file("/sys/module/page_reporting/parameters/page_reporting_order", c->report);

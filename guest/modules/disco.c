@@ -18,7 +18,9 @@
 #include <linux/scatterlist.h>
 #include <asm/cacheflush.h>
 
-enum { CALL_VERSION = 0, CALL_ZERO = 1, CALL_FREE = 2, FREE_ORDER = 4 };
+#include "guest/modules/disco.h"
+
+enum { FREE_ORDER = 4 };
 
 static bool zero = true;
 module_param(zero, bool, 0444);
@@ -28,7 +30,7 @@ module_param_named(free, give_up, bool, 0444);
 MODULE_PARM_DESC(free, "give free pages up, unless the balloon does");
 
 /* HYPCALL with code 1, as a word: the assembler's own needs .set virt.  The label is where a CPU without it raises RI. */
-static noinline __noclone long monitor_call(unsigned long number, unsigned long a, unsigned long b)
+noinline __noclone long disco_call(unsigned long number, unsigned long a, unsigned long b)
 {
 	register unsigned long v0 asm("$2") = number;
 	register unsigned long a0 asm("$4") = a;
@@ -41,6 +43,7 @@ static noinline __noclone long monitor_call(unsigned long number, unsigned long 
 		     : "memory");
 	return (long)v0;
 }
+EXPORT_SYMBOL_GPL(disco_call);
 extern const u32 disco_hypcall[];
 
 /* ---- is this Disco? ---- */
@@ -64,7 +67,7 @@ static long version(void)
 
 	if (register_die_notifier(&notifier))
 		return -ENOSYS;
-	v = monitor_call(CALL_VERSION, 0, 0);
+	v = disco_call(CALL_VERSION, 0, 0);
 	unregister_die_notifier(&notifier);
 	return v;
 }
@@ -108,7 +111,7 @@ static int report(struct page_reporting_dev_info *info, struct scatterlist *sgl,
 
 	for_each_sg(sgl, sg, n, i)
 	{
-		long r = monitor_call(CALL_FREE, page_to_phys(sg_page(sg)), sg->length >> PAGE_SHIFT);
+		long r = disco_call(CALL_FREE, page_to_phys(sg_page(sg)), sg->length >> PAGE_SHIFT);
 
 		if (r)
 			return r;

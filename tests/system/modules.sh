@@ -5,23 +5,11 @@
 set -u
 . "$(dirname "$0")/lib.sh"
 need python3
-skip() {
-	echo "$*"
+. tests/system/modules_lib.sh
+have_modules || {
+	echo "$why"
 	exit 77
 }
-command -v mipsel-linux-gnu-gcc-12 >/dev/null || skip "no gcc-mipsel-linux-gnu"
-[ -d /usr/lib/linux-kbuild-6.1 ] || skip "no linux-kbuild-6.1"
-[ -f guest/cache/linux/.version ] || skip "no guest/cache: guest/fetch makes it"
-# Other tests use that cache at the same time: its files, but none that is made anew.
-export DISCO_GUEST_CACHE=$work/cache
-cp -al guest/cache "$work/cache"
-rm -rf "$work/cache/modules" "$work/cache"/initramfs.cpio*
-guest/modules/build >"$work/build" 2>&1 || {
-	grep -q 'cannot download' "$work/build" && skip "the kernel's headers cannot be had: $(tail -n 1 "$work/build")"
-	fail "build: $(tail -n 20 "$work/build")"
-	finish
-}
-kernel=$work/cache/vmlinuz initrd=$work/cache/initramfs.cpio
 
 # guest NAME OPTIONS -- COMMAND: output in $work/out, statistics in $work/NAME
 guest() {
@@ -54,7 +42,7 @@ right() {
 
 for tiers in 1 12; do
 	guest both --tiers $tiers -- sh -c "$load"
-	grep -q 'monitor calls, version 1: clears pages reports free pages' "$work/out" || fail "loaded: $(cat "$work/out")"
+	grep -q 'monitor calls, version 2: clears pages reports free pages' "$work/out" || fail "loaded: $(cat "$work/out")"
 	right both
 	counters both 'm["pages_zeroed"] > 500 and m["pages_freed"] > 5000 and m["monitor_calls"] > 5000'
 done
@@ -64,7 +52,7 @@ guest off -- sh -c 'rmmod disco && ! grep -q disco /proc/modules && echo off; dm
 grep -q '^off$' "$work/out" && grep -qF "$(head -c 40000000 /dev/zero | sha256sum)" "$work/out" || fail "rmmod: $(cat "$work/out" "$work/err")"
 # The balloon's driver is there first, and reports free pages itself.
 guest balloon --balloon 0 -- sh -c "$load"
-grep -q 'monitor calls, version 1: clears pages$' "$work/out" || fail "with a balloon: $(cat "$work/out")"
+grep -q 'monitor calls, version 2: clears pages$' "$work/out" || fail "with a balloon: $(cat "$work/out")"
 right balloon
 counters balloon 'm["pages_zeroed"] > 500 and m["pages_freed"] == 0'
 

@@ -46,6 +46,7 @@ static const struct {
     {"--net", "user"},
     {"--share", "/,ro"},
     {"--terminal", "unix=/t"},
+    {"--shared-region", "ring=1M"},
     {"--balloon", "1M"},
     {"--script", "/proc/self/exe"},
     {"--env", "A=b"},

@@ -2,14 +2,16 @@
 /* Monitor calls: docs/monitor-calls.md, by every executor. */
 #include "vmm/cpu/monitor_call.h"
 
+#include "numa/region.h"
 #include "tests/unit/vmm_machine.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/cpu/run_loop.h"
 
 #define A_HYPCALL      0x42000828u
 #define A_LOAD(rt, n)  A_ORI(rt, ZERO, n)
 #define A_ADDI1(rt, n) I_TYPE(9, rt, rt, (n)&0xffff)
 
-enum { ROUNDS = 2000, EFAULT_ = 14, EINVAL_ = 22, ENOSYS_ = 89 };
+enum { ROUNDS = 2000, ENOENT_ = 2, EFAULT_ = 14, EINVAL_ = 22, ENOSYS_ = 89 };
 
 static int32_t call(struct vm *vm, uint32_t number, uint32_t a0, uint32_t a1)
 {
@@ -27,8 +29,8 @@ Test(monitor_call, numbers_and_arguments)
 	struct vm *vm = machine_open(&(struct vm_config){.icount = true}, TIERS_INTERP);
 	uint32_t full = RAM_BYTES / PAGE_BYTES;
 
-	cr_assert_eq(call(vm, MONITOR_CALL_VERSION, 1, 2), 1);
-	cr_assert_eq(call(vm, 3, 0, 0), -ENOSYS_);
+	cr_assert_eq(call(vm, MONITOR_CALL_VERSION, 1, 2), MONITOR_CALL_ABI);
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION_LEAVE + 1, 0, 0), -ENOSYS_);
 	cr_assert_eq(call(vm, UINT32_MAX, 0, 0), -ENOSYS_);
 	for (uint32_t n = MONITOR_CALL_ZERO; n <= MONITOR_CALL_FREE; n++) {
 		cr_assert_eq(call(vm, n, 0x100000, 0), 0);
@@ -65,6 +67,53 @@ Test(monitor_call, what_becomes_of_memory)
 	cr_assert_eq(call(vm, MONITOR_CALL_ZERO, DATA_VA & 0x1fffffff, 1), 0);
 	cr_assert_null(pmap_peek(vm->ram, gpa(DATA_VA & 0x1fffffff)), "and zeroes without being touched");
 	vm_free_alone(vm);
+}
+
+Test(monitor_call, regions)
+{
+	struct monitor *mon;
+	struct region *r[2];
+	struct vm *vm;
+	uint8_t name[REGION_NAME_BYTES];
+
+	cr_assert_eq(
+	    monitor_new(&mon, &(struct monitor_config){.memory_bytes = 2 * RAM_BYTES, .nodes = 1, .share = true}), 0);
+	cr_assert_eq(region_get(&r[0], mon->memory, "ring", 2 * PAGE_BYTES), 0);
+	cr_assert_eq(region_get(&r[1], mon->memory, "a-name-that-is-as-long-as-it-ca", PAGE_BYTES), 0);
+	vm = machine_open_in(mon, &(struct vm_config){.icount = true, .region = r, .n_regions = 2}, TIERS_INTERP);
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION, 0, 0x100ff8), 2, "across pages");
+	cr_assert_eq(pmap_read(vm->ram, gpa(0x100ff8), name, sizeof(name)), 0);
+	cr_assert_arr_eq(name, "ring\0\0\0\0", 8);
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION, 1, 0x100000), 1);
+	cr_assert_eq(pmap_read(vm->ram, gpa(0x100000), name, sizeof(name)), 0);
+	cr_assert_str_eq((char *)name, "a-name-that-is-as-long-as-it-ca");
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION, 2, 0x100000), -ENOENT_);
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION, UINT32_MAX, 0x100000), -ENOENT_);
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION, 0, RAM_BYTES - 8), -EFAULT_, "not all of it is memory");
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION, 0, 0xfffffff8), -EFAULT_);
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION_MAP, 0x100000, 2 << MONITOR_CALL_REGION_SHIFT), -ENOENT_);
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION_MAP, 0x100000, 2), -EINVAL_);
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION_MAP, 0x100004, 1), -EINVAL_);
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION_MAP, RAM_BYTES, 1), -EFAULT_);
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION_MAP, 0x18000000, 1), -EFAULT_);
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION_MAP, 0x101000, 1), 0);
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION_MAP, 0x105000, 1), 0);
+	PUT(vm, 0x80101010, 77);
+	cr_assert_eq(machine_word(vm, 0x80105010), 77);
+	/* The page of the call itself: what follows runs from nowhere, and is put back by the next. */
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION_MAP, CODE_VA & 0x1ffff000, 0), 0);
+	vm->vcpu->gs.pc = CODE_VA;
+	machine_step(vm->vcpu);
+	cr_assert_eq(vm->vcpu->gs.cp0[CP0_Cause] >> 2 & 31, EXC_IBE);
+	vm->vcpu->gs.cp0[CP0_Status] &= ~(uint64_t)ST_EXL;
+	cr_assert_eq(pmap_leave_region(vm->ram, gpa(CODE_VA & 0x1ffff000)), 0);
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION_LEAVE, 0x100000, 6), 0);
+	cr_assert_eq(machine_word(vm, 0x80101010), 0);
+	cr_assert_eq(call(vm, MONITOR_CALL_REGION_LEAVE, RAM_BYTES, 1), -EFAULT_);
+	vm_free(vm);
+	region_put(r[0]);
+	region_put(r[1]);
+	monitor_free(mon);
 }
 
 /* Only in kernel mode; and every other word of that kind is reserved. */

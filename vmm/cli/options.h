@@ -11,6 +11,7 @@
 #include "base/option.h"
 #include "base/panic.h"
 #include "base/types.h"
+#include "numa/region.h"
 #include "pv-drivers/disk/disk.h"
 #include "pv-drivers/net/net.h"
 
@@ -48,7 +49,14 @@ struct dump_filter {
 };
 
 enum { RUN_MAX_MACHINES = 1000, RUN_MAX_NAME_BYTES = 32 };
-enum { RUN_MAX_DISKS = 8, RUN_MAX_NETS = 4, RUN_MAX_SHARES = 8, RUN_MAX_TERMINALS = 4, RUN_MAX_ENV = 64 };
+enum {
+	RUN_MAX_DISKS = 8,
+	RUN_MAX_NETS = 4,
+	RUN_MAX_SHARES = 8,
+	RUN_MAX_TERMINALS = 4,
+	RUN_MAX_REGIONS = 8,
+	RUN_MAX_ENV = 64
+};
 
 struct run_disk {
 	char *text;                          /* what the others point into */
@@ -73,6 +81,12 @@ enum run_tty {
 
 struct run_terminal {
 	const char *path; /* of a Unix socket, or NULL: a pseudo-terminal */
+};
+
+/* --shared-region */
+struct run_region {
+	char name[REGION_NAME_BYTES];
+	uint64_t bytes;
 };
 
 /* --hot; 0 executions: the default policy */
@@ -123,12 +137,13 @@ struct run_options {
 	bool no_reboot;
 	struct run_seconds timeout;
 
-	unsigned n_disks, n_nets, n_shares, n_terminals;
+	unsigned n_disks, n_nets, n_shares, n_terminals, n_regions;
 	struct run_disk disk[RUN_MAX_DISKS];
 	struct net_config net[RUN_MAX_NETS];
 	bool net_none; /* --net none was given */
 	struct run_share share[RUN_MAX_SHARES];
 	struct run_terminal terminal[RUN_MAX_TERMINALS];
+	struct run_region region[RUN_MAX_REGIONS];
 	bool balloon;
 	uint64_t balloon_bytes; /* what the guest is asked to give up */
 

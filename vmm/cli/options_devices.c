@@ -218,6 +218,40 @@ int option_env(void *field, const struct option_value *v)
 	return 0;
 }
 
+static bool region_name_is_good(const char *name, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)name[i]) && (!i || !strchr("._-", name[i])))
+			return false;
+	return n && n < REGION_NAME_BYTES;
+}
+
+int option_region(void *field, const struct option_value *v)
+{
+	struct run_options *out = v->all;
+	struct run_region *r = (struct run_region *)field + out->n_regions;
+	size_t n = strcspn(v->text, "=");
+
+	if (out->n_regions == RUN_MAX_REGIONS)
+		return option_bad(v, "at most %d of them", RUN_MAX_REGIONS);
+	if (v->text[n] != '=' || !region_name_is_good(v->text, n))
+		return option_bad(
+		    v,
+		    "must be NAME=SIZE; NAME: 1 to %d letters, digits, '.', '_' and '-', the first a letter or digit",
+		    REGION_NAME_BYTES - 1);
+	*r = (struct run_region){0};
+	memcpy(r->name, v->text, n);
+	for (const struct run_region *other = field; other < r; other++)
+		if (strcmp(other->name, r->name) == 0)
+			return option_bad(v, "there are two of that name");
+	if (option_size(v->text + n + 1, &r->bytes) || !r->bytes || r->bytes % PAGE_BYTES ||
+	    r->bytes / PAGE_BYTES > REGION_MAX_PAGES)
+		return option_bad(v, "SIZE must be a multiple of 4K, up to %lluM; write 1M",
+				  REGION_MAX_PAGES * (unsigned long long)PAGE_BYTES >> 20);
+	out->n_regions++;
+	return 0;
+}
+
 int option_balloon(void *field, const struct option_value *v)
 {
 	int r = option_size(v->text, field);
@@ -301,6 +335,8 @@ static int make_append(struct run_options *out, struct options_error *err)
 		fputs(" disco.report=4", f);
 	if (out->n_terminals)
 		fprintf(f, " disco.terminals=%u", out->n_terminals);
+	if (out->n_regions)
+		fprintf(f, " disco.regions=%u", out->n_regions);
 	if (fclose(f)) {
 		free(text);
 		return no_memory(err);

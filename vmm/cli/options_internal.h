@@ -46,6 +46,8 @@ OPTION_TYPE(share, struct run_share[RUN_MAX_SHARES]);
 int option_share(void *field, const struct option_value *v);
 OPTION_TYPE(terminal, struct run_terminal[RUN_MAX_TERMINALS]);
 int option_terminal(void *field, const struct option_value *v);
+OPTION_TYPE(region, struct run_region[RUN_MAX_REGIONS]);
+int option_region(void *field, const struct option_value *v);
 OPTION_TYPE(balloon, uint64_t);
 int option_balloon(void *field, const struct option_value *v);
 OPTION_TYPE(env, const char *[RUN_MAX_ENV]);

@@ -181,6 +181,7 @@ static int open_vm(struct run *r, bool big_endian)
 	struct vm *vm;
 	int err;
 
+	cfg.region = guest_devices_regions(r->devices, &cfg.n_regions);
 	cfg.want = &want;
 	err = vm_new(&vm, r->session->monitor, &cfg);
 
@@ -371,7 +372,7 @@ static int open_run(struct run *r)
 		run_say(r, "%s", strerror(-err));
 		return STATUS_FAILED;
 	}
-	if (guest_devices_open(&devices, r->opt, r->session->monitor->net_switch, r->wakeup))
+	if (guest_devices_open(&devices, r->opt, r->session->monitor, r->wakeup))
 		return STATUS_USAGE;
 	pthread_mutex_lock(&r->lock);
 	r->devices = devices;

@@ -113,8 +113,11 @@ static int open_monitor(struct session *s)
 				     .together = s->n};
 	int err;
 
-	for (unsigned i = 0; i < s->n; i++)
+	for (unsigned i = 0; i < s->n; i++) {
 		cfg.memory_bytes += s->run[i].opt->mem_bytes;
+		for (unsigned k = 0; k < s->run[i].opt->n_regions; k++)
+			cfg.memory_bytes += s->run[i].opt->region[k].bytes;
+	}
 	err = monitor_new(&s->monitor, &cfg);
 	if (!err) {
 		__atomic_store_n(&s->open, true, __ATOMIC_RELEASE);

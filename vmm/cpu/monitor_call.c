@@ -4,13 +4,21 @@
 #include <errno.h>
 #include <string.h>
 
+#include "numa/region.h"
 #include "vmm/cpu/helpers.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_memory.h"
 #include "vmm/monitor/vm.h"
 
 /* As the guest's kernel numbers them. */
-enum { GUEST_EAGAIN = 11, GUEST_EFAULT = 14, GUEST_EINVAL = 22, GUEST_ENOSYS = 89 };
+enum {
+	GUEST_ENOENT = 2,
+	GUEST_EAGAIN = 11,
+	GUEST_ENOMEM = 12,
+	GUEST_EFAULT = 14,
+	GUEST_EINVAL = 22,
+	GUEST_ENOSYS = 89,
+};
 
 static int64_t version(struct vcpu *v, uint32_t a0, uint32_t a1) { return MONITOR_CALL_ABI; }
 
@@ -63,6 +71,64 @@ static int64_t give_up(struct vcpu *v, uint32_t a0, uint32_t a1)
 	v->freed_bytes = (uint64_t)a1 * PAGE_BYTES;
 	__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
 	return 0;
+}
+
+/* ---- regions (numa/region.h): by the numbers that the machine's options gave them ---- */
+
+static struct region *region_of(const struct vcpu *v, uint32_t n)
+{
+	return n < v->vm->cfg.n_regions ? v->vm->cfg.region[n] : NULL;
+}
+
+/* Its name, with zeroes behind it, to guest memory. */
+static int64_t region(struct vcpu *v, uint32_t a0, uint32_t a1)
+{
+	const struct region *r = region_of(v, a0);
+	char name[REGION_NAME_BYTES] = {0};
+
+	if (!r)
+		return -GUEST_ENOENT;
+	strncpy(name, region_name(r), sizeof(name) - 1);
+	for (uint64_t done = 0; done < sizeof(name);) {
+		uint64_t bytes = sizeof(name) - done;
+		int err;
+		uint8_t *host = virtio_memory_map(v->vm, gpa(a1 + done), &bytes, true, &err);
+
+		if (!host)
+			return -GUEST_EFAULT;
+		memcpy(host, name + done, bytes);
+		virtio_memory_written(v->vm, gpa(a1 + done), bytes);
+		done += bytes;
+	}
+	return (int64_t)region_pages(r);
+}
+
+static int64_t guest_error(int err) { return err == -ENOMEM ? -GUEST_ENOMEM : err ? -GUEST_EFAULT : 0; }
+
+static int64_t region_map(struct vcpu *v, uint32_t a0, uint32_t a1)
+{
+	uint32_t page = a1 & ((1u << MONITOR_CALL_REGION_SHIFT) - 1);
+	struct region *r = region_of(v, a1 >> MONITOR_CALL_REGION_SHIFT);
+	struct gpa ram;
+
+	if (!r)
+		return -GUEST_ENOENT;
+	if (a0 & PAGE_MASK || page >= region_pages(r))
+		return -GUEST_EINVAL;
+	if (!vm_ram(v->vm, gpa(a0), &ram))
+		return -GUEST_EFAULT;
+	return guest_error(pmap_map_region(v->vm->ram, ram, r, page));
+}
+
+static int64_t region_leave(struct vcpu *v, uint32_t a0, uint32_t a1)
+{
+	int64_t bad = check_pages(v, a0, a1);
+	struct gpa ram;
+
+	for (uint32_t i = 0; !bad && i < a1; i++)
+		if (vm_ram(v->vm, gpa(a0 + (uint64_t)i * PAGE_BYTES), &ram))
+			bad = guest_error(pmap_leave_region(v->vm->ram, ram));
+	return bad;
 }
 
 HELPER_FN(monitor_call)

@@ -10,7 +10,12 @@
 
 struct vcpu;
 
-enum { MONITOR_CALL_ABI = 1, MONITOR_CALL_MAX_PAGES = 1 << 16 };
+enum {
+	MONITOR_CALL_ABI = 2,
+	MONITOR_CALL_MAX_PAGES = 1 << 16,
+	/* Of REGION_MAP's second argument: the region's number is above its page's. */
+	MONITOR_CALL_REGION_SHIFT = 24,
+};
 
 enum monitor_call {
 #define MONITOR_CALL(number, name, function) MONITOR_CALL_##name = (number),

@@ -7,6 +7,7 @@
 #include "vmm/devices/virtio_bus.h"
 #include "vmm/host/stream.h"
 #include "vmm/host/terminal.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/monitor/vm.h"
 
 #include <errno.h>
@@ -29,6 +30,7 @@ struct guest_devices {
 	char *disk_name[RUN_MAX_DISKS];
 	struct net *net[RUN_MAX_NETS];
 	char net_name[RUN_MAX_NETS][16];
+	struct region *region[RUN_MAX_REGIONS];
 	struct terminal *terminal[RUN_MAX_TERMINALS];
 	struct terminal_port port[RUN_MAX_TERMINALS];
 
@@ -95,6 +97,19 @@ static int open_net(struct guest_devices *m, unsigned i, struct net_switch *sw)
 	return r;
 }
 
+static int open_region(struct guest_devices *m, unsigned i, struct machine_memory *memory)
+{
+	const struct run_region *g = &m->opt->region[i];
+	int r = region_get(&m->region[i], memory, g->name, g->bytes);
+
+	if (r == -EEXIST)
+		fprintf(stderr, "%s: --shared-region %s: another machine has it with another size than %lluK\n",
+			m->opt->speaker, g->name, (unsigned long long)g->bytes >> 10);
+	else if (r)
+		fprintf(stderr, "%s: --shared-region %s: %s\n", m->opt->speaker, g->name, strerror(-r));
+	return r;
+}
+
 static int open_terminal(struct guest_devices *m, unsigned i, struct wakeup *w)
 {
 	const char *path = m->opt->terminal[i].path;
@@ -107,8 +122,7 @@ static int open_terminal(struct guest_devices *m, unsigned i, struct wakeup *w)
 	return r;
 }
 
-int guest_devices_open(struct guest_devices **out, const struct run_options *opt, struct net_switch *sw,
-		       struct wakeup *w)
+int guest_devices_open(struct guest_devices **out, const struct run_options *opt, struct monitor *mon, struct wakeup *w)
 {
 	struct guest_devices *m = calloc(1, sizeof(*m));
 	int r = 0;
@@ -121,7 +135,9 @@ int guest_devices_open(struct guest_devices **out, const struct run_options *opt
 	for (unsigned i = 0; !r && i < opt->n_disks; i++)
 		r = open_disk(m, i);
 	for (unsigned i = 0; !r && i < opt->n_nets; i++)
-		r = open_net(m, i, sw);
+		r = open_net(m, i, mon->net_switch);
+	for (unsigned i = 0; !r && i < opt->n_regions; i++)
+		r = open_region(m, i, mon->memory);
 	for (unsigned i = 0; !r && i < opt->n_terminals; i++)
 		r = open_terminal(m, i, w);
 	if (r) {
@@ -154,10 +170,19 @@ int guest_devices_close(struct guest_devices *m)
 	for (unsigned i = 0; i < RUN_MAX_NETS; i++)
 		if (m->net[i])
 			net_close(m->net[i]);
+	for (unsigned i = 0; i < RUN_MAX_REGIONS; i++)
+		if (m->region[i])
+			region_put(m->region[i]);
 	for (unsigned i = 0; i < RUN_MAX_TERMINALS; i++)
 		terminal_close(m->terminal[i]);
 	free(m);
 	return r;
+}
+
+struct region *const *guest_devices_regions(const struct guest_devices *m, unsigned *n)
+{
+	*n = m->opt->n_regions;
+	return m->region;
 }
 
 /* ---- terminals ---- */

@@ -12,13 +12,16 @@
 struct run_options;
 struct guest_devices;
 struct agent;
-struct net_switch;
+struct monitor;
+struct region;
 struct vm;
 struct wakeup;
 
-/* 0, or -errno, said on standard error with the option that it is about. opt and sw (the monitor's) outlive it. */
-MUST_CHECK int guest_devices_open(struct guest_devices **out, const struct run_options *opt, struct net_switch *sw,
+/* 0, or -errno, said on standard error with the option that it is about. opt and mon outlive it. */
+MUST_CHECK int guest_devices_open(struct guest_devices **out, const struct run_options *opt, struct monitor *mon,
 				  struct wakeup *w);
+/* [*n]: the regions that the machine may use, as vm_config.region. */
+struct region *const *guest_devices_regions(const struct guest_devices *m, unsigned *n);
 /* Write what disks still hold. Any thread, also while requests are served. */
 void guest_devices_flush(struct guest_devices *m);
 /* 0 or -errno of a disk whose last writes the host did not take (said). NULL is fine. */

@@ -17,6 +17,7 @@
 
 struct cpu_model;
 struct monitor;
+struct region;
 struct vcpu;
 struct virtio_bus;
 struct mc146818_battery;
@@ -67,6 +68,9 @@ struct vm_config {
 	void (*idle)(void *opaque); /* the guest waits, or devices were looked after: flush output */
 	struct vm_want *want;       /* or NULL */
 	void *opaque;
+	struct region *const
+	    *region; /* [n_regions]: those that it may use (numa/region.h), by the numbers that its guest knows */
+	unsigned n_regions;
 	uint64_t date_ns;                 /* --icount: the date at power-on, ns since 1970; else it is the host's */
 	struct mc146818_battery *battery; /* of the RTC, outlives the machine; or NULL: it forgets */
 };
