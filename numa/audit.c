@@ -63,7 +63,7 @@ static void check_names(struct audit *a, const struct machine_page *page)
 
 	for (const struct page_name *n = page->names; n; n = n->next_of_page) {
 		equal |= n->kind == NAME_EQUAL;
-		if (n->page != page || page_find(a->m, n->kind, n->hi, n->lo) != page)
+		if (n->page != page || page_find(a->m, n->kind, n->hi, n->lo, page->node) != page)
 			wrong(a, "machine page %u has a name that does not lead to it", page->mpn);
 	}
 	if (equal != page_has(page, PAGE_HASHED))

@@ -39,7 +39,7 @@ static struct machine_page *join(struct pmap *p, uint64_t gpn, struct block_name
 	struct machine_page *page;
 
 	pthread_mutex_lock(&m->lock);
-	page = page_find(m, NAME_BLOCK, name.image, name.block);
+	page = page_find(m, NAME_BLOCK, name.image, name.block, p->node);
 	*was = page && page == p->row[gpn].page;
 	if (page && !*was && page_user_add(m, page, p, gpn))
 		page = NULL;
@@ -85,7 +85,7 @@ static struct machine_page *publish(struct pmap *p, uint64_t gpn, struct block_n
 	int err;
 
 	pthread_mutex_lock(&m->lock);
-	other = name.image ? page_find(m, NAME_BLOCK, name.image, name.block) : NULL;
+	other = name.image ? page_find(m, NAME_BLOCK, name.image, name.block, p->node) : NULL;
 	if (other && other != p->row[gpn].page && !page_user_add(m, other, p, gpn)) {
 		pthread_mutex_unlock(&m->lock);
 		return other;

@@ -25,7 +25,7 @@ static struct machine_page *join_equal(struct pmap *p, uint64_t gpn, XXH128_hash
 	struct machine_page *other;
 
 	pthread_mutex_lock(&m->lock);
-	other = page_find(m, NAME_EQUAL, hash.high64, hash.low64);
+	other = page_find(m, NAME_EQUAL, hash.high64, hash.low64, p->node);
 	/* under the lock, as long as it cannot be taken over and written to */
 	if (other && (other == page || memcmp(other->host, page->host, PAGE_BYTES) || page_user_add(m, other, p, gpn)))
 		other = NULL;
@@ -56,7 +56,7 @@ static void publish_equal(struct pmap *p, struct guest_page *g, XXH128_hash_t ha
 	pthread_mutex_lock(&m->lock);
 	if (private)
 		page_set(page, PAGE_SHARED | PAGE_EQUAL);
-	if (page_find(m, NAME_EQUAL, hash.high64, hash.low64) ||
+	if (page_find(m, NAME_EQUAL, hash.high64, hash.low64, p->node) ||
 	    page_name_add(m, page, NAME_EQUAL, hash.high64, hash.low64)) {
 		if (private) /* another machine was faster: the next time */
 			page_clear(page, PAGE_SHARED | PAGE_EQUAL);

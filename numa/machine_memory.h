@@ -78,6 +78,7 @@ struct pmap {
 	struct pmap *next; /* machine_memory.pmaps */
 	uint64_t pages;
 	struct guest_page *row; /* by gpn */
+	unsigned node;          /* that was last at the door: of several copies of a page, the one there */
 	struct pmap_ops ops;
 	uint64_t scan; /* where pmap_merge() goes on */
 	/* Machine pages of no guest page any more that a request in flight has: PAGE_USER_HELD. */
@@ -116,7 +117,15 @@ void page_reclaim_crowd(struct machine_memory *m);
 /* ---- names.c: machine_memory.lock held ---- */
 MUST_CHECK int sharing_init(struct machine_memory *m);
 void sharing_fini(struct machine_memory *m);
-struct machine_page *page_find(const struct machine_memory *m, enum name_kind kind, uint64_t hi, uint64_t lo);
+/*
+ * Of several pages with a name, which hold the same on different nodes (move.h), the one on `node`, or any other.
+ */
+struct machine_page *page_find(const struct machine_memory *m, enum name_kind kind, uint64_t hi, uint64_t lo,
+			       unsigned node);
+/* Another page that holds the same, on that node; or NULL. */
+struct machine_page *page_copy_on(const struct machine_memory *m, const struct machine_page *page, unsigned node);
+/* to, which has none, gets the names that from has. 0 or -ENOMEM: it has none. */
+MUST_CHECK int page_names_copy(struct machine_memory *m, const struct machine_page *from, struct machine_page *to);
 /* 0 or -ENOMEM.  The page is shared, and its flags say as what. */
 MUST_CHECK int page_name_add(struct machine_memory *m, struct machine_page *page, enum name_kind kind, uint64_t hi,
 			     uint64_t lo);

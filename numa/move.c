@@ -14,7 +14,7 @@ int page_move_begin(struct machine_memory *m, uint32_t mpn, unsigned node, struc
 	pthread_mutex_lock(&m->lock);
 	if (m->moving)
 		err = -EAGAIN;
-	else if (!(*page)->refs || (*page)->node == node)
+	else if (!(*page)->refs || (*page)->node == node || page_has(*page, PAGE_REGION))
 		err = -ENOENT;
 	else
 		m->moving = *page;
@@ -77,6 +77,8 @@ int page_move(struct machine_memory *m, struct machine_page *page, unsigned node
 		err = -ENOENT;
 	else if (is_busy(page))
 		err = -EBUSY;
+	else if (page_copy_on(m, page, node))
+		err = -EEXIST;
 	else if (!(new = machine_page_alloc_there(m, node)))
 		err = -ENOMEM;
 	else
@@ -84,5 +86,70 @@ int page_move(struct machine_memory *m, struct machine_page *page, unsigned node
 	pthread_mutex_unlock(&m->lock);
 	if (!err)
 		machine_pages_free(m, page->mpn, 1);
+	return err;
+}
+
+/* ---- by a VM itself ---- */
+
+/* A new page on that node with what page holds, for the guest page.  Locked. */
+static int make_copy(struct pmap *p, uint64_t gpn, struct machine_page *page, unsigned node, struct machine_page **copy)
+{
+	struct machine_memory *m = p->memory;
+	struct machine_page *new = machine_page_alloc_there(m, node);
+	int err;
+
+	if (!new)
+		return -ENOMEM;
+	memcpy(new->host, page->host, PAGE_BYTES);
+	page_set(new, page->flags & (PAGE_SHARED | PAGE_EQUAL | PAGE_HASHED));
+	*copy = new;
+	err = page_user_add(m, new, p, gpn);
+	ASSERT(!err); /* the first one */
+	err = err ? err : page_names_copy(m, page, new);
+	if (err)
+		(void)page_user_remove(m, new, p, gpn);
+	return err;
+}
+
+/* What is to stand for the guest page, which is its user already. */
+static int copy_for(struct pmap *p, uint64_t gpn, struct machine_page *page, unsigned node, struct machine_page **copy)
+{
+	struct machine_memory *m = p->memory;
+	struct machine_page *new = NULL;
+	int err;
+
+	pthread_mutex_lock(&m->lock);
+	*copy = page_copy_on(m, page, node);
+	err = *copy ? page_user_add(m, *copy, p, gpn) : make_copy(p, gpn, page, node, &new);
+	pthread_mutex_unlock(&m->lock);
+	if (err && new)
+		machine_pages_free(m, new->mpn, 1);
+	if (!*copy)
+		*copy = new;
+	return err;
+}
+
+int pmap_bring(struct pmap *p, struct gpa pa, unsigned node)
+{
+	uint64_t gpn = pa.v >> PAGE_SHIFT;
+	struct machine_page *page = pmap_peek(p, pa), *copy;
+	bool shared;
+	int err;
+
+	if (!page || page_has(page, PAGE_ZERO | PAGE_REGION))
+		return -ENOENT;
+	if (page->node == node)
+		return 0;
+	if (pmap_in_flight(p, page))
+		return -EBUSY;
+	shared = page_has(page, PAGE_SHARED);
+	err = copy_for(p, gpn, page, node, &copy);
+	if (err)
+		return err;
+	err = pmap_replace(p, gpn, copy);
+	if (err)
+		page_user_leave(p->memory, copy, p, gpn);
+	else
+		count_up(shared ? &p->stats.replicated : &p->stats.moved);
 	return err;
 }

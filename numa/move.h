@@ -18,17 +18,28 @@
 
 /*
  * mpn: below the number of machine pages.  *page is its row, which is nobody else's until page_move_end().
- * Returns  0; -ENOENT: it is free, or nobody's, or there already; -EAGAIN: another page is on its way.
+ * Returns  0; -ENOENT: it is free, or nobody's, or a region's, or there already; -EAGAIN: another page is on its way.
  * Context  any thread.
  */
 MUST_CHECK int page_move_begin(struct machine_memory *m, uint32_t mpn, unsigned node, struct machine_page **page);
 /*
- * Returns  0; -ENOENT: nobody's any more; -EBUSY: a request of a device's in flight has its address; -ENOMEM: the node is full.
- *	    Then nothing has changed.
+ * Returns  0; -ENOENT: nobody's any more; -EBUSY: a request of a device's in flight has its address; -EEXIST: the node has a copy
+ *	    of it; -ENOMEM: the node is full.  Then nothing has changed.
  * Context  any thread; all VMs that use the page are stopped.
  * Cost     a copy of a page, O(users), and giving the old one back to the host.
  */
 MUST_CHECK int page_move(struct machine_memory *m, struct machine_page *page, unsigned node);
 void page_move_end(struct machine_memory *m);
+
+/*
+ * For one VM, by itself: what stands for pa is on that node from now on.  A page of its own moves.  Of a shared one there is a copy
+ * on each node where a VM has asked for it, read-only as it is, with the same names; the other VMs keep what they have.  A write to
+ * it is the break of a copy-on-write as ever, so nothing has to be collapsed.
+ *
+ * Returns  0: it is there, now or before; -ENOENT: nothing, or the page of zeroes, or a region's; -EBUSY: a device has its address, or the copy is about
+ *	    to move; -ENOMEM: the node is full.  Then nothing has changed.
+ * Context  the VM's thread.
+ */
+MUST_CHECK int pmap_bring(struct pmap *p, struct gpa pa, unsigned node);
 
 #endif

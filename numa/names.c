@@ -55,12 +55,38 @@ static struct page_name **bucket_of(const struct machine_memory *m, enum name_ki
 	return &m->sharing.bucket[(x ^ x >> 32) & (m->sharing.buckets - 1)];
 }
 
-struct machine_page *page_find(const struct machine_memory *m, enum name_kind kind, uint64_t hi, uint64_t lo)
+struct machine_page *page_find(const struct machine_memory *m, enum name_kind kind, uint64_t hi, uint64_t lo,
+			       unsigned node)
 {
-	for (const struct page_name *n = *bucket_of(m, kind, hi, lo); n; n = n->next_in_bucket)
-		if (n->kind == kind && n->hi == hi && n->lo == lo)
+	struct machine_page *found = NULL;
+
+	for (const struct page_name *n = *bucket_of(m, kind, hi, lo); n; n = n->next_in_bucket) {
+		if (n->kind != kind || n->hi != hi || n->lo != lo)
+			continue;
+		if (n->page->node == node)
 			return n->page;
-	return NULL;
+		found = n->page;
+	}
+	return found;
+}
+
+struct machine_page *page_copy_on(const struct machine_memory *m, const struct machine_page *page, unsigned node)
+{
+	const struct page_name *n = page->names;
+	struct machine_page *copy = n ? page_find(m, n->kind, n->hi, n->lo, node) : NULL;
+
+	return copy && copy->node == node ? copy : NULL;
+}
+
+int page_names_copy(struct machine_memory *m, const struct machine_page *from, struct machine_page *to)
+{
+	int err = 0;
+
+	for (const struct page_name *n = from->names; n && !err; n = n->next_of_page)
+		err = page_name_add(m, to, n->kind, n->hi, n->lo);
+	if (err)
+		page_names_drop(m, to);
+	return err;
 }
 
 int page_name_add(struct machine_memory *m, struct machine_page *page, enum name_kind kind, uint64_t hi, uint64_t lo)

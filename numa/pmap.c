@@ -285,6 +285,7 @@ struct guest_page *pmap_get(struct pmap *p, struct gpa pa, unsigned node, enum p
 	if (gpn >= p->pages)
 		return NULL;
 	g = &p->row[gpn];
+	p->node = node;
 	if (g->page && access == PMAP_EXEC && page_has(g->page, PAGE_REGION))
 		return NULL;
 	if (!g->page)

@@ -84,6 +84,8 @@ struct pmap_stats {
 	uint64_t breaks;                 /* writes to a shared page that made a copy of it */
 	uint64_t taken_over;             /* writes to a shared page that nobody else had any more */
 	uint64_t zero_maps, zero_breaks; /* reads of memory never written to, and writes after such a read */
+	uint64_t moved,
+	    replicated; /* pages that came to this VM's node: its own; copies of shared ones, or one there was */
 };
 /* The VM's thread counts; others may look. */
 const struct pmap_stats *pmap_stats(const struct pmap *p);

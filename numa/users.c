@@ -166,9 +166,9 @@ unsigned page_unmap_users(struct machine_memory *m, struct machine_page *page)
 	pthread_mutex_lock(&m->lock);
 	for (uint32_t i = 0; i < page->refs; i++) {
 		const struct page_user *u = page_user_at(page, i);
-		const struct pmap_ops *ops = &u->pmap->ops;
+		const struct pmap_ops *ops = u->pmap ? &u->pmap->ops : NULL;
 
-		if (u->gpn == PAGE_USER_HELD)
+		if (!ops || u->gpn == PAGE_USER_HELD)
 			continue;
 		if (ops->unmap)
 			ops->unmap(ops->opaque, gpa(u->gpn << PAGE_SHIFT), &u->pmap->row[u->gpn]);

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "frontend/cp0.h"
+#include "numa/move.h"
 #include "numa/share.h"
 #include "tests/oracle/asm.h"
 #include "vmm/boot/loader.h"
@@ -124,8 +125,12 @@ static const char *run_code(struct guest *g)
 static const char *one_round(struct guest *g)
 {
 	unsigned n = roll(g, PAGES);
+	int err;
 
-	switch (roll(g, 8)) {
+	switch (roll(g, 9)) {
+	case 8: /* to the node of a processor that it might run on */
+		err = pmap_bring(g->vm->ram, page_at(n), roll(g, 2));
+		return err && err != -ENOENT && err != -EBUSY ? "a page does not come" : NULL;
 	case 0:
 	case 1:
 		return read_block(g, n);
@@ -239,7 +244,7 @@ int main(void)
 {
 	struct guest g[VMS] = {0};
 	struct monitor *mon;
-	uint64_t shared = 0, broken = 0;
+	uint64_t shared = 0, broken = 0, copies = 0, brought = 0;
 	pthread_t auditor, mover;
 	int status = 0;
 
@@ -259,6 +264,8 @@ int main(void)
 		status |= g[i].wrong ? fail(g[i].wrong) : 0;
 		shared += pmap_stats(g[i].vm->ram)->block_hits + pmap_stats(g[i].vm->ram)->merged;
 		broken += pmap_stats(g[i].vm->ram)->breaks;
+		copies += pmap_stats(g[i].vm->ram)->replicated;
+		brought += pmap_stats(g[i].vm->ram)->moved;
 	}
 	__atomic_store_n(&audits.over, true, __ATOMIC_RELEASE);
 	pthread_join(auditor, NULL);
@@ -272,6 +279,10 @@ int main(void)
 	printf("one_copy: %lu pages moved to another node, of %lu tried; %lu busy, %lu that had no room\n",
 	       (unsigned long)moves.moved, (unsigned long)moves.tried, (unsigned long)moves.busy,
 	       (unsigned long)moves.full);
+	printf("one_copy: %lu pages brought to a node, and %lu copies of shared ones\n", (unsigned long)brought,
+	       (unsigned long)copies);
+	if (copies < 100 || brought < 100)
+		status = fail("machines have hardly brought a page anywhere");
 	if (moves.moved < 100)
 		status = fail("hardly a page was moved");
 	if (!audits.stops || !audits.entries || !audits.compared)

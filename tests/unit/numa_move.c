@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "numa/move.h"
+#include "numa/region.h"
 #include "numa/share.h"
 
 enum { VMS = 3, PAGES = 32 };
@@ -176,6 +177,26 @@ Test(move, what_stays)
 	done(&w);
 }
 
+/* What all of its machines write to stays: no node is better than another. */
+Test(move, a_region_stays)
+{
+	struct world w = make(64);
+	struct machine_page *page;
+	struct region *r;
+
+	cr_assert_eq(region_get(&r, w.m, "ring", PAGE_BYTES), 0);
+	cr_assert_eq(pmap_map_region(w.p[0], page_at(1), r, 0), 0);
+	cr_assert_eq(pmap_map_region(w.p[1], page_at(2), r, 0), 0);
+	page = pmap_peek(w.p[0], page_at(1));
+	cr_expect_eq(move(&w, page, 1), -ENOENT);
+	cr_expect_eq(pmap_bring(w.p[0], page_at(1), 1), -ENOENT);
+	cr_expect_eq(page_unmap_users(w.m, page), 2, "and the region is no guest page");
+	cr_expect_eq(pmap_leave_region(w.p[0], page_at(1)), 0);
+	cr_expect_eq(pmap_leave_region(w.p[1], page_at(2)), 0);
+	region_put(r);
+	done(&w);
+}
+
 Test(move, nobody_comes_to_a_page_on_its_way)
 {
 	struct world w = make(64);
@@ -248,4 +269,84 @@ Test(move, devices_and_full_nodes)
 	cr_expect_eq(move(&w, page, 2), 0);
 	done(&w);
 	busy_host = NULL;
+}
+
+/* ---- by a machine itself ---- */
+
+Test(bring, a_page_of_its_own)
+{
+	struct world w = make(64);
+	struct machine_page *page = put(&w, 1, 9, 0x5a);
+
+	cr_expect_eq(pmap_bring(w.p[1], page_at(8), 1), -ENOENT, "never touched");
+	cr_expect_eq(pmap_bring(w.p[1], page_at(9), 0), 0);
+	cr_expect_eq(pmap_peek(w.p[1], page_at(9)), page, "it was there");
+	cr_expect_eq(pmap_stats(w.p[1])->moved, 0);
+	cr_assert_eq(pmap_bring(w.p[1], page_at(9), 2), 0);
+	cr_expect_eq(pmap_peek(w.p[1], page_at(9))->node, 2);
+	cr_expect_eq(byte_at(&w, 1, 9), 0x5a);
+	cr_expect_eq(machine_memory_pages_used(w.m, -1), 1);
+	cr_expect_eq(pmap_stats(w.p[1])->moved, 1);
+	done(&w);
+}
+
+/* Three machines read a block; two of them are on node 1, and get one copy; a write is seen by nobody else. */
+Test(bring, a_copy_for_each_node)
+{
+	struct world w = make(64);
+	struct machine_page *page = share_block(&w, 0x31), *copy;
+	struct block_name name = {w.image, 7};
+	int err;
+
+	cr_assert_eq(pmap_bring(w.p[1], page_at(5), 1), 0);
+	copy = pmap_peek(w.p[1], page_at(5));
+	cr_expect_eq(copy->node, 1);
+	cr_expect(page_has(copy, PAGE_SHARED));
+	cr_expect_eq(pmap_peek(w.p[0], page_at(4)), page);
+	audit(&w);
+	cr_assert_eq(pmap_bring(w.p[2], page_at(6), 1), 0);
+	cr_expect_eq(pmap_peek(w.p[2], page_at(6)), copy, "the one there is");
+	cr_expect_eq(machine_memory_pages_used(w.m, -1), 2);
+	cr_expect_eq(page->refs, 1);
+	cr_expect_eq(copy->refs, 2);
+	cr_expect_eq(move(&w, page, 1), -EEXIST);
+	audit(&w);
+	/* who comes later gets that of his node */
+	for (unsigned node = 0; node < 3; node++) {
+		cr_assert_not_null(pmap_get(w.p[0], page_at(20), node, PMAP_WRITE, &err));
+		cr_assert(pmap_map_block(w.p[0], page_at(10 + node), name));
+		cr_expect_eq(pmap_peek(w.p[0], page_at(10 + node))->node, node == 1, "node %u", node);
+	}
+	/* a write: the writer's alone */
+	put(&w, 1, 5, 0x32);
+	cr_expect_eq(byte_at(&w, 2, 6), 0x31);
+	cr_expect_eq(byte_at(&w, 0, 4), 0x31);
+	audit(&w);
+	/* the last one of a copy takes it over; the other copy keeps its name */
+	put(&w, 0, 11, 0x33);
+	put(&w, 2, 6, 0x34);
+	cr_expect_eq(pmap_peek(w.p[2], page_at(6)), copy);
+	cr_expect_not(page_has(copy, PAGE_SHARED));
+	cr_expect_eq(byte_at(&w, 0, 4), 0x31);
+	cr_expect(pmap_map_block(w.p[1], page_at(25), name));
+	cr_expect_eq(byte_at(&w, 1, 25), 0x31);
+	done(&w);
+}
+
+Test(bring, when_it_stays)
+{
+	struct world w = make(8); /* two on each node */
+	struct machine_page *page = put(&w, 0, 0, 1);
+	int err;
+
+	pmap_set_ops(w.p[0], &(struct pmap_ops){.in_flight = in_flight});
+	busy_host = page->host;
+	cr_expect_eq(pmap_bring(w.p[0], page_at(0), 1), -EBUSY);
+	busy_host = NULL;
+	cr_assert_not_null(pmap_get(w.p[1], page_at(0), 1, PMAP_WRITE, &err));
+	cr_assert_not_null(pmap_get(w.p[1], page_at(1), 1, PMAP_WRITE, &err));
+	cr_expect_eq(pmap_bring(w.p[0], page_at(0), 1), -ENOMEM);
+	cr_expect_eq(pmap_peek(w.p[0], page_at(0)), page);
+	cr_expect_eq(pmap_bring(w.p[0], page_at(0), 3), 0);
+	done(&w);
 }
