@@ -165,9 +165,10 @@ unsigned machine_memory_audit(struct machine_memory *m, struct memory_audited *o
 	struct sums s = {0};
 
 	pthread_mutex_lock(&m->lock);
-	for (uint32_t mpn = 0; mpn < m->pages; mpn++)
-		if (m->memmap[mpn].host)
-			check_page(&a, &m->memmap[mpn], &s);
+	for (unsigned i = 0; i < m->n_nodes; i++)
+		for (uint32_t k = 0; k < m->node[i].high; k++)
+			if (m->memmap[m->node[i].first_mpn + k].host)
+				check_page(&a, &m->memmap[m->node[i].first_mpn + k], &s);
 	for (const struct pmap *p = m->pmaps; p; p = p->next)
 		check_pmap(&a, p);
 	check_zero(&a);

@@ -90,22 +90,18 @@ static int memmap_init(struct machine_memory *m)
 	return 0;
 }
 
-int machine_memory_new(struct machine_memory **out, const struct machine_memory_config *cfg)
+/* Address space for `pages`, of which as many as the configuration says may be used. */
+static int make(struct machine_memory **out, const struct machine_memory_config *cfg, uint64_t pages)
 {
-	uint64_t pages = cfg->bytes / PAGE_BYTES;
-	struct machine_memory *m;
+	struct machine_memory *m = calloc(1, sizeof(*m));
 	int err;
 
 	*out = NULL;
-	if (!pages || cfg->bytes % PAGE_BYTES || cfg->nodes < 1 || cfg->nodes > NUMA_MAX_NODES || pages < cfg->nodes)
-		return -EINVAL;
-	if (cfg->bytes > machine_memory_host_bytes() || pages > UINT32_MAX)
-		return -ENOMEM;
-	m = calloc(1, sizeof(*m));
 	if (!m)
 		return -ENOMEM;
 	m->n_nodes = cfg->nodes;
 	m->pages = (uint32_t)pages;
+	m->limit = (uint32_t)(cfg->bytes / PAGE_BYTES);
 	pthread_mutex_init(&m->lock, NULL);
 	for (unsigned i = 0; i < NUMA_MAX_NODES; i++)
 		m->node[i].fd = -1;
@@ -122,6 +118,50 @@ int machine_memory_new(struct machine_memory **out, const struct machine_memory_
 	}
 	*out = m;
 	return 0;
+}
+
+int machine_memory_new(struct machine_memory **out, const struct machine_memory_config *cfg)
+{
+	uint64_t pages = cfg->bytes / PAGE_BYTES, most = cfg->most / PAGE_BYTES;
+
+	*out = NULL;
+	if (!pages || cfg->bytes % PAGE_BYTES || cfg->nodes < 1 || cfg->nodes > NUMA_MAX_NODES || pages < cfg->nodes)
+		return -EINVAL;
+	if (cfg->bytes > machine_memory_host_bytes() || pages > UINT32_MAX)
+		return -ENOMEM;
+	if (most > pages && most <= UINT32_MAX && make(out, cfg, most) == 0)
+		return 0;
+	return make(out, cfg, pages);
+}
+
+/* With the lock. */
+static uint64_t pages_used(const struct machine_memory *m)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < m->n_nodes; i++)
+		n += m->node[i].used;
+	return n;
+}
+
+int machine_memory_resize(struct machine_memory *m, uint64_t bytes)
+{
+	bool fits, crowded;
+
+	pthread_mutex_lock(&m->lock);
+	fits = bytes / PAGE_BYTES <= m->pages;
+	if (fits)
+		__atomic_store_n(&m->limit, (uint32_t)(bytes / PAGE_BYTES), __ATOMIC_RELAXED);
+	crowded = pages_used(m) > m->limit;
+	pthread_mutex_unlock(&m->lock);
+	while (fits && crowded && page_reclaim(m, RECLAIM_PAGES)) {
+		pthread_mutex_lock(&m->lock);
+		crowded = pages_used(m) > m->limit;
+		pthread_mutex_unlock(&m->lock);
+	}
+	if (fits)
+		page_reclaim_crowd(m);
+	return fits ? 0 : -ENOMEM;
 }
 
 void machine_memory_free(struct machine_memory *m)
@@ -162,6 +202,8 @@ static uint32_t node_take(struct node *nd)
 	nd->bitmap[w] |= 1ull << bit;
 	nd->cursor = w;
 	nd->used++;
+	if (nd->high <= w * WORD_BITS + bit)
+		nd->high = w * WORD_BITS + bit + 1;
 	return w * WORD_BITS + bit;
 }
 
@@ -205,9 +247,11 @@ struct machine_page *machine_page_alloc_there(struct machine_memory *m, unsigned
 static struct machine_page *take_page(struct machine_memory *m, unsigned node)
 {
 	struct machine_page *page = NULL;
+	bool has_room;
 
 	pthread_mutex_lock(&m->lock);
-	for (unsigned i = 0; !page && i < m->n_nodes; i++)
+	has_room = pages_used(m) < m->limit;
+	for (unsigned i = 0; !page && has_room && i < m->n_nodes; i++)
 		page = machine_page_alloc_there(m, m->node[node].nearest[i]);
 	pthread_mutex_unlock(&m->lock);
 	return page;

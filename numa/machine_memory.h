@@ -19,6 +19,7 @@ struct node {
 
 	/* Guarded by machine_memory.lock. */
 	uint32_t used;
+	uint32_t high;    /* no page at or above that was ever used */
 	uint32_t words;   /* of bitmap */
 	uint32_t cursor;  /* word where the last free page was found */
 	uint64_t *bitmap; /* 1: in use, or beyond the node */
@@ -49,14 +50,14 @@ struct sharing {
 	struct share_image *image;
 	uint32_t images;
 	struct machine_page *oldest, *newest; /* pages that have names and no users */
-	uint64_t idle, idle_max;              /* of them */
+	uint64_t idle;                        /* of them */
 	uint64_t filling;                     /* share_page_new() */
 	uint64_t pages[NUM_MEMORY_CLASSES];   /* shared machine pages */
 };
 
 struct machine_memory {
 	unsigned n_nodes;
-	uint32_t pages;
+	uint32_t pages;              /* of address space */
 	struct machine_page *memmap; /* [pages]; a row of zeroes is a free page */
 	size_t memmap_bytes;
 	struct node node[NUMA_MAX_NODES];
@@ -65,6 +66,7 @@ struct machine_memory {
 	void *opaque;
 
 	pthread_mutex_t lock;   /* guards all below, and what says so */
+	uint32_t limit;       /* pages that may be in use; atomic, read without it too */
 	struct pmap *pmaps;     /* alive, through pmap.next */
 	struct region *regions; /* through region.next */
 	struct sharing sharing;
@@ -111,7 +113,7 @@ struct page_user *page_user_at(struct machine_page *page, uint32_t n);
 void page_user_leave(struct machine_memory *m, struct machine_page *page, struct pmap *p, uint64_t gpn);
 /* Give back up to `max` pages that have names and no users, the oldest first: how many.  Takes the lock. */
 unsigned page_reclaim(struct machine_memory *m, unsigned max);
-/* As many that no more are left than sharing.idle_max.  Takes the lock. */
+/* As many that no more are left than their part of machine memory.  Takes the lock. */
 void page_reclaim_crowd(struct machine_memory *m);
 
 /* ---- names.c: machine_memory.lock held ---- */

@@ -9,7 +9,6 @@
 /* What shared pages can be found by: a hash table of names, and a table of hashes that were seen once. */
 
 enum {
-	IDLE_SHARE = 16,       /* this part of machine memory, at most, is blocks that no guest has */
 	IMAGES_MAX = 1u << 20, /* different images (and versions of them) in the life of a monitor */
 };
 
@@ -26,9 +25,9 @@ int sharing_init(struct machine_memory *m)
 
 	if (!s->on)
 		return 0;
-	for (s->buckets = 64; s->buckets < m->pages;)
+	/* what machines that are added later have makes the chains longer */
+	for (s->buckets = 64; s->buckets < m->limit;)
 		s->buckets *= 2;
-	s->idle_max = m->pages / IDLE_SHARE;
 	s->bucket = demand_zero(s->buckets * sizeof(*s->bucket));
 	s->candidate = demand_zero(2 * s->buckets * sizeof(*s->candidate));
 	return s->bucket && s->candidate ? 0 : -ENOMEM;

@@ -100,6 +100,8 @@ static inline bool guest_page_writable(const struct guest_page *g)
 
 struct machine_memory_config {
 	uint64_t bytes; /* capacity of machine memory; multiple of PAGE_BYTES */
+	uint64_t
+	    most; /* address space for so much more is reserved, if the host gives it: machine_memory_resize(); or 0 */
 	unsigned nodes; /* 1 .. NUMA_MAX_NODES */
 	bool share;     /* pages may be shared (share.h); off: one machine loses nothing */
 };
@@ -112,6 +114,11 @@ uint64_t machine_memory_host_bytes(void);
  */
 MUST_CHECK int machine_memory_new(struct machine_memory **out, const struct machine_memory_config *cfg);
 void machine_memory_free(struct machine_memory *m);
+/*
+ * Another capacity.  Smaller: blocks that no guest has are given back until the pages in use fit; those of guests stay.
+ * 0, or -ENOMEM: more than was reserved, and nothing has changed.  Any thread.
+ */
+MUST_CHECK int machine_memory_resize(struct machine_memory *m, uint64_t bytes);
 /* The row of an allocated machine page; NULL if mpn is free or beyond the memmap. */
 struct machine_page *machine_page_get(struct machine_memory *m, uint32_t mpn);
 /*

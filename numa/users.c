@@ -66,7 +66,8 @@ void share_drop_idle(struct machine_memory *m)
 
 void page_reclaim_crowd(struct machine_memory *m)
 {
-	uint64_t n, max = m->sharing.idle_max;
+	enum { IDLE_SHARE = 16 }; /* this part of machine memory, at most, is blocks that no guest has */
+	uint64_t n, max = __atomic_load_n(&m->limit, __ATOMIC_RELAXED) / IDLE_SHARE;
 
 	if (!m->sharing.on)
 		return;

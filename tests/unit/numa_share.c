@@ -186,6 +186,42 @@ Test(share, idle_blocks_make_room)
 	done(&w);
 }
 
+/* A capacity that changes: more is found at once, less takes from those that nobody has, and from nobody else. */
+Test(share, capacity_changes)
+{
+	struct world w = {0};
+	struct share_image image = some_image(1);
+
+	cr_assert_eq(machine_memory_new(&w.m, &(struct machine_memory_config){.bytes = 32 * PAGE_BYTES,
+									      .most = 1024 * PAGE_BYTES,
+									      .nodes = 2,
+									      .share = true}),
+		     0);
+	for (unsigned i = 0; i < VMS; i++)
+		cr_assert_eq(pmap_new(&w.p[i], w.m, 64 * PAGE_BYTES), 0);
+	w.image = share_image_number(w.m, &image);
+	for (uint64_t i = 0; i < 32; i++)
+		put(&w, 2, i, 0, 1);
+	cr_assert_eq(pmap_write(w.p[2], page_at(32), "x", 1), -ENOMEM);
+	cr_assert_eq(machine_memory_resize(w.m, 1024 * PAGE_BYTES), 0);
+	put(&w, 2, 32, 0, 1);
+	for (uint64_t i = 0; i < 16; i++)
+		read_block(&w, 0, i, i, (int)i + 1);
+	pmap_release(w.p[0], page_at(0), 8 * PAGE_BYTES);
+	cr_assert(share_idle_pages(w.m) == 8 && used(&w) == 33 + 16);
+	cr_assert_eq(machine_memory_resize(w.m, 1025 * PAGE_BYTES), -ENOMEM);
+	cr_assert_eq(machine_memory_resize(w.m, 44 * PAGE_BYTES), 0);
+	cr_assert(used(&w) <= 44 && share_idle_pages(w.m) <= 44 / 16, "%llu used", (unsigned long long)used(&w));
+	audit(&w);
+	/* less than guests have: it stays theirs, and no more is given */
+	cr_assert_eq(machine_memory_resize(w.m, 8 * PAGE_BYTES), 0);
+	cr_assert_eq(share_idle_pages(w.m), 0);
+	cr_assert_eq(used(&w), 33 + 8);
+	cr_assert_eq(pmap_write(w.p[1], page_at(0), "x", 1), -ENOMEM);
+	cr_assert_eq(byte_at(&w, 0, 15, 3), 16);
+	done(&w);
+}
+
 Test(share, exhausted_in_a_break_changes_nothing)
 {
 	struct world w = make(4, 16);

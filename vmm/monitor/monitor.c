@@ -16,7 +16,8 @@
 
 static int open_all(struct monitor *mon, const struct monitor_config *cfg)
 {
-	struct machine_memory_config mc = {.bytes = cfg->memory_bytes, .nodes = cfg->nodes, .share = cfg->share};
+	struct machine_memory_config mc = {
+	    .bytes = cfg->memory_bytes, .most = cfg->most_bytes, .nodes = cfg->nodes, .share = cfg->share};
 	struct sched_config sc = {.processors = cfg->processors,
 				  .nodes = cfg->nodes,
 				  .repeatable = cfg->repeatable,

@@ -21,6 +21,7 @@ struct watcher;
 
 struct monitor_config {
 	uint64_t memory_bytes; /* of machine memory, for all machines together; multiple of PAGE_BYTES */
+	uint64_t most_bytes;   /* what machine_memory_resize() may come to, if the host reserves so much; or 0 */
 	unsigned nodes;        /* that it is spread over, 1 .. NUMA_MAX_NODES */
 	bool share;            /* more than one machine may come: they share what is equal (numa/share.h) */
 	unsigned
