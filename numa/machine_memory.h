@@ -66,7 +66,7 @@ struct machine_memory {
 	void *opaque;
 
 	pthread_mutex_t lock;   /* guards all below, and what says so */
-	uint32_t limit;       /* pages that may be in use; atomic, read without it too */
+	uint32_t limit;         /* pages that may be in use; atomic, read without it too */
 	struct pmap *pmaps;     /* alive, through pmap.next */
 	struct region *regions; /* through region.next */
 	struct sharing sharing;

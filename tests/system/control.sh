@@ -131,7 +131,7 @@ by_commands() {
 	grep -qE '^busy +job +running +[0-9.]+ +[0-9.]+ +[0-9]+% +64M' "$work/top" || fail "disco top --once: $(cat "$work/top")"
 	kill -TERM $busy
 	wait $busy
-	says 2 "disco top: '--all': no such option; there are --once and --json" top --all
+	says 2 "disco top: --all: no such option; see 'disco help top'" top --all
 	says 1 "disco console: nobody: no machine of that name runs; 'disco ps' lists those that do" console nobody
 	# its time stands: nothing comes of it, and the others go on
 	says 0 '' resume web1 lab/web2
@@ -153,7 +153,7 @@ by_commands() {
 		fail "after stop and kill: status $status, $(cat "$work/err")"
 	says 0 '' ps
 	says 2 "disco kill: the name of a machine is wanted" kill
-	says 2 "disco ps: '--all': no such option; there is --json" ps --all
+	says 2 "disco ps: --all: no such option; see 'disco help ps'" ps --all
 }
 
 names() {

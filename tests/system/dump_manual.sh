@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Every example of the manual page and of the help that shows translations, as it stands there, with the shipped kernel.
+# Every example of the manual pages and of the help that shows translations, as it stands there, with the shipped kernel.
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
 need mandoc clang-19 ld.lld-19
@@ -13,7 +13,7 @@ clang-19 --target=mipsel-linux-gnu -march=mips32r2 -O1 -nostdlib -ffreestanding 
 	fail "no program"
 disco() { "$DISCO" "$@"; }
 
-mandoc -Tascii -Owidth=200 "$root/docs/disco.1" | sed 's/.\x08//g' | sed -n '/^EXAMPLES/,/^SEE ALSO/p' |
+for page in run dump; do mandoc -Tascii -Owidth=200 "$root/docs/disco-$page.1"; done | sed 's/.\x08//g' | sed -n '/^EXAMPLES/,/^SEE ALSO/p' |
 	sed -nE 's/^ +(\$ )?((echo .* > names|disco (dump|run .*--dump) .*))$/\2/p' >examples
 for command in run dump; do
 	"$DISCO" help $command | sed -nE '/^Examples:/,$s/^ +(disco (dump|run .*--dump) .*)$/\1/p' >>examples
@@ -38,7 +38,7 @@ while read -r line; do
 	esac
 	# what the manual says that is printed
 	if [[ $line == *'--symbols names'* ]]; then
-		mandoc -Tascii -Owidth=200 "$root/docs/disco.1" | sed 's/.\x08//g' |
+		mandoc -Tascii -Owidth=200 "$root/docs/disco-dump.1" | sed 's/.\x08//g' |
 			sed -n '/--symbols names/,/^$/p' | sed '1d;/^$/d;s/^ \{14\}//' >said
 		diff said out || fail "$line: not what the manual says"
 	fi

@@ -70,7 +70,7 @@ options() { grep -oE '^ +--[a-z]+' | tr -d ' ' | sort -u; }
 { guest/build --help; guest/list --help; } | options | grep -vxE -- '--(help|verify)' >"$work/scripts"
 same "options of disco help guest and of guest/build, guest/list" "$work/help" "$work/scripts"
 if command -v mandoc >/dev/null; then
-	mandoc -Tascii docs/disco.1 | sed 's/.\x08//g' | sed -n '/^GUEST: /,/^EXIT STATUS/p' | options >"$work/manual"
+	mandoc -Tascii docs/disco-guest.1 | sed 's/.\x08//g' | sed -n '/^OPTIONS/,/^ENVIRONMENT/p' | options >"$work/manual"
 	same "options of disco help guest and of the manual page" "$work/help" "$work/manual"
 fi
 

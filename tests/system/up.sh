@@ -86,13 +86,13 @@ bad_input() {
 		- {name: a, $all}
 		- {name: a, $all}
 	END
-	bad "a missing file" "bad.yaml:2: --disk none.img: No such file or directory" <<-END
+	bad "a missing file" "bad.yaml:2: --disk $work/lab/none.img: No such file or directory" <<-END
 		machines: [{$all,
 		  disk: none.img}]
 	END
 	bad "no machine" "bad.yaml:1: count: must be a number from 1 to 1000" <<<"machines: [{$all, count: 0}]"
 	bad "ten thousand" "bad.yaml:1: count: must be a number from 1 to 1000" <<<"machines: [{$all, count: 10000}]"
-	bad "a disk for two" "bad.yaml:3: --disk ./data1.img: a writes to it, and b has it too; mode=cow gives each a layer of its own" <<-END
+	bad "a disk for two" "bad.yaml:3: --disk $work/lab/./data1.img: a writes to it, and b has it too; mode=cow gives each a layer of its own" <<-END
 		machines:
 		- {name: a, $all, disk: data1.img}
 		- {name: b, $all, disk: ./data1.img}

@@ -43,6 +43,7 @@ static struct {
 	unsigned acts[2][5];
 	const char *why; /* what act() answers */
 	unsigned audit_errors;
+	unsigned entered, added, removed;
 } machines;
 
 static unsigned count(void *opaque) { return 2; }
@@ -70,9 +71,9 @@ static const char *act(void *opaque, unsigned i, enum control_action what)
 	return machines.why;
 }
 
-static bool visit(void *opaque, unsigned i, int fd)
+static bool visit(void *opaque, const char *machine, int fd)
 {
-	(void)!write(fd, i ? "this is b" : "this is a", 9);
+	(void)!dprintf(fd, "this is %s", machine);
 	close(fd);
 	return true;
 }
@@ -87,8 +88,34 @@ static void audit(void *opaque, struct control_audit *out)
 	*out = (struct control_audit){.errors = machines.audit_errors, .machines = 2, .first = "all is wrong"};
 }
 
-static const struct control_ops ops = {
-    .look_at_all = look_at_all, .audit = audit, .count = count, .look = look, .act = act, .visit = visit};
+static void enter(void *opaque) { machines.entered++; }
+static void leave(void *opaque) { machines.entered--; }
+
+static int add(void *opaque, const struct control_addition *what, struct control_error *err)
+{
+	usleep(1000 * (unsigned)atoi(what->config));
+	snprintf(err->text, sizeof(err->text), "%s of %s%s", what->config, what->folder, what->file);
+	machines.added++;
+	return strchr(what->config, '!') ? -EINVAL : 0;
+}
+
+static int remove_one(void *opaque, const char *machine, bool force, struct control_error *err)
+{
+	snprintf(err->text, sizeof(err->text), "%s: runs \xc3\xa4 \xff \n", machine);
+	machines.removed++;
+	return force ? 0 : -EBUSY;
+}
+
+static const struct control_ops ops = {.enter = enter,
+				       .leave = leave,
+				       .look_at_all = look_at_all,
+				       .audit = audit,
+				       .count = count,
+				       .look = look,
+				       .act = act,
+				       .visit = visit,
+				       .add = add,
+				       .remove = remove_one};
 
 /* ---- QMP ---- */
 
@@ -182,7 +209,7 @@ Test(control, audit)
 	machines.audit_errors = 3;
 	snprintf(want, sizeof(want), "{\"return\":{\"errors\":3,%s,\"first\":\"all is wrong\"}}", figures);
 	answers(&q, SAY("x-audit"), want);
-	errs(&q, TELL("x-audit", "b"), "GenericError", "all machines together");
+	errs(&q, TELL("x-audit", "b"), "GenericError", "Parameter 'machine' is unexpected");
 }
 
 Test(control, bad_requests)
@@ -201,7 +228,20 @@ Test(control, bad_requests)
 	    {"{]", "GenericError", "JSON parse error"},
 	    {"{\"execute\":\"\\u0000\"}", "GenericError", "JSON parse error"},
 	    {"{\"execute\":\"\xff\"}", "GenericError", "JSON parse error"},
-	    {"{\"execute\":\"\xc3\xa4\"}", "CommandNotFound", "The command ?? has not"},
+	    {"{\"execute\":\"\xc3\xa4\"}", "CommandNotFound", "The command \xc3\xa4 has not"},
+	    {"{\"execute\":\"x-add-machine\"}", "GenericError", "'config' is missing"},
+	    {"{\"execute\":\"x-add-machine\",\"arguments\":{\"config\":3}}", "GenericError",
+	     "'config', expected: string"},
+	    {"{\"execute\":\"x-add-machine\",\"arguments\":{\"config\":\"\",\"file\":3}}", "GenericError",
+	     "'file', expected: string"},
+	    {"{\"execute\":\"x-add-machine\",\"arguments\":{\"config\":\"\",\"folder\":\"a\"}}", "GenericError",
+	     "'folder' must begin"},
+	    {"{\"execute\":\"x-add-machine\",\"arguments\":{\"machine\":\"a\"}}", "GenericError",
+	     "'machine' is unexpected"},
+	    {"{\"execute\":\"x-remove-machine\"}", "GenericError", "'machine' is missing"},
+	    {TELL("x-remove-machine", "c"), "DeviceNotFound", "Machine 'c' not found"},
+	    {"{\"execute\":\"x-remove-machine\",\"arguments\":{\"machine\":\"a\",\"force\":1}}", "GenericError",
+	     "'force', expected: boolean"},
 	};
 	struct qmp q = {.ops = &ops, .open = true};
 
@@ -410,16 +450,68 @@ Test(control, console, .timeout = 60)
 	control_close(c);
 }
 
+/*
+ * Machines come and go on a thread of its own: others are answered meanwhile; who asked, in order, and when it is done; who has
+ * gone before that is no matter.
+ */
+Test(control, jobs, .timeout = 60)
+{
+	static const char ask[] =
+	    "{\"execute\":\"x-add-machine\",\"arguments\":{\"config\":\"300\",\"file\":\"f\",\"folder\":\"/d/\"},"
+	    "\"id\":1}{\"execute\":\"x-add-machine\",\"arguments\":{\"config\":\"0!\"},\"id\":2}" TELL("stop", "a")
+		TELL("x-remove-machine", "a");
+	static const char want[] = "{\"return\":{}}\r\n{\"return\":{},\"id\":1}\r\n"
+				   "{\"error\":{\"class\":\"GenericError\",\"desc\":\"0! of /config\"},\"id\":2}\r\n"
+				   "{\"return\":{}}\r\n"
+				   "{\"error\":{\"class\":\"GenericError\",\"desc\":\"a: runs ?? ? ?\"}}\r\n";
+	struct control *c = serve("one");
+	int fd = dial("one"), gone = dial("one");
+	char text[4096];
+	ssize_t n = 0, got;
+
+	while (n < 2 || text[n - 1] != '\n')
+		n += read(fd, text + n, sizeof(text) - (size_t)n);
+	cr_assert_gt(write(fd, SAY("qmp_capabilities"), strlen(SAY("qmp_capabilities"))), 0);
+	cr_assert_gt(write(fd, ask, strlen(ask)), 0);
+	usleep(50000);
+	is_well("one");
+	cr_assert_eq(machines.acts[0][CONTROL_PAUSE], 0, "the client was listened to");
+	for (n = 0; n < (ssize_t)strlen(want); n += got) {
+		got = read(fd, text + n, sizeof(text) - 1 - (size_t)n);
+		cr_assert_gt(got, 0);
+	}
+	text[n] = 0;
+	cr_assert_str_eq(text, want);
+	cr_assert(machines.added == 2 && machines.removed == 1 && machines.acts[0][CONTROL_PAUSE] == 1);
+	/* gone before it is done; and the monitor, too */
+	cr_assert_gt(write(gone, SAY("qmp_capabilities"), strlen(SAY("qmp_capabilities"))), 0);
+	cr_assert_gt(write(gone, ask, strlen(ask)), 0);
+	usleep(50000);
+	close(gone);
+	is_well("one");
+	cr_assert_gt(write(fd, ask, strlen(ask)), 0);
+	usleep(50000);
+	control_close(c);
+	close(fd);
+	cr_assert_eq(machines.entered, 0);
+}
+
 static uint32_t seed = 1;
 static uint32_t chance(uint32_t n) { return (seed = seed * 1664525 + 1013904223) / 3 % n; }
 
 /* Whole, damaged and half requests, on connections that come and go. */
 Test(control, random_requests, .timeout = 120)
 {
-	static const char *const good[] = {SAY("qmp_capabilities"),  SAY("query-status"),
-					   TELL("stop", "a"),        SAY("query-commands"),
-					   TELL("query-block", "b"), TELL("x-console", "a"),
-					   SAY("x-query-machines"),  "{\"execute\":\"quit\",\"arguments\":{}}",
+	static const char *const good[] = {SAY("qmp_capabilities"),
+					   SAY("query-status"),
+					   TELL("stop", "a"),
+					   SAY("query-commands"),
+					   TELL("query-block", "b"),
+					   TELL("x-console", "a"),
+					   SAY("x-query-machines"),
+					   "{\"execute\":\"quit\",\"arguments\":{}}",
+					   TELL("x-remove-machine", "a"),
+					   "{\"execute\":\"x-add-machine\",\"arguments\":{\"config\":\"0\"}}",
 					   "[{\"a\":[1,2,{}]}]"};
 	struct control *c = serve("one");
 	int fd = -1;

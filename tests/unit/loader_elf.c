@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RAM_BYTES (16ull << 20)
@@ -272,6 +273,70 @@ Test(loader, files)
 	cr_assert_eq(loader_load_elf(ram, path, &out, &err), -ENOENT);
 	cr_assert(strstr(err.text, path), "%s", err.text);
 	cr_assert_eq(loader_load_elf(ram, "/", &out, &err), -EISDIR);
+}
+
+/* What loader_check() says of a file is what loading it would. */
+Test(loader, check)
+{
+	struct loader_error err, said;
+	struct loaded_image out;
+	struct image im;
+	bool initrd;
+	char path[32];
+
+	for (size_t i = 0; i < ARRAY_LEN(spoiled) + sizeof(im); i++) {
+		size_t bytes = i < ARRAY_LEN(spoiled) ? sizeof(im) : i - ARRAY_LEN(spoiled);
+		int r;
+
+		good(&im);
+		for (unsigned j = 0; i < ARRAY_LEN(spoiled) && j < 2; j++)
+			memcpy((uint8_t *)&im + spoiled[i].put[j].at, &spoiled[i].put[j].value,
+			       spoiled[i].put[j].bytes);
+		temp_file(path, &im, bytes);
+		r = loader_load_elf(ram, path, &out, &err);
+		cr_assert_lt(r, 0);
+		for (int unpacks = 0; unpacks < 2; unpacks++) {
+			cr_expect_eq(loader_check(path, NULL, RAM_BYTES, unpacks, &initrd, &said), r);
+			cr_expect(!initrd);
+			if (bytes)
+				cr_expect_str_eq(said.text, err.text);
+			else
+				cr_expect(strstr(said.text, "is empty"), "%s", said.text);
+		}
+		unlink(path);
+	}
+}
+
+/* Program headers behind what is read at first; files that are to be read once only; initrds. */
+Test(loader, check_more)
+{
+	static uint8_t far[200000];
+	struct loader_error said;
+	struct image im;
+	bool initrd;
+	char path[32], other[32];
+
+	good(&im);
+	im.eh.e_phoff = sizeof(far) - sizeof(im.ph);
+	memcpy(far, &im, sizeof(im));
+	memcpy(far + im.eh.e_phoff, im.ph, sizeof(im.ph));
+	temp_file(path, far, sizeof(far));
+	cr_expect_eq(loader_check(path, NULL, RAM_BYTES, false, &initrd, &said), 0, "%s", said.text);
+	cr_expect_eq(loader_check(path, path, RAM_BYTES, false, &initrd, &said), 0, "%s", said.text);
+	temp_file(other, far, 100);
+	cr_expect_eq(loader_check(path, other, 0x210000, false, &initrd, &said), -E2BIG);
+	cr_expect(initrd && strstr(said.text, "do not fit"), "%s", said.text);
+	cr_expect_eq(loader_check(path, "/nonexistent", RAM_BYTES, false, &initrd, &said), -ENOENT);
+	cr_expect(initrd);
+	cr_expect_eq(loader_check("/nonexistent", other, RAM_BYTES, false, &initrd, &said), -ENOENT);
+	cr_expect(!initrd);
+	cr_expect_eq(loader_check(path, "/proc/self/mem", RAM_BYTES, false, &initrd, &said), -EIO);
+	cr_expect_eq(loader_check("/dev/null", NULL, RAM_BYTES, false, &initrd, &said), -ENOEXEC);
+	unlink(other);
+	cr_assert_eq(mkfifo(other, 0600), 0);
+	cr_expect_eq(loader_check(other, other, RAM_BYTES, false, &initrd, &said), 0, "%s", said.text);
+	unlink(other);
+	unlink(path);
 }
 
 Test(loader, initrd)

@@ -25,7 +25,9 @@ union any_options {
 static const struct {
 	const char *name;
 	const struct option_row *rows;
-} commands[] = {{"run", options_run_rows}, {"dump", options_dump_rows}, {"bench", options_bench_rows}};
+} commands[] = {{"run", options_run_rows}, {"dump", options_dump_rows},  {"bench", options_bench_rows},
+		{"ps", options_ps_rows},   {"top", options_top_rows},    {"add", options_add_rows},
+		{"rm", options_rm_rows},   {"audit", options_audit_rows}};
 
 /* A value that each option or key takes, and that is not what a struct of zeroes has. */
 static const struct {
@@ -70,6 +72,7 @@ static const struct {
     {"--qemu", "none"},
     {"--programs", "/"},
     {"--timeout", "9"},
+    {"--stops", "9"},
     {"mode", NULL}, /* the last word of the row's argument */
     {"format", NULL},
     {"werror", "stop"},
@@ -150,9 +153,9 @@ Test(options_table, help_has_every_row)
 			for (const struct option_row *s = r->sub; s && s->name; s++)
 				shown(s, help, text);
 		}
-		cr_assert_geq(rows, 10);
+		cr_assert_geq(rows, commands[i].rows == options_run_rows ? 10 : 1);
 		/* What is made of rows fits a terminal. */
-		for (char *line = strtok(strstr(text, "\n  -"), "\n"); strcmp(line, "Examples:") != 0;
+		for (char *line = strtok(strstr(text, "\n  -"), "\n"); strncmp(line, "Example", 7) != 0;
 		     line = strtok(NULL, "\n"))
 			cr_assert_leq(strlen(line), 80, "%s", line);
 		free(help);

@@ -9,11 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/unit/tiny_elf.h"
+
 static char dir[] = "/tmp/disco-plan-XXXXXX";
 
 static void make_files(void)
 {
-	static const char *const names[] = {"k", "disk1", "disk2", "disk3"};
+	static const char *const names[] = {"disk1", "disk2", "disk3"};
 
 	cr_assert_not_null(mkdtemp(dir));
 	cr_assert_eq(chdir(dir), 0);
@@ -22,6 +24,7 @@ static void make_files(void)
 
 		cr_assert(f && fputs("x", f) >= 0 && fclose(f) == 0);
 	}
+	cr_assert(tiny_elf_write("k"));
 	cr_assert_eq(symlink("disk1", "link"), 0);
 }
 
@@ -196,5 +199,37 @@ Test(plan, what_only_one_can_have)
 	refused("--vms 2 --tty -- true", "--tty: there is one terminal");
 	refused("--vms 2 --dump g", "--dump: of one machine only");
 	accepted("--vms 1 --tty -- true", 1);
+	refused("--several --tty -- true", "--tty: there is one terminal");
 	accepted("--vms 2 --no-tty -- true", 2);
+}
+
+/* One that is alone, as one of several. */
+Test(plan, several)
+{
+	struct parsed *p = parse("--several --append a={n}");
+
+	cr_assert_eq(p->r, 0, "%s", p->err.text);
+	cr_expect(p->plan.several && p->plan.n == 1);
+	cr_expect_str_eq(p->plan.opt[0].name, "vm");
+	cr_expect_str_eq(p->plan.opt[0].speaker, "disco run: vm");
+	cr_expect(p->plan.opt[0].number == 1 && p->plan.opt[0].reports);
+	cr_expect(strstr(p->plan.opt[0].append, "a={n}"));
+	done(p);
+}
+
+/* What could not be loaded is found before anything is started. */
+Test(plan, images)
+{
+	FILE *f = fopen("empty", "w");
+
+	cr_assert(f && !fclose(f));
+	refused("--kernel disk1", "--kernel disk1: not an ELF file");
+	refused("--vms 2 --kernel disk1", "--kernel disk1: not an ELF file");
+	refused("--kernel empty", "--kernel empty: is empty");
+	refused("--initrd empty", "--initrd empty: is empty");
+	cr_assert_eq(truncate("empty", 1 << 20), 0);
+	accepted("--mem 2M --initrd empty", 1);
+	refused("--mem 1M --initrd empty", "--initrd empty: 1048576 bytes do not fit");
+	cr_assert_eq(truncate("k", 100), 0);
+	refused("--mem 2M", "--kernel k: truncated: segment 0 ends at byte");
 }

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/unit/tiny_elf.h"
+
 static char dir[] = "/tmp/disco-plan-XXXXXX";
 
 static void put_file(const char *name, const char *text, size_t n)
@@ -23,7 +25,7 @@ static void make_files(void)
 {
 	cr_assert_not_null(mkdtemp(dir));
 	cr_assert_eq(chdir(dir), 0);
-	put_file("k", "x", 1);
+	cr_assert(tiny_elf_write("k"));
 	put_file("disk1", "x", 1);
 	put_file("disk2", "x", 1);
 }
@@ -205,6 +207,8 @@ static const struct {
     {MACHINE "count: 1000\n  mem: 256M\n", "c.yaml:4: --mem: 1000 machines with 256000M together"},
     {"machines:\n- mem: 64M\n", "c.yaml:2: --kernel: missing"},
     {"machines:\n- kernel: nowhere\n", "c.yaml:2: --kernel nowhere: No such file"},
+    {"machines:\n- mem: 64M\n  kernel: disk1\n", "c.yaml:3: --kernel disk1: not an ELF file"},
+    {"defaults:\n  initrd: k\nmachines:\n- kernel: k\n  mem: 64K\n", "c.yaml:2: --initrd k: 148 bytes do not fit"},
     {"machines: [\n", "c.yaml:2: "},
     {"machines:\n\t- a\n", "c.yaml:2: found character that cannot start any token"},
     {"a: *b\n", "c.yaml:1: found undefined alias"},
@@ -250,10 +254,114 @@ Test(plan_file, folder)
 	struct plan p;
 
 	cr_assert_eq(mkdir("sub", 0700), 0);
-	put_file("sub/kernel", "x", 1);
+	cr_assert(tiny_elf_write("sub/kernel"));
 	put_file("sub/c.yaml", "machines: [{kernel: kernel}]", 28);
-	cr_expect_eq(plan_from_file(&p, "sub/c.yaml", &err), 0, "%s", err.text);
+	cr_assert_eq(plan_from_file(&p, "sub/c.yaml", &err), 0, "%s", err.text);
+	cr_expect_str_eq(p.opt[0].kernel, "sub/kernel");
 	plan_free(&p);
+}
+
+/* Every kind of name begins there, but those that are absolute. */
+Test(plan_file, places)
+{
+	static const char text[] = "machines:\n- kernel: k\n  initrd: disk1\n  disk: ['disk1,mode=ro', "
+				   "'disk2,mode=cow,overlay=o', '/dev/null,mode=ro']\n  share: '.,ro'\n  stats: s\n"
+				   "  net: socket=n\n  terminal: unix=t\n  script: disk2\n";
+	const char *d = dir;
+	struct options_error err;
+	struct plan p;
+	char path[100], want[100];
+
+	put_file("c.yaml", text, strlen(text));
+	cr_assert_eq(chdir("/"), 0);
+	snprintf(path, sizeof(path), "%s/c.yaml", dir);
+	cr_assert_eq(plan_from_file(&p, path, &err), 0, "%s", err.text);
+#define PLACED(field, name)                                                                                            \
+	snprintf(want, sizeof(want), "%s/" name, d);                                                                   \
+	cr_expect_str_eq(p.opt[0].field, want)
+	PLACED(kernel, "k");
+	PLACED(initrd, "disk1");
+	PLACED(disk[0].path, "disk1");
+	PLACED(disk[1].path, "disk2");
+	PLACED(disk[1].overlay, "o");
+	PLACED(share[0].dir, ".");
+	PLACED(stats_file, "s");
+	PLACED(net[0].path, "n");
+	PLACED(terminal[0].path, "t");
+	PLACED(script, "disk2");
+	cr_expect_str_eq(p.opt[0].disk[2].path, "/dev/null");
+	plan_free(&p);
+	cr_assert_eq(chdir(dir), 0);
+}
+
+/* ---- one machine more ---- */
+
+static int add_text(struct plan *p, const struct plan *others, unsigned n_ended, const char *text,
+		    struct options_error *err)
+{
+	struct plan_other other[8];
+	struct plan_addition a = {.text = text,
+				  .bytes = strlen(text),
+				  .name = "a.yaml",
+				  .folder = "",
+				  .process = &others->opt[0],
+				  .n_others = others->n,
+				  .other = other};
+
+	for (unsigned i = 0; i < others->n; i++)
+		other[i] = (struct plan_other){&others->opt[i], i < n_ended};
+	err->text[0] = '\0';
+	return plan_from_addition(p, &a, err);
+}
+
+Test(plan_file, addition)
+{
+	static const struct {
+		const char *text, *why;
+	} refused[] = {
+	    {"monitor: {tiers: 1}\nmachines: [{kernel: k}]", "a.yaml:1: monitor: is there already"},
+	    {"machines:\n- kernel: k\n  tiers: 1\n", "a.yaml:3: tiers: belongs into the section monitor"},
+	    {"machines:\n- {kernel: k, name: x}\n- {kernel: k, name: y}\n",
+	     "a.yaml:3: machines: one machine at a time"},
+	    {"machines: [{kernel: k, count: 2}]", "a.yaml:1: machines: one machine at a time"},
+	    {"machines:\n- kernel: k\n  name: a\n", "a.yaml:3: --name a: there are two of that name"},
+	    {"machines:\n- kernel: k\n  name: c\n  disk: disk1,mode=ro\n",
+	     "a.yaml:4: --disk disk1: a writes to it, and c has it too"},
+	    {"machines:\n- kernel: k\n  name: c\n  disk: disk2\n",
+	     "a.yaml:4: --disk disk2: c writes to it, and b has it"},
+	    {"machines:\n- kernel: disk1\n  name: c\n", "a.yaml:2: --kernel disk1: not an ELF file"},
+	    {"machines:\n- kernel: k\n  initrd: none\n  name: c\n", "a.yaml:3: --initrd none: No such file"},
+	    {"machines:\n- kernel: k\n  dump: g\n  name: c\n", "a.yaml:3: --dump: of one machine only"},
+	    {"", "a.yaml: is empty"},
+	};
+	struct options_error err;
+	struct plan others, p;
+
+	cr_assert_eq(read_text(&others,
+			       "monitor: {tiers: 1, jit-mem: 16M, timeout: 7}\nmachines:\n"
+			       "- {kernel: k, name: a, disk: disk1, mem: 64M}\n"
+			       "- {kernel: k, name: b, disk: 'disk2,mode=ro', mem: 64M}\n",
+			       &err),
+		     0, "%s", err.text);
+	for (unsigned i = 0; i < ARRAY_LEN(refused); i++) {
+		cr_expect_lt(add_text(&p, &others, 0, refused[i].text, &err), 0, "accepted: %s", refused[i].text);
+		cr_expect(strncmp(err.text, refused[i].why, strlen(refused[i].why)) == 0, "'%s', not '%s'", err.text,
+			  refused[i].why);
+		plan_free(&p);
+	}
+	/* what is the process's is the others' */
+	cr_assert_eq(add_text(&p, &others, 0, "machines: [{kernel: k, name: c}]", &err), 0, "%s", err.text);
+	cr_expect(p.n == 1 && p.several && p.opt[0].several && p.opt[0].reports);
+	cr_expect(p.opt[0].tier1 && !p.opt[0].tier2 && p.opt[0].jit_bytes == 16 << 20 && p.opt[0].timeout.ms == 7000);
+	cr_expect_eq(p.opt[0].mem_bytes, MEM_DEFAULT_BYTES);
+	plan_free(&p);
+	/* one that has ended has only its name */
+	cr_expect_eq(add_text(&p, &others, 1, "machines: [{kernel: k, name: c, disk: disk1}]", &err), 0, "%s",
+		     err.text);
+	plan_free(&p);
+	cr_expect_lt(add_text(&p, &others, 1, "machines: [{kernel: k, name: a, disk: disk1}]", &err), 0);
+	plan_free(&p);
+	plan_free(&others);
 }
 
 /* Damaged files: an answer, and of one line. */

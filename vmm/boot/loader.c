@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /*
@@ -31,7 +32,7 @@
 struct elf_file {
 	const char *name;
 	const uint8_t *data;
-	size_t bytes;
+	size_t bytes, there; /* of the file; of it in data, from its beginning on */
 	bool big_endian;
 	struct loader_error *err;
 };
@@ -70,7 +71,7 @@ static int check_ident(struct elf_file *f)
 {
 	const uint8_t *p = f->data;
 
-	if (f->bytes < EI_NIDENT || memcmp(p, ELFMAG, SELFMAG) != 0)
+	if (f->there < EI_NIDENT || memcmp(p, ELFMAG, SELFMAG) != 0)
 		return FAIL(f, -ENOEXEC, "not an ELF file");
 	if (p[EI_CLASS] == ELFCLASS64)
 		return FAIL(f, -ENOEXEC, "a 64-bit ELF file; this machine is MIPS32");
@@ -80,7 +81,7 @@ static int check_ident(struct elf_file *f)
 		return FAIL(f, -ENOEXEC, "ELF byte order %u is neither little- nor big-endian", p[EI_DATA]);
 	if (p[EI_VERSION] != EV_CURRENT)
 		return FAIL(f, -ENOEXEC, "ELF version %u; there is only version 1", p[EI_VERSION]);
-	if (f->bytes < sizeof(Elf32_Ehdr))
+	if (f->there < sizeof(Elf32_Ehdr))
 		return FAIL(f, -ENOEXEC, "truncated: %zu bytes do not hold an ELF header", f->bytes);
 	f->big_endian = p[EI_DATA] == ELFDATA2MSB;
 	return 0;
@@ -134,7 +135,10 @@ static int check_segment(const struct elf_file *f, const struct segment *s, unsi
 	return 0;
 }
 
-/* Program headers into seg[0..*n); nothing is written to memory before all of them are good. */
+/*
+ * Program headers into seg[0..*n); nothing is written to memory before all of them are good.  -EAGAIN: they are not in what is there
+ * of the file.
+ */
 static int read_segments(const struct elf_file *f, struct segment *seg, unsigned *n, uint64_t ram_bytes)
 {
 	uint32_t phoff = get32(f, offsetof(Elf32_Ehdr, e_phoff)), phnum = get16(f, offsetof(Elf32_Ehdr, e_phnum));
@@ -143,6 +147,8 @@ static int read_segments(const struct elf_file *f, struct segment *seg, unsigned
 	*n = 0;
 	if (phnum && phentsize != sizeof(Elf32_Phdr))
 		return FAIL(f, -ENOEXEC, "program headers of %u bytes, not 32", phentsize);
+	if (phoff + (uint64_t)phnum * sizeof(Elf32_Phdr) > f->there && f->there < f->bytes)
+		return -EAGAIN;
 	if (phoff + (uint64_t)phnum * sizeof(Elf32_Phdr) > f->bytes)
 		return FAIL(f, -ENOEXEC, "truncated: the program headers are outside the file");
 	for (uint32_t i = 0; i < phnum; i++) {
@@ -187,6 +193,33 @@ static int check_entry(const struct elf_file *f, const struct segment *seg, unsi
 	return FAIL(f, -ENOEXEC, "entry point %08x is outside what the file loads", entry);
 }
 
+/* Without a look at what the segments hold. */
+static int check_image(struct elf_file *f, uint64_t ram_bytes, struct segment seg[MAX_SEGMENTS], unsigned *n,
+		       struct loaded_image *out)
+{
+	uint64_t entry = 0;
+	int r = check_ident(f);
+
+	if (!r)
+		r = check_machine(f);
+	if (!r)
+		r = read_segments(f, seg, n, ram_bytes);
+	if (!r)
+		r = check_entry(f, seg, *n, &entry);
+	if (r)
+		return r;
+	*out = (struct loaded_image){.entry = entry, .big_endian = f->big_endian, .low_gpa = UINT64_MAX};
+	for (unsigned i = 0; i < *n; i++) {
+		uint64_t end = (uint64_t)seg[i].pa + seg[i].mem_bytes;
+
+		if (seg[i].pa < out->low_gpa)
+			out->low_gpa = seg[i].pa;
+		if (end > out->high_gpa)
+			out->high_gpa = end;
+	}
+	return 0;
+}
+
 /* Zero memory; a page never touched is zero as it is. */
 static int zero_range(struct pmap *ram, uint64_t pa, uint64_t end)
 {
@@ -210,22 +243,12 @@ static int zero_range(struct pmap *ram, uint64_t pa, uint64_t end)
 int loader_load_elf_mem(struct pmap *ram, const char *name, const void *data, size_t bytes, struct loaded_image *out,
 			struct loader_error *err)
 {
-	struct elf_file f = {.name = name, .data = data, .bytes = bytes, .err = err};
+	struct elf_file f = {.name = name, .data = data, .bytes = bytes, .there = bytes, .err = err};
 	struct segment seg[MAX_SEGMENTS];
-	uint64_t entry = 0;
 	unsigned n = 0;
-	int r = check_ident(&f);
+	int r = check_image(&f, pmap_bytes(ram), seg, &n, out);
 
-	if (!r)
-		r = check_machine(&f);
-	if (!r)
-		r = read_segments(&f, seg, &n, pmap_bytes(ram));
-	if (!r)
-		r = check_entry(&f, seg, n, &entry);
-	if (r)
-		return r;
-	*out = (struct loaded_image){.entry = entry, .big_endian = f.big_endian, .low_gpa = UINT64_MAX};
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; !r && i < n; i++) {
 		uint64_t end = (uint64_t)seg[i].pa + seg[i].mem_bytes;
 
 		r = pmap_write(ram, gpa(seg[i].pa), f.data + seg[i].offset, seg[i].file_bytes);
@@ -233,12 +256,8 @@ int loader_load_elf_mem(struct pmap *ram, const char *name, const void *data, si
 			r = zero_range(ram, (uint64_t)seg[i].pa + seg[i].file_bytes, end);
 		if (r)
 			return FAIL(&f, r, "cannot be copied into guest memory: %s", strerror(-r));
-		if (seg[i].pa < out->low_gpa)
-			out->low_gpa = seg[i].pa;
-		if (end > out->high_gpa)
-			out->high_gpa = end;
 	}
-	return 0;
+	return r;
 }
 
 /*
@@ -307,25 +326,33 @@ int loader_load_elf(struct pmap *ram, const char *path, struct loaded_image *out
 	return r;
 }
 
+static int place_initrd(const char *path, uint64_t bytes, uint64_t ram_bytes, uint64_t floor, uint64_t *at,
+			struct loader_error *err)
+{
+	uint64_t top = ram_bytes < LOW_RAM_BYTES ? ram_bytes : LOW_RAM_BYTES;
+
+	*at = bytes <= top ? (top - bytes) & ~(INITRD_ALIGN - 1) : 0;
+	if (bytes == 0)
+		return loader_fail(err, -ENOEXEC, "%.300s: is empty", path);
+	if (bytes > top || *at < floor || *at < LOADER_ARGS_GPA + LOADER_ARGS_BYTES)
+		return loader_fail(err, -E2BIG,
+				   "%.300s: %llu bytes do not fit between the kernel, which ends at %08llx, and "
+				   "the end of memory, %08llx",
+				   path, (unsigned long long)bytes, (unsigned long long)floor, (unsigned long long)top);
+	return 0;
+}
+
 int loader_load_initrd(struct pmap *ram, const char *path, uint64_t floor, uint64_t *gpa_out, uint64_t *bytes_out,
 		       struct loader_error *err)
 {
-	uint64_t top = pmap_bytes(ram) < LOW_RAM_BYTES ? pmap_bytes(ram) : LOW_RAM_BYTES, at = 0;
+	uint64_t at = 0;
 	uint8_t *data;
 	size_t bytes;
 	int r = read_file(path, LOW_RAM_BYTES, &data, &bytes, err);
 
 	if (r)
 		return r;
-	if (bytes <= top)
-		at = (top - bytes) & ~(INITRD_ALIGN - 1);
-	if (bytes == 0)
-		r = loader_fail(err, -ENOEXEC, "%.300s: is empty", path);
-	else if (bytes > top || at < floor || at < LOADER_ARGS_GPA + LOADER_ARGS_BYTES)
-		r = loader_fail(err, -E2BIG,
-				"%.300s: %zu bytes do not fit between the kernel, which ends at %08llx, and "
-				"the end of memory, %08llx",
-				path, bytes, (unsigned long long)floor, (unsigned long long)top);
+	r = place_initrd(path, bytes, pmap_bytes(ram), floor, &at, err);
 	if (!r) {
 		r = pmap_write(ram, gpa(at), data, bytes);
 		if (r)
@@ -337,4 +364,106 @@ int loader_load_initrd(struct pmap *ram, const char *path, uint64_t floor, uint6
 	*gpa_out = at;
 	*bytes_out = bytes;
 	return 0;
+}
+
+/* ---- before there is a machine ---- */
+
+enum { LOOK_BYTES = 64 << 10 };
+
+/*
+ * The first bytes of a file, and how many it has.  Of what can be read once only (a pipe): *bytes is 0, and that is all that is
+ * known.
+ */
+static int look_at_file(const char *path, uint8_t *first, size_t *there, uint64_t *bytes, struct loader_error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), e = fd < 0 ? -errno : 0;
+	struct stat st = {0};
+	ssize_t n = 0;
+
+	*there = 0;
+	*bytes = 0;
+	if (!e && fstat(fd, &st))
+		e = -errno;
+	if (!e && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode)) {
+		n = pread(fd, first, LOOK_BYTES, 0);
+		e = n < 0 ? -errno : 0;
+		*there = n > 0 ? (size_t)n : 0;
+		*bytes = S_ISREG(st.st_mode) && (uint64_t)st.st_size > *there ? (uint64_t)st.st_size : *there;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (e)
+		return loader_fail(err, e, "%.300s: %s", path, strerror(-e));
+	return !n && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode)
+		   ? loader_fail(err, -ENOEXEC, "%.300s: is empty", path)
+		   : 0;
+}
+
+/* The whole of it, unpacked if it is a vmlinuz. */
+static int check_kernel_inside(const char *path, uint64_t ram_bytes, struct loaded_image *out, struct loader_error *err)
+{
+	struct segment seg[MAX_SEGMENTS];
+	uint8_t *data, *unpacked;
+	size_t bytes, n_unpacked;
+	unsigned n = 0;
+	int r = loader_read_file(path, &data, &bytes, err);
+	struct elf_file f = {.name = path, .err = err};
+
+	if (r)
+		return r;
+	if (loader_unpack_vmlinuz(data, bytes, &unpacked, &n_unpacked)) {
+		free(data);
+		data = unpacked;
+		bytes = n_unpacked;
+	}
+	f.data = data;
+	f.bytes = f.there = bytes;
+	r = check_image(&f, ram_bytes, seg, &n, out);
+	free(data);
+	return r;
+}
+
+static int check_kernel(const char *path, uint64_t ram_bytes, struct loaded_image *out, struct loader_error *err)
+{
+	struct elf_file f = {.name = path, .err = err};
+	struct segment seg[MAX_SEGMENTS];
+	uint8_t *first = malloc(LOOK_BYTES);
+	unsigned n = 0;
+	uint64_t bytes;
+	int r = first ? look_at_file(path, first, &f.there, &bytes, err)
+		      : loader_fail(err, -ENOMEM, "the host has no memory left");
+
+	if (!r && bytes) {
+		f.data = first;
+		f.bytes = bytes;
+		r = check_image(&f, ram_bytes, seg, &n, out);
+	}
+	free(first);
+	return r;
+}
+
+int loader_check(const char *kernel, const char *initrd, uint64_t ram_bytes, bool unpacks, bool *initrd_is_bad,
+		 struct loader_error *err)
+{
+	struct loaded_image image = {0};
+	uint8_t *first = NULL;
+	uint64_t bytes = 0, at;
+	size_t there;
+	int r = check_kernel(kernel, ram_bytes, &image, err);
+
+	*initrd_is_bad = false;
+	if (r == -EAGAIN || (r == -E2BIG && unpacks))
+		r = check_kernel_inside(kernel, ram_bytes, &image, err);
+	if (r || !initrd)
+		return r;
+	*initrd_is_bad = true;
+	first = malloc(LOOK_BYTES);
+	r = first ? look_at_file(initrd, first, &there, &bytes, err)
+		  : loader_fail(err, -ENOMEM, "the host has no memory left");
+	free(first);
+	if (!r && bytes)
+		r = place_initrd(initrd, bytes, ram_bytes, image.high_gpa, &at, err);
+	if (r != -E2BIG || !unpacks || check_kernel_inside(kernel, ram_bytes, &image, err))
+		return r;
+	return place_initrd(initrd, bytes, ram_bytes, image.high_gpa, &at, err);
 }

@@ -42,6 +42,16 @@ MUST_CHECK int loader_read_file(const char *path, uint8_t **data, size_t *bytes,
 MUST_CHECK int loader_load_initrd(struct pmap *ram, const char *path, uint64_t floor, uint64_t *gpa_out,
 				  uint64_t *bytes_out, struct loader_error *err);
 
+/*
+ * Could these be loaded, as far as can be said without doing so?  initrd: or NULL.  unpacks: a vmlinuz is unpacked before it is
+ * loaded, so that what is inside is to fit, not itself.
+ *
+ * Returns  0, also of what can be read once only (a pipe); as loader_load_elf() and loader_load_initrd(), *initrd_is_bad saying which
+ * Cost     two short reads; of what fits only unpacked, or is no usual image, as much as to load it
+ */
+MUST_CHECK int loader_check(const char *kernel, const char *initrd, uint64_t ram_bytes, bool unpacks,
+			    bool *initrd_is_bad, struct loader_error *err);
+
 /* ---- loader_vmlinuz.c ---- */
 /*
  * The kernel inside a Linux vmlinuz as an ELF file of its own, in *out (to be freed): what the program around it would make of it in

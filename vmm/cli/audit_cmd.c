@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,12 +7,13 @@
 #include "vmm/cli/commands.h"
 #include "vmm/cli/control_cmd.h"
 #include "vmm/cli/control_find.h"
+#include "vmm/cli/options.h"
 #include "vmm/control/client.h"
 #include "vmm/control/control.h"
 
 /* `disco audit`: this user's monitors look at themselves, at random moments of their machines. */
 
-enum { MOST_STOPS = 1000000, LONGEST_PAUSE_MS = 20 };
+enum { LONGEST_PAUSE_MS = 20 };
 
 /* All stops of one monitor. */
 struct audited {
@@ -123,42 +123,13 @@ static int audit_all(uint64_t stops, bool json)
 	return status;
 }
 
-/* 0: it is not one. */
-static uint64_t stops_of(const char *text)
-{
-	char *end;
-	unsigned long n;
-
-	errno = 0;
-	n = strtoul(text, &end, 10);
-	return *text < '0' || *text > '9' || *end || errno || n > MOST_STOPS ? 0 : n;
-}
-
 int control_audit(int argc, char **argv)
 {
-	uint64_t stops = 1;
-	bool json = false;
+	struct control_options opt;
+	int status;
 
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			control_help("audit", stdout);
-			return STATUS_OK;
-		}
-		if (strcmp(argv[i], "--json") == 0) {
-			json = true;
-		} else if (strcmp(argv[i], "--stops") == 0 && i + 1 < argc) {
-			stops = stops_of(argv[++i]);
-		} else {
-			fprintf(stderr, "disco audit: '%.200s': no such option; there are --stops N and --json\n",
-				argv[i]);
-			return STATUS_USAGE;
-		}
-		if (!stops) {
-			fprintf(stderr, "disco audit: --stops: '%.200s' is not a number from 1 to %d\n", argv[i],
-				MOST_STOPS);
-			return STATUS_USAGE;
-		}
-	}
+	if (control_arguments(&argc, &argv, &opt, &status))
+		return status;
 	srandom((unsigned)time(NULL));
-	return audit_all(stops, json);
+	return audit_all(opt.stops ? opt.stops : 1, opt.json);
 }

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+struct option_row;
 struct plan;
 struct dump_options;
 struct bench_options;
@@ -23,8 +24,15 @@ int run_machines(struct plan *plan);             /* vmm/cli/run_session.c */
 int dump_main(const struct dump_options *opt);   /* vmm/look/dump_main.c */
 int bench_main(const struct bench_options *opt); /* vmm/bench/bench.c */
 
+struct options_error;
+
 /* vmm/cli/help.c. topic: a command's name or NULL for the overview; false: no such topic, nothing printed. */
 bool help_print(const char *topic, FILE *out);
+/* The text of a command: head, its options, what follows them, examples. rows, tail: or NULL. */
+void help_print_command(const char *head, const struct option_row *rows, const char *tail, const char *examples,
+			FILE *out);
+/* "'WORD': no such command; they are ..." */
+void help_no_command(const char *word, struct options_error *err);
 void help_print_version(FILE *out);
 void help_print_cpus(FILE *out);
 

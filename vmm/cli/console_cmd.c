@@ -10,6 +10,7 @@
 #include "vmm/cli/commands.h"
 #include "vmm/cli/control_cmd.h"
 #include "vmm/cli/control_find.h"
+#include "vmm/cli/options.h"
 #include "vmm/control/client.h"
 #include "vmm/host/tty.h"
 
@@ -126,19 +127,14 @@ static int visit(const struct found_machine *f)
 int control_console(int argc, char **argv)
 {
 	const struct found_machine *f;
+	struct control_options opt;
 	struct machine_list l;
 	int status;
 
-	if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-		control_help("console", stdout);
-		return STATUS_OK;
-	}
-	if (argc != 2 || argv[1][0] == '-') {
-		fprintf(stderr, "disco console: the name of one machine is wanted\n");
-		return STATUS_USAGE;
-	}
+	if (control_arguments(&argc, &argv, &opt, &status))
+		return status;
 	l = control_find_all();
-	f = control_find(&l, "console", argv[1]);
+	f = control_find(&l, "console", argv[0], false);
 	status = f ? visit(f) : STATUS_FAILED;
 	control_found_free(&l);
 	return status;

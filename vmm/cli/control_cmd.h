@@ -5,7 +5,10 @@
 /* Commands that ask other monitors by their control sockets (vmm/control/). argv[0] is the command's own name. */
 #include <stdio.h>
 
+#include "base/panic.h"
 #include "base/types.h"
+
+struct control_options;
 
 /* `disco ps [--json]`. enum exit_status. */
 int control_ps(int argc, char **argv);
@@ -17,7 +20,15 @@ int control_console(int argc, char **argv);
 int control_top(int argc, char **argv);
 /* `disco audit [--stops N] [--json]`. enum exit_status. */
 int control_audit(int argc, char **argv);
+/* `disco add [--control NAME] FILE`, `disco rm [--force] NAME...`. enum exit_status. */
+int control_add(int argc, char **argv);
+int control_rm(int argc, char **argv);
 /* False: none of these. */
 bool control_help(const char *topic, FILE *out);
+/*
+ * The options of the command that (*argv)[0] names; behind it *argc and *argv are the arguments that are left.  -1: the command is
+ * over with *status, and help or what is wrong has been shown.
+ */
+MUST_CHECK int control_arguments(int *argc, char ***argv, struct control_options *out, int *status);
 
 #endif

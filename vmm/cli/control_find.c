@@ -108,19 +108,20 @@ static bool is_meant(const struct found_machine *f, const char *what)
 	       (strncmp(what, f->monitor, n) == 0 && what[n] == '/' && strcmp(what + n + 1, f->name) == 0);
 }
 
-static bool has_ended(const struct found_machine *f)
+bool control_has_ended(const struct found_machine *f)
 {
 	return strcmp(f->status, "shutdown") == 0 || strcmp(f->status, "guest-panicked") == 0;
 }
 
-const struct found_machine *control_find(const struct machine_list *l, const char *command, const char *what)
+const struct found_machine *control_find(const struct machine_list *l, const char *command, const char *what,
+					 bool also_ended)
 {
 	const struct found_machine *meant = NULL;
 
 	for (unsigned i = 0; i < l->n; i++) {
 		const struct found_machine *f = &l->machine[i];
 
-		if (has_ended(f) || !is_meant(f, what))
+		if ((!also_ended && control_has_ended(f)) || !is_meant(f, what))
 			continue;
 		if (meant) {
 			fprintf(stderr, "disco %s: %.200s: there are several, as %s/%s and %s/%s\n", command, what,
@@ -130,7 +131,7 @@ const struct found_machine *control_find(const struct machine_list *l, const cha
 		meant = f;
 	}
 	if (!meant)
-		fprintf(stderr, "disco %s: %.200s: no machine of that name runs; 'disco ps' lists those that do\n",
-			command, what);
+		fprintf(stderr, "disco %s: %.200s: no machine of that name %s; 'disco ps' lists those that %s\n",
+			command, what, also_ended ? "is there" : "runs", also_ended ? "are" : "do");
 	return meant;
 }

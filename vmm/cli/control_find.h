@@ -31,7 +31,12 @@ struct machine_list {
 /* Sorted by monitor; within one in its own order. */
 struct machine_list control_find_all(void);
 void control_found_free(struct machine_list *l);
-/* The one that runs and is called so: NAME, or MONITOR/NAME. NULL: there is none, or several, which is said as of `disco COMMAND`. */
-const struct found_machine *control_find(const struct machine_list *l, const char *command, const char *what);
+bool control_has_ended(const struct found_machine *f);
+/*
+ * The one that runs (also_ended: or has ended) and is called so: NAME, or MONITOR/NAME. NULL: there is none, or several, which is
+ * said as of `disco COMMAND`.
+ */
+const struct found_machine *control_find(const struct machine_list *l, const char *command, const char *what,
+					 bool also_ended);
 
 #endif

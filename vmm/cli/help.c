@@ -8,26 +8,22 @@
 
 #include <string.h>
 
-static const char overview[] = "Usage: disco COMMAND [OPTION]...\n"
-			       "Boot MIPS machines on x86-64, and look into their translation.\n"
-			       "\n"
-			       "Commands:\n"
-			       "  run    boot a machine (MIPS Malta); its console is this terminal\n"
-			       "  up     boot the machines of a configuration file\n"
-			       "  ps     list the machines that run\n"
-			       "  top    what they do, live\n"
-			       "  audit  have their monitors look whether all that they know of them agrees\n"
-			       "  console  come to the console of one of them\n"
-			       "  stop, kill, pause, resume, reset  ... one of them\n"
-			       "  dump   show how code is translated, stage by stage\n"
-			       "  bench  microbenchmarks in guests, beside QEMU\n"
-			       "  guest  make Debian root images, list those there are\n"
-			       "  help   'disco help COMMAND' shows the options of a command, with examples\n"
-			       "\n"
-			       "  --help, --version\n"
-			       "\n"
-			       "Exit status: 0 the guest powered off, 1 the guest panicked, 2 bad usage; with a\n"
-			       "command in the guest its own, 125 if that never was.\n";
+static const char overview_head[] = "Usage: disco COMMAND [OPTION]...\n"
+				    "Boot MIPS machines on x86-64, and look into their translation.\n"
+				    "\n"
+				    "Commands:\n";
+static const char overview_tail[] = "\n"
+				    "  --help, --version\n"
+				    "\n"
+				    "Exit status: 0 the guest powered off, 1 the guest panicked, 2 bad usage; with a\n"
+				    "command in the guest its own, 125 if that never was.\n";
+
+static const struct {
+	const char *name, *text;
+} commands[] = {
+#define COMMAND(name, fn, text) {name, text},
+#include "vmm/cli/commands.def"
+};
 
 static const char run_text[] = "Usage: disco run --kernel FILE [OPTION]... [-- COMMAND [ARGUMENT]...]\n"
 			       "       disco run --disk FILE [OPTION]... [-- COMMAND [ARGUMENT]...]\n"
@@ -65,7 +61,10 @@ static const char up_example[] = "    timeout: 600\n"
 				 "      command: [python3, -m, http.server, \"80\"]\n"
 				 "    - name: client\n"
 				 "      mem: 128M\n"
-				 "      command: echo one text is for the shell\n";
+				 "      command: echo one text is for the shell\n"
+				 "\n"
+				 "Example:\n"
+				 "  disco up lab.yaml\n";
 
 static const char dump_text[] = "Usage: disco dump {--kernel|--elf} FILE --at PLACE[,PLACE]... [OPTION]...\n"
 				"       disco dump --words HEX... [OPTION]...\n"
@@ -89,7 +88,10 @@ static const char bench_examples[] =
     "  disco bench --rounds 3 --kernel vmlinuz --initrd initramfs.cpio --json micro.json\n";
 
 static const char help_text[] = "Usage: disco help [COMMAND]\n"
-				"Show the commands, or the options of one.\n";
+				"Show the commands, or the options of one.\n"
+				"\n"
+				"Example:\n"
+				"  disco help run\n";
 
 enum { LINE_BYTES = 80, HELP_COLUMN = 20 };
 
@@ -168,13 +170,33 @@ static void print_rows(const struct option_row *rows, FILE *out)
 	}
 }
 
-static void print_command(const char *head, const struct option_row *rows, const char *examples, FILE *out)
+void help_print_command(const char *head, const struct option_row *rows, const char *tail, const char *examples,
+			FILE *out)
 {
 	fputs(head, out);
-	fputc('\n', out);
-	print_rows(rows, out);
-	fputc('\n', out);
-	fputs(examples, out);
+	if (rows && (rows->name || rows->help)) {
+		fputc('\n', out);
+		print_rows(rows, out);
+	}
+	if (tail)
+		fprintf(out, "\n%s", tail);
+	fprintf(out, "\n%s", examples);
+}
+
+static void print_overview(FILE *out)
+{
+	fputs(overview_head, out);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].text);
+	fputs(overview_tail, out);
+}
+
+void help_no_command(const char *word, struct options_error *err)
+{
+	size_t n = (size_t)snprintf(err->text, sizeof(err->text), "'%.100s': no such command; they are", word);
+
+	for (size_t i = 0; i < ARRAY_LEN(commands) && n < sizeof(err->text); i++)
+		n += (size_t)snprintf(err->text + n, sizeof(err->text) - n, "%s %s", i ? "," : "", commands[i].name);
 }
 
 /* Which options are of all machines together, only their rows know. */
@@ -196,17 +218,17 @@ static void print_up(FILE *out)
 bool help_print(const char *topic, FILE *out)
 {
 	if (!topic) {
-		fputs(overview, out);
+		print_overview(out);
 	} else if (strcmp(topic, "run") == 0) {
-		print_command(run_text, options_run_rows, run_examples, out);
+		help_print_command(run_text, options_run_rows, NULL, run_examples, out);
 	} else if (strcmp(topic, "up") == 0) {
 		print_up(out);
 	} else if (control_help(topic, out)) {
 		return true;
 	} else if (strcmp(topic, "dump") == 0) {
-		print_command(dump_text, options_dump_rows, dump_examples, out);
+		help_print_command(dump_text, options_dump_rows, NULL, dump_examples, out);
 	} else if (strcmp(topic, "bench") == 0) {
-		print_command(bench_text, options_bench_rows, bench_examples, out);
+		help_print_command(bench_text, options_bench_rows, NULL, bench_examples, out);
 	} else if (strcmp(topic, "guest") == 0) {
 		guest_help(out);
 	} else if (strcmp(topic, "help") == 0) {

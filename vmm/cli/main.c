@@ -91,12 +91,7 @@ static int help_command(int argc, char **argv)
 	else if (help_print(argc > 1 ? argv[1] : NULL, stdout))
 		return STATUS_OK;
 	else
-		snprintf(err.text, sizeof(err.text),
-			 "'%s': no such command; they are run, up, ps, top, audit, console, stop, kill, pause, resume, "
-			 "reset, "
-			 "dump, bench, "
-			 "guest, help",
-			 argv[1]);
+		help_no_command(argv[1], &err);
 	return bad_usage("help", &err);
 }
 
@@ -136,12 +131,12 @@ static int dispatch(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*fn)(int argc, char **argv);
-	} commands[] = {{"ps", control_ps},         {"console", control_console}, {"top", control_top},
-			{"audit", control_audit},   {"stop", control_machine},    {"kill", control_machine},
-			{"pause", control_machine}, {"resume", control_machine},  {"reset", control_machine},
-			{"run", run_command},       {"up", up_command},           {"dump", dump_command},
-			{"bench", bench_command},   {"guest", guest_main},        {"help", help_command},
-			{"--help", help_command},   {"-h", help_command}};
+	} commands[] = {
+#define COMMAND(name, fn, text) {name, fn},
+#include "vmm/cli/commands.def"
+	    {"--help", help_command},
+	    {"-h", help_command},
+	};
 	struct options_error err = {{0}};
 
 	if (argc < 2) {

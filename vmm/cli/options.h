@@ -6,6 +6,7 @@
  * The command line as data.  Parsing touches nothing but the file names it checks: the commands (vmm/cli/commands.h) act
  * on the structs.  Strings point into argv and live as long as it does, but for those of run_options that it frees.
  */
+#include <pthread.h>
 #include <stdio.h>
 
 #include "base/option.h"
@@ -101,18 +102,30 @@ struct run_merge {
 	unsigned pages; /* a second; 0: off */
 };
 
+/* What is said about a machine that is added to others, until it runs: its user is not the monitor's (options_say()). */
+struct run_said {
+	pthread_mutex_t lock;
+	bool open;                  /* guarded by lock, as is: */
+	struct options_error first; /* the first line */
+};
+
 /* A time from the command line. */
 struct run_seconds {
 	const char *text; /* as it was written; NULL: none */
 	uint64_t ms;
 };
 
+/* Names of files in one machine's options. */
+enum { RUN_MAX_PATHS = 5 + 2 * RUN_MAX_DISKS + RUN_MAX_SHARES + RUN_MAX_TERMINALS };
+
 struct run_options {
-	const char *name;    /* --name, or NULL; never NULL in a plan (vmm/cli/plan.h) */
-	const char *control; /* --control, or NULL */
-	unsigned vms;        /* --vms, or 0 */
-	unsigned number;     /* of several machines, from 1; 0: it is alone */
-	const char *speaker; /* what is said about it begins with this: "disco run", "disco run: vm3" */
+	const char *folder;    /* where names of files begin, with its last '/'; NULL: at the process's */
+	struct run_said *said; /* or NULL */
+	const char *name;      /* --name, or NULL; never NULL in a plan (vmm/cli/plan.h) */
+	const char *control;   /* --control, or NULL */
+	unsigned vms;          /* --vms, or 0 */
+	unsigned number;       /* of several machines, from 1; 0: it is alone */
+	const char *speaker;   /* what is said about it begins with this: "disco run", "disco run: vm3" */
 	const char *kernel;
 	const char *initrd; /* or NULL */
 	const char *append; /* never NULL; --append and what the devices and the command add to it */
@@ -132,7 +145,7 @@ struct run_options {
 	uint64_t jit_bytes;
 	struct run_hot hot;
 	struct run_merge merge;
-	bool several; /* it is one of several machines of the monitor */
+	bool several; /* --several; it is one of several machines of the monitor */
 	bool reports; /* and is to give back what its kernel has freed */
 	bool no_reboot;
 	struct run_seconds timeout;
@@ -157,6 +170,15 @@ struct run_options {
 	const char *env[RUN_MAX_ENV];
 
 	char *found_kernel, *found_initrd, *made_append; /* allocated */
+	unsigned n_placed;
+	char *placed[RUN_MAX_PATHS]; /* allocated: names that folder was put before */
+};
+
+/* Of the commands that ask monitors (vmm/cli/control_cmd.h). */
+struct control_options {
+	bool json, once, force;
+	const char *control; /* or NULL */
+	unsigned stops;      /* or 0 */
 };
 
 #define DUMP_MAX_ADDRS 64
@@ -208,6 +230,8 @@ void options_begin_run(struct run_options *out);
 MUST_CHECK int options_end_run(struct run_options *out, struct options_error *err);
 /* After options_parse_run(), whatever that returned. */
 void options_free_run(struct run_options *o);
+/* "disco run: vm3: " and a line, on standard error, or into o->said. Any thread. */
+void options_say(const struct run_options *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
 MUST_CHECK int options_parse_dump(int argc, char **argv, struct dump_options *out, struct options_error *err);
 MUST_CHECK int options_parse_bench(int argc, char **argv, struct bench_options *out, struct options_error *err);
 
@@ -221,6 +245,8 @@ MUST_CHECK int options_read_words(FILE *in, struct dump_options *out, struct opt
  * parser are for the help only.
  */
 extern const struct option_row options_run_rows[], options_dump_rows[], options_bench_rows[];
+extern const struct option_row options_ps_rows[], options_top_rows[], options_add_rows[], options_rm_rows[],
+    options_audit_rows[];
 
 /* Hexadecimal with or without 0x, at most 32 bits, of exactly the bytes [text, text + len). */
 MUST_CHECK bool options_parse_hex(const char *text, size_t len, uint32_t *out);

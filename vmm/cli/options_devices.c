@@ -24,6 +24,19 @@ static int no_memory(struct options_error *err)
 	return -ENOMEM;
 }
 
+int options_place(struct run_options *out, const char **path, struct options_error *err)
+{
+	char *placed;
+
+	if (!out->folder || !*path || **path == '/')
+		return 0;
+	if (out->n_placed == RUN_MAX_PATHS || asprintf(&placed, "%s%s", out->folder, *path) < 0)
+		return no_memory(err);
+	out->placed[out->n_placed++] = placed;
+	*path = placed;
+	return 0;
+}
+
 /* ---- --disk ---- */
 
 OPTION_TYPE(serial, const char *);
@@ -68,6 +81,8 @@ int option_disk(void *field, const struct option_value *v)
 		return option_bad(v, "the file's name is missing");
 	where(name, sizeof(name), v, d->path);
 	r = option_parse_keys(options_disk_keys, name, rest, d, false, v->err);
+	r = r ? r : options_place(out, &d->path, v->err);
+	r = r ? r : options_place(out, &d->overlay, v->err);
 	if (r)
 		return r;
 	if (d->overlay && d->mode >= 0 && d->mode != DISK_COW)
@@ -86,6 +101,16 @@ static int add_net(const char *text, struct run_options *out, struct options_err
 
 	if (r)
 		return r;
+	if (out->folder && n->path && *n->path != '/') {
+		char *path = NULL;
+
+		if (asprintf(&path, "%s%s", out->folder, n->path) < 0) {
+			net_config_free(n);
+			return no_memory(err);
+		}
+		free((char *)(uintptr_t)n->path); /* its own */
+		n->path = path;
+	}
 	if (out->net_none || (out->n_nets && n->kind == NET_NONE)) {
 		net_config_free(n);
 		return options_bad(err, "--net none: not together with another --net");
@@ -168,6 +193,7 @@ int option_share(void *field, const struct option_value *v)
 		return option_bad(v, "the directory's name is missing");
 	where(name, sizeof(name), v, s->dir);
 	r = option_parse_keys(options_share_keys, name, rest, s, false, v->err);
+	r = r ? r : options_place(out, &s->dir, v->err);
 	return r ? r : check_share(out, s, v->err);
 }
 
@@ -183,10 +209,8 @@ static int option_pty(void *field, const struct option_value *v)
 OPTION_TYPE(unix_path, const char *);
 static int option_unix_path(void *field, const struct option_value *v)
 {
-	size_t most = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
-
 	*(const char **)field = v->text;
-	return *v->text && strlen(v->text) <= most ? 0 : option_bad(v, "a socket's path has 1 to %zu bytes", most);
+	return *v->text ? 0 : option_bad(v, "a socket's path has at least one byte");
 }
 
 const struct option_row options_terminal_kinds[] = {
@@ -196,13 +220,19 @@ const struct option_row options_terminal_kinds[] = {
 
 int option_terminal(void *field, const struct option_value *v)
 {
+	const size_t most = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
 	struct run_options *out = v->all;
 	struct run_terminal *t = (struct run_terminal *)field + out->n_terminals;
+	int r;
 
 	if (out->n_terminals == RUN_MAX_TERMINALS)
 		return option_bad(v, "at most %d of them", RUN_MAX_TERMINALS);
 	out->n_terminals++;
-	return option_parse_key(options_terminal_kinds, v->row->name, v->text, t, NULL, v->err);
+	r = option_parse_key(options_terminal_kinds, v->row->name, v->text, t, NULL, v->err);
+	r = r ? r : options_place(out, &t->path, v->err);
+	if (!r && t->path && strlen(t->path) > most)
+		return option_bad(v, "a socket's path has at most %zu bytes", most);
+	return r;
 }
 
 int option_env(void *field, const struct option_value *v)
@@ -384,6 +414,8 @@ void options_free_run(struct run_options *o)
 	for (unsigned i = 0; i < o->n_nets; i++)
 		net_config_free(&o->net[i]);
 	free((char *)(uintptr_t)o->dump_filter.symbol);
+	for (unsigned i = 0; i < o->n_placed; i++)
+		free(o->placed[i]);
 	free(o->found_kernel);
 	free(o->found_initrd);
 	free(o->made_append);

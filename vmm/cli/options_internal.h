@@ -52,6 +52,8 @@ OPTION_TYPE(balloon, uint64_t);
 int option_balloon(void *field, const struct option_value *v);
 OPTION_TYPE(env, const char *[RUN_MAX_ENV]);
 int option_env(void *field, const struct option_value *v);
+/* The name of a file, which may be NULL, begins at out->folder. 0 or -ENOMEM with err filled. */
+MUST_CHECK int options_place(struct run_options *out, const char **path, struct options_error *err);
 extern const struct option_row options_disk_keys[], options_share_keys[], options_terminal_kinds[];
 /*
  * What follows from all of them together: the kernel beside the first disk, the network card that a machine has if

@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <getopt.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -185,10 +186,45 @@ void options_begin_run(struct run_options *out)
 	};
 }
 
+/* What no parser has placed: those of options_check_files(), and --stats. */
+static int place_files(struct run_options *out, struct options_error *err)
+{
+	int r = options_place(out, &out->stats_file, err);
+
+	for (const struct option_row *row = options_run_rows; !r && (row->name || row->help); row++)
+		if (row->parse == option_file)
+			r = options_place(out, (const char **)(void *)((char *)out + row->offset), err);
+	return r;
+}
+
+void options_say(const struct run_options *o, const char *fmt, ...)
+{
+	struct run_said *said = o->said;
+	char text[1024];
+	bool taken;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (said) {
+		pthread_mutex_lock(&said->lock);
+		taken = said->open;
+		if (taken && !said->first.text[0])
+			snprintf(said->first.text, sizeof(said->first.text), "%.500s", text);
+		pthread_mutex_unlock(&said->lock);
+		if (taken)
+			return;
+	}
+	fprintf(stderr, "%s: %s\n", o->speaker, text);
+}
+
 int options_end_run(struct run_options *out, struct options_error *err)
 {
-	int r;
+	int r = place_files(out, err);
 
+	if (r)
+		return r;
 	out->tier1 = strchr(out->tiers, '1') != NULL;
 	out->tier2 = strchr(out->tiers, '2') != NULL;
 	out->command |= out->argc != 0;

@@ -81,24 +81,19 @@ static int parse(struct plan *p, unsigned i, int argc, char **argv, bool numbere
 	return options_parse_run(argc, argv, &p->opt[i], err);
 }
 
-/* Of several: vm1, vm2, ... unless the names differ already. Of one: vm. */
-static int name_machines(struct plan *p, bool several, bool distinct, struct options_error *err)
+/* With --vms: vm1, vm2, ... unless the names differ already. Else: vm. */
+static int name_machines(struct plan *p, bool numbered, bool distinct, struct options_error *err)
 {
 	for (unsigned i = 0; i < p->n; i++) {
 		struct run_options *o = &p->opt[i];
 		const char *base = o->name ? o->name : "vm";
 		char *name = NULL, *speaker = NULL;
 
-		if (!several) {
+		if (!numbered)
 			o->name = base;
-			continue;
-		}
-		if (asprintf(&name, distinct ? "%s" : "%s%u", base, i + 1) < 0)
-			name = NULL;
-		o->name = plan_keep(p, name);
-		if (!o->name)
+		else if (asprintf(&name, distinct ? "%s" : "%s%u", base, i + 1) < 0 || !(o->name = plan_keep(p, name)))
 			return no_memory(err);
-		if (p->n == 1)
+		if (!p->several)
 			continue;
 		o->number = i + 1;
 		if (asprintf(&speaker, "%s: %s", p->speaker, o->name) < 0)
@@ -138,6 +133,7 @@ int plan_from_arguments(struct plan *p, int argc, char **argv, struct options_er
 		if (r)
 			return r;
 	}
+	p->several = p->opt[0].several;
 	distinct = p->n > 1 && p->opt[0].name && strcmp(p->opt[0].name, p->opt[1].name) != 0;
 	return name_machines(p, p->opt[0].vms != 0, distinct, err);
 }

@@ -8,12 +8,21 @@
  */
 #include "vmm/cli/options.h"
 
+/* A machine that runs already, or has ended and is still known. */
+struct plan_other {
+	const struct run_options *opt;
+	bool ended; /* only its name counts */
+};
+
 struct plan {
 	const char *speaker; /* what is said begins with this: "disco run" */
+	bool several;        /* more than one, or --several */
 	unsigned n;
 	struct run_options *opt; /* of each; opt[i].name is no other's */
 	unsigned n_texts;
 	char **text; /* what the options point into */
+	unsigned n_others;
+	const struct plan_other *other; /* of plan_check(); the caller's */
 };
 
 /*
@@ -25,8 +34,8 @@ struct plan {
  */
 MUST_CHECK int plan_from_arguments(struct plan *p, int argc, char **argv, struct options_error *err);
 /*
- * What they must fulfil together: names that differ, memory that the host has, disks that nobody else writes to, files that are
- * one machine's alone.  0, or -EINVAL with err filled, and in *which (or NULL) the machine that it is said about.
+ * What they must fulfil together, and with the others: names that differ, memory that the host has, disks that nobody else writes
+ * to, files that are one machine's alone; and that kernel and initrd of each can be booted.  0, or -EINVAL with err filled, and in *which (or NULL) the machine that it is said about.
  */
 MUST_CHECK int plan_check(const struct plan *p, unsigned *which, struct options_error *err);
 void plan_free(struct plan *p);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <yaml.h>
 
@@ -18,8 +17,6 @@
  * (no value becomes a number or a boolean by its looks); the keys are the rows of options.def.
  */
 
-enum { MAX_FILE_BYTES = 1 << 20 };
-
 /* One machine's entry, or none of its own: then only the defaults. */
 struct entry {
 	yaml_node_t *node;
@@ -27,7 +24,9 @@ struct entry {
 };
 
 struct reader {
-	const char *path;
+	const char *path;                /* for messages */
+	const char *folder;              /* names of files begin at; or NULL */
+	const struct plan_addition *add; /* or NULL */
 	struct plan *plan;
 	struct options_error *err;
 	yaml_document_t doc;
@@ -287,6 +286,8 @@ static int read_machines(struct reader *r, const yaml_node_t *list)
 		r->plan->n += e->count ? e->count : 1;
 		if (r->plan->n > RUN_MAX_MACHINES)
 			return bad(r, e->node, "machines", "more than %d", RUN_MAX_MACHINES);
+		if (r->add && r->plan->n > 1)
+			return bad(r, e->node, "machines", "one machine at a time is added");
 	}
 	return 0;
 }
@@ -303,7 +304,9 @@ static int read_document(struct reader *r)
 	for (yaml_node_pair_t *p = root->data.mapping.pairs.start; !e && p < root->data.mapping.pairs.top; p++) {
 		yaml_node_t *key = node(r, p->key), *value = node(r, p->value);
 
-		if (strcmp(text_of(key), "monitor") == 0)
+		if (strcmp(text_of(key), "monitor") == 0 && r->add)
+			e = bad(r, key, "monitor", "is there already, as it was when it began");
+		else if (strcmp(text_of(key), "monitor") == 0)
 			e = check_section(r, r->monitor = value, "monitor", MONITOR);
 		else if (strcmp(text_of(key), "defaults") == 0)
 			e = check_section(r, r->defaults = value, "defaults", MACHINE);
@@ -362,7 +365,7 @@ static int name_machine(struct reader *r, const struct entry *e, unsigned copy, 
 			text = NULL;
 		o->name = plan_keep(r->plan, text);
 	}
-	if (r->plan->n == 1) {
+	if (!r->plan->several) {
 		o->speaker = r->plan->speaker;
 		return o->name ? 0 : no_memory(r);
 	}
@@ -372,14 +375,29 @@ static int name_machine(struct reader *r, const struct entry *e, unsigned copy, 
 	return o->name && o->speaker ? 0 : no_memory(r);
 }
 
+/* What is not its own, of a machine that is added: as in the others. */
+static void copy_process(const struct plan_addition *add, struct run_options *o)
+{
+	for (const struct option_row *row = options_run_rows; row->name || row->help; row++)
+		if (row->process)
+			memcpy((char *)o + row->offset, (const char *)add->process + row->offset, row->bytes);
+	o->vms = 0;
+	o->said = add->said;
+	o->several = true;
+}
+
 static int make_machine(struct reader *r, const struct entry *e, unsigned copy, struct run_options *o)
 {
 	struct options_error err = {{0}};
 	int bad;
 
 	options_begin_run(o);
+	o->folder = r->folder;
 	o->several = r->plan->n > 1;
+	if (r->add)
+		copy_process(r->add, o);
 	bad = apply(r, r->monitor, MONITOR, NULL, 0, o);
+	r->plan->several = o->several;
 	bad = bad ? bad : apply(r, r->defaults, MACHINE, e->node, e->count ? copy : 0, o);
 	bad = bad ? bad : apply(r, e->node, MACHINE, NULL, e->count ? copy : 0, o);
 	bad = bad ? bad : name_machine(r, e, copy, o);
@@ -414,7 +432,7 @@ static int make_machines(struct reader *r)
 	for (unsigned i = 0; i < r->n; i++)
 		for (unsigned k = 1; !e && k <= (r->entry[i].count ? r->entry[i].count : 1); k++, at++) {
 			e = make_machine(r, &r->entry[i], k, &r->plan->opt[at]);
-			r->plan->opt[at].number = r->plan->n > 1 ? at + 1 : 0;
+			r->plan->opt[at].number = r->plan->several ? at + 1 : 0;
 			if (!r->plan->opt[at].control)
 				r->plan->opt[at].control = control;
 		}
@@ -436,7 +454,8 @@ static int syntax(struct reader *r, const yaml_parser_t *p)
 			   p->problem ? p->problem : "not YAML");
 }
 
-static int read_file(struct reader *r, FILE *f)
+/* From f, or of the addition. */
+static int read_input(struct reader *r, FILE *f)
 {
 	yaml_document_t more;
 	yaml_parser_t p;
@@ -444,7 +463,10 @@ static int read_file(struct reader *r, FILE *f)
 
 	if (!yaml_parser_initialize(&p))
 		return no_memory(r);
-	yaml_parser_set_input_file(&p, f);
+	if (f)
+		yaml_parser_set_input_file(&p, f);
+	else
+		yaml_parser_set_input_string(&p, (const unsigned char *)r->add->text, r->add->bytes);
 	if (!yaml_parser_load(&p, &r->doc)) {
 		e = syntax(r, &p);
 		yaml_parser_delete(&p);
@@ -468,22 +490,14 @@ static int read_file(struct reader *r, FILE *f)
 	return e;
 }
 
-/* Names of files are those of the configuration's folder, wherever it is used from. */
-static int enter_folder(struct reader *r)
+static int find_folder(struct reader *r)
 {
 	const char *slash = strrchr(r->path, '/');
-	char *folder;
-	int e = 0;
 
 	if (!slash)
 		return 0;
-	folder = strndup(r->path, (size_t)(slash - r->path) + 1);
-	if (!folder)
-		return no_memory(r);
-	if (chdir(folder))
-		e = options_bad(r->err, "%.300s: %s", folder, strerror(errno));
-	free(folder);
-	return e;
+	r->folder = plan_keep(r->plan, strndup(r->path, (size_t)(slash - r->path) + 1));
+	return r->folder ? 0 : no_memory(r);
 }
 
 int plan_from_file(struct plan *p, const char *path, struct options_error *err)
@@ -500,10 +514,18 @@ int plan_from_file(struct plan *p, const char *path, struct options_error *err)
 		e = options_bad(err, "%.300s: %s", path, strerror(errno));
 	else if (S_ISDIR(st.st_mode))
 		e = options_bad(err, "%.300s: is a directory", path);
-	else if (st.st_size > MAX_FILE_BYTES)
+	else if (st.st_size > PLAN_MAX_FILE_BYTES)
 		e = options_bad(err, "%.300s: is too large to be a configuration", path);
-	e = e ? e : enter_folder(&r);
-	e = e ? e : read_file(&r, f);
+	e = e ? e : find_folder(&r);
+	e = e ? e : read_input(&r, f);
 	fclose(f);
 	return e;
+}
+
+int plan_from_addition(struct plan *p, const struct plan_addition *a, struct options_error *err)
+{
+	struct reader r = {.path = a->name, .folder = a->folder, .add = a, .plan = p, .err = err};
+
+	*p = (struct plan){.speaker = "disco up", .n_others = a->n_others, .other = a->other};
+	return read_input(&r, NULL);
 }

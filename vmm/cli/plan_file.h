@@ -17,12 +17,27 @@
  */
 #include "vmm/cli/plan.h"
 
+enum { PLAN_MAX_FILE_BYTES = 1 << 20 };
+
 /*
- * Reads path, and goes to its folder, which names of files in it begin at.
+ * Names of files in it begin at its own folder.
  *
  * Returns  0, or -EINVAL with err filled: "FILE:LINE: KEY: what is wrong".  plan_free() after it, whatever that is
- * Context  one thread, and no other: the process's working directory changes
  */
 MUST_CHECK int plan_from_file(struct plan *p, const char *path, struct options_error *err);
+
+/* A configuration of one machine more, for a monitor that runs. */
+struct plan_addition {
+	const char *text; /* of bytes bytes */
+	size_t bytes;
+	const char *name;   /* of its file, for messages */
+	const char *folder; /* that names of files begin at; with its last '/' */
+	const struct run_options
+	    *process;          /* another machine's: what is the process's is the same in all; outlives the plan */
+	struct run_said *said; /* of its options */
+	unsigned n_others;
+	const struct plan_other *other;
+};
+MUST_CHECK int plan_from_addition(struct plan *p, const struct plan_addition *a, struct options_error *err);
 
 #endif

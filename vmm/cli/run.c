@@ -35,7 +35,7 @@ void run_say(const struct run *r, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "%s: %s\n", r->opt->speaker, text);
+	options_say(r->opt, "%s", text);
 }
 
 bool run_stopped(const struct run *r)
@@ -116,7 +116,7 @@ void run_end_line(const struct run *r)
 {
 	struct stat out, err;
 
-	if (r->mid_line && r->session->n == 1 && !fstat(STDOUT_FILENO, &out) && !fstat(STDERR_FILENO, &err) &&
+	if (r->mid_line && !r->session->several && !fstat(STDOUT_FILENO, &out) && !fstat(STDERR_FILENO, &err) &&
 	    out.st_dev == err.st_dev && out.st_ino == err.st_ino)
 		fputc('\n', stderr);
 }
@@ -285,7 +285,7 @@ static int open_agent(struct run *r)
 	struct agent *agent;
 	int err;
 
-	if (r->session->n == 1 && agent_console_size(opt, &size) &&
+	if (!r->session->several && agent_console_size(opt, &size) &&
 	    asprintf(&r->append, "%s%s disco.size=%ux%u", opt->append, opt->quiet_boot ? "" : " disco.agent=ready",
 		     size.columns, size.rows) < 0) {
 		r->append = NULL;
@@ -415,6 +415,11 @@ static bool wait_for_others(struct run *r, int status)
 	struct session *s = r->session;
 	bool go;
 
+	if (r->opt->said) {
+		pthread_mutex_lock(&r->opt->said->lock);
+		r->opt->said->open = false;
+		pthread_mutex_unlock(&r->opt->said->lock);
+	}
 	pthread_mutex_lock(&s->lock);
 	r->status = status;
 	r->opened = true;
@@ -429,6 +434,7 @@ static bool wait_for_others(struct run *r, int status)
 void *run_main(void *run)
 {
 	struct run *r = run;
+	struct session *s = r->session;
 	bool again, big_endian;
 	int status;
 
@@ -445,5 +451,10 @@ void *run_main(void *run)
 	r->status = close_run(r, status);
 	run_control_ended(r);
 	stop_remove(&r->stopping);
+	pthread_mutex_lock(&s->lock);
+	r->gone = true;
+	s->n_live--;
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
 	return NULL;
 }

@@ -19,6 +19,8 @@
 
 /* The session as the control socket sees it. On the control's thread, but for what run_internal.h says of the vCPU's. */
 
+static void enter(void *opaque) { pthread_mutex_lock(&((struct session *)opaque)->lock); }
+static void leave(void *opaque) { pthread_mutex_unlock(&((struct session *)opaque)->lock); }
 static unsigned count(void *opaque) { return ((struct session *)opaque)->n; }
 
 static enum control_state state_of(struct run *r)
@@ -44,7 +46,7 @@ static enum control_state state_of(struct run *r)
 
 static void look(void *opaque, unsigned i, struct control_machine *out)
 {
-	struct run *r = &((struct session *)opaque)->run[i];
+	struct run *r = ((struct session *)opaque)->run[i];
 	const struct run_options *opt = r->opt;
 
 	*out = (struct control_machine){.name = opt->name, .state = state_of(r), .mem_bytes = opt->mem_bytes};
@@ -148,7 +150,7 @@ static const char *power_down(struct run *r)
 
 static const char *act(void *opaque, unsigned i, enum control_action what)
 {
-	struct run *r = &((struct session *)opaque)->run[i];
+	struct run *r = ((struct session *)opaque)->run[i];
 
 	if (__atomic_load_n(&r->phase, __ATOMIC_ACQUIRE) != RUN_RUNS)
 		return "does not run";
@@ -168,27 +170,49 @@ static const char *act(void *opaque, unsigned i, enum control_action what)
 	return NULL;
 }
 
-static bool visit(void *opaque, unsigned i, int fd)
+static bool visit(void *opaque, const char *machine, int fd)
 {
-	struct run *r = &((struct session *)opaque)->run[i];
-	bool done;
+	struct session *s = opaque;
+	bool done = false;
 
-	pthread_mutex_lock(&r->lock);
-	done = r->tap && console_tap_visit(r->tap, fd) == 0;
-	pthread_mutex_unlock(&r->lock);
+	enter(s);
+	for (unsigned i = 0; i < s->n && !done; i++) {
+		struct run *r = s->run[i];
+
+		if (strcmp(r->opt->name, machine) != 0)
+			continue;
+		pthread_mutex_lock(&r->lock);
+		done = r->tap && console_tap_visit(r->tap, fd) == 0;
+		pthread_mutex_unlock(&r->lock);
+	}
+	leave(s);
 	return done;
+}
+
+static int add(void *opaque, const struct control_addition *what, struct control_error *err)
+{
+	return session_add(opaque, what, err);
+}
+
+static int remove_one(void *opaque, const char *machine, bool force, struct control_error *err)
+{
+	return session_remove(opaque, machine, force, err);
 }
 
 int session_control_open(struct session *s)
 {
-	const struct control_ops ops = {.count = count,
+	const struct control_ops ops = {.enter = enter,
+					.leave = leave,
+					.count = count,
 					.look = look,
 					.look_at_all = look_at_all,
 					.audit = audit,
 					.act = act,
 					.visit = visit,
+					.add = add,
+					.remove = remove_one,
 					.opaque = s};
-	const char *name = s->run[0].opt->control;
+	const char *name = s->first->opt->control;
 	struct control_error err = {{0}};
 	char own[32];
 

@@ -13,12 +13,13 @@
  *   run_stats.c    --stats
  *   run_stop.c     ending all of them from outside
  *   run_control.c  the control socket's machines
+ *   run_change.c   one machine more, one less
  */
 #include <pthread.h>
 
 #include "vmm/board/mc146818.h"
 #include "vmm/boot/panic_watch.h"
-#include "vmm/cli/options.h"
+#include "vmm/cli/plan.h"
 #include "vmm/devices/agent.h"
 #include "vmm/host/console_tail.h"
 #include "vmm/host/stop.h"
@@ -77,8 +78,14 @@ struct run {
 
 	pthread_t thread;
 	struct stop_thread stopping;
-	bool opened; /* guarded by session.lock: all that it needs is there, or status says what is not */
+	bool opened;  /* guarded by session.lock: all that it needs is there, or status says what is not */
+	bool gone;    /* guarded by session.lock: its thread comes to its end, and leaves all this */
+	bool removed; /* guarded by session.lock: nobody asks for its status */
 	int status;
+
+	/* Of one that was added to the others. */
+	struct plan plan;
+	struct run_said said;
 };
 
 /* ---- all of them ---- */
@@ -87,13 +94,15 @@ enum session_phase {
 	SESSION_OPENS, /* machines are opened; none runs */
 	SESSION_RUNS,
 	SESSION_FAILED, /* one could not be opened: none is to run */
+	SESSION_ENDS,   /* the last one has ended: none comes or goes any more */
 };
 
 struct session {
 	const char *speaker; /* "disco run" */
-	unsigned n;
-	struct run *run;
-	bool count_insns; /* one of them has --stats: what is translated is translated for all */
+	bool several;        /* plan.several */
+	unsigned n_first;    /* machines that it begins with */
+	struct run *first;   /* they */
+	bool count_insns;    /* one of them has --stats: what is translated is translated for all */
 	struct monitor *monitor;
 	bool open; /* atomic: the monitor is there */
 	struct stop *stop;
@@ -102,14 +111,43 @@ struct session {
 	struct consoles *consoles; /* several machines on one terminal, or NULL */
 	struct lines *lines[2];    /* several machines: standard output and error; the same if that is one file */
 
+	/*
+	 * Whoever goes through the machines, and is not their only one, holds it.  Taken before run.lock.  A machine is added
+	 * and taken away by control's worker only.
+	 */
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t changed;
 	enum session_phase phase;
+	unsigned n, n_live; /* those whose threads are not gone */
+	struct run *run[RUN_MAX_MACHINES];
+	uint64_t mem_bytes; /* of all: control's worker's, once they run */
+	bool exit_at_once;  /* of one that was taken away */
 
 	pthread_mutex_t kernel_lock; /* run_load.c */
 	struct run_kernel *kernels;  /* of several machines, until each has loaded its own once */
 	unsigned n_loaded;
 };
+
+/* One of those that the session began with, whose options are its plan's. */
+static inline bool run_is_first(const struct run *r)
+{
+	return r >= r->session->first && r < r->session->first + r->session->n_first;
+}
+
+/* ---- run_session.c ---- */
+/* Machine memory that it may come to need, with what it has in common with others. */
+uint64_t run_memory_bytes(const struct run_options *opt);
+void run_init(struct run *r, struct session *s, const struct run_options *opt);
+/* Its thread is joined. */
+void run_free(struct run *r);
+/* A thread for it, which opens it; it is counted. 0 or -errno. With session.lock. */
+MUST_CHECK int run_start(struct run *r);
+
+/* ---- run_change.c; control's worker ---- */
+struct control_addition;
+struct control_error;
+int session_add(struct session *s, const struct control_addition *what, struct control_error *err);
+int session_remove(struct session *s, const char *name, bool force, struct control_error *err);
 
 /* ---- run.c ---- */
 /* The machine's thread. */

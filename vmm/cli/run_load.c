@@ -44,7 +44,7 @@ static void warn_of_little(struct run *r, uint64_t needed)
 /* A kernel that several machines boot: read and unpacked once. */
 struct run_kernel {
 	struct run_kernel *next;
-	const char *path; /* the options' */
+	char *path;
 	uint8_t *data;
 	size_t bytes;
 };
@@ -55,6 +55,7 @@ void session_forget_kernels(struct session *s)
 
 	while ((k = s->kernels) != NULL) {
 		s->kernels = k->next;
+		free(k->path);
 		free(k->data);
 		free(k);
 	}
@@ -73,12 +74,16 @@ static int read_kernel(struct session *s, const char *path, struct run_kernel **
 	if (k)
 		return 0;
 	k = calloc(1, sizeof(*k));
-	if (!k) {
+	if (k)
+		k->path = strdup(path);
+	if (!k || !k->path) {
+		free(k);
 		snprintf(err->text, sizeof(err->text), "the host has no memory left");
 		return -ENOMEM;
 	}
 	e = loader_read_file(path, &k->data, &k->bytes, err);
 	if (e) {
+		free(k->path);
 		free(k);
 		return e;
 	}
@@ -87,7 +92,6 @@ static int read_kernel(struct session *s, const char *path, struct run_kernel **
 		k->data = unpacked;
 		k->bytes = bytes;
 	}
-	k->path = path;
 	k->next = s->kernels;
 	s->kernels = *out = k;
 	return 0;
@@ -110,7 +114,7 @@ static int load_kernel(struct run *r, struct loaded_image *image, struct loader_
 	e = read_kernel(s, r->opt->kernel, &k, err);
 	if (!e)
 		e = loader_load_elf_mem(ram, r->opt->kernel, k->data, k->bytes, image, err);
-	if (++s->n_loaded >= s->n)
+	if (++s->n_loaded >= s->n_first)
 		session_forget_kernels(s);
 	pthread_mutex_unlock(&s->kernel_lock);
 	return e;

@@ -49,8 +49,10 @@ static void quit(void *opaque)
 {
 	struct session *s = opaque;
 
+	pthread_mutex_lock(&s->lock);
 	for (unsigned i = 0; i < s->n; i++)
-		run_end(&s->run[i]);
+		run_end(s->run[i]);
+	pthread_mutex_unlock(&s->lock);
 }
 
 /* Where several machines' output goes. */
@@ -60,7 +62,7 @@ static int open_outputs(struct session *s)
 	bool shown = false;
 	int err;
 
-	if (s->n == 1)
+	if (!s->several)
 		return STATUS_OK;
 	err = lines_open(&s->lines[0], STDOUT_FILENO);
 	s->lines[1] = s->lines[0];
@@ -69,7 +71,7 @@ static int open_outputs(struct session *s)
 	if (err)
 		return failed(s, "standard output and error: ", err);
 	for (unsigned i = 0; i < s->n; i++)
-		shown |= !s->run[i].opt->command;
+		shown |= !s->run[i]->opt->command;
 	if (!shown || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
 		return STATUS_OK;
 	err = consoles_open(&s->consoles, &cfg);
@@ -102,29 +104,71 @@ static int close_outputs(struct session *s, int status)
 	return lost && !status ? STATUS_FAILED : status;
 }
 
+static bool is_unlimited(int resource)
+{
+	struct rlimit limit;
+
+	return !getrlimit((__rlimit_resource_t)resource, &limit) && limit.rlim_cur == RLIM_INFINITY;
+}
+
 static int open_monitor(struct session *s)
 {
-	const struct run_options *opt = s->run[0].opt; /* what is the process's is the same in all */
+	const struct run_options *opt = s->first->opt; /* what is the process's is the same in all */
 	struct monitor_config cfg = {.nodes = 1,
-				     .share = s->n > 1 || opt->merge.pages,
+				     .share = s->several || opt->merge.pages,
 				     .merge = opt->merge.given ? opt->merge.pages : MERGE_DEFAULT,
 				     .processors = opt->processors,
 				     .repeatable = opt->icount,
 				     .together = s->n};
 	int err;
 
-	for (unsigned i = 0; i < s->n; i++) {
-		cfg.memory_bytes += s->run[i].opt->mem_bytes;
-		for (unsigned k = 0; k < s->run[i].opt->n_regions; k++)
-			cfg.memory_bytes += s->run[i].opt->region[k].bytes;
-	}
+	for (unsigned i = 0; i < s->n; i++)
+		cfg.memory_bytes += run_memory_bytes(s->run[i]->opt);
+	s->mem_bytes = cfg.memory_bytes;
+	/* where address space is short, it is left to others */
+	if (s->several && !opt->icount && is_unlimited(RLIMIT_AS) && is_unlimited(RLIMIT_FSIZE))
+		cfg.most_bytes = machine_memory_host_bytes() & ~(uint64_t)PAGE_MASK;
 	err = monitor_new(&s->monitor, &cfg);
 	if (!err) {
 		__atomic_store_n(&s->open, true, __ATOMIC_RELEASE);
 		return STATUS_OK;
 	}
-	return run_cannot_make(&s->run[0], err,
+	return run_cannot_make(s->first, err,
 			       &(struct vm_want){.what = "guest memory (--mem)", .bytes = cfg.memory_bytes});
+}
+
+uint64_t run_memory_bytes(const struct run_options *opt)
+{
+	uint64_t bytes = opt->mem_bytes;
+
+	for (unsigned i = 0; i < opt->n_regions; i++)
+		bytes += opt->region[i].bytes;
+	return bytes;
+}
+
+void run_init(struct run *r, struct session *s, const struct run_options *opt)
+{
+	*r = (struct run){.session = s, .opt = opt, .date_ns = FIRST_DATE_NS};
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_mutex_init(&r->said.lock, NULL);
+}
+
+void run_free(struct run *r)
+{
+	pthread_mutex_destroy(&r->lock);
+	pthread_mutex_destroy(&r->said.lock);
+	if (run_is_first(r))
+		return; /* they go together */
+	plan_free(&r->plan);
+	free(r);
+}
+
+int run_start(struct run *r)
+{
+	int err = -pthread_create(&r->thread, NULL, run_main, r);
+
+	r->session->n_live += !err;
+	return err;
 }
 
 /* One after the other, so that what is said about them comes in their order.  Returns the status of the first that cannot be. */
@@ -132,18 +176,20 @@ static int start_machines(struct session *s, unsigned *started)
 {
 	int status = STATUS_OK, err;
 
+	pthread_mutex_lock(&s->lock);
 	for (*started = 0; *started < s->n && !status; (*started)++) {
-		struct run *r = &s->run[*started];
+		struct run *r = s->run[*started];
 
-		err = pthread_create(&r->thread, NULL, run_main, r);
-		if (err)
-			return failed(s, "a thread for each machine: ", -err);
-		pthread_mutex_lock(&s->lock);
+		err = run_start(r);
+		if (err) {
+			status = failed(s, "a thread for each machine: ", err);
+			break;
+		}
 		while (!r->opened)
 			pthread_cond_wait(&s->changed, &s->lock);
 		status = r->status;
-		pthread_mutex_unlock(&s->lock);
 	}
+	pthread_mutex_unlock(&s->lock);
 	err = !status && s->consoles ? consoles_start(s->consoles) : 0;
 	return err ? failed(s, "the terminal: ", err) : status;
 }
@@ -156,9 +202,14 @@ static int run_all(struct session *s)
 	pthread_mutex_lock(&s->lock);
 	s->phase = status ? SESSION_FAILED : SESSION_RUNS;
 	pthread_cond_broadcast(&s->changed);
+	while (s->n_live)
+		pthread_cond_wait(&s->changed, &s->lock);
+	s->phase = status ? SESSION_FAILED : SESSION_ENDS;
 	pthread_mutex_unlock(&s->lock);
+	/* from here on the list stays as it is */
+	started = status ? started : s->n;
 	for (unsigned i = 0; i < started; i++)
-		pthread_join(s->run[i].thread, NULL);
+		pthread_join(s->run[i]->thread, NULL);
 	return status ? status : session_status(s);
 }
 
@@ -184,33 +235,47 @@ static int run_session(struct session *s)
 	return status;
 }
 
+/* Those that were added, too. */
+static bool free_machines(struct session *s)
+{
+	bool exit_at_once = s->exit_at_once;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		exit_at_once |= s->run[i]->exit_at_once;
+		run_free(s->run[i]);
+	}
+	free(s->first);
+	free(s);
+	return exit_at_once;
+}
+
 int run_machines(struct plan *plan)
 {
-	struct session s = {.speaker = plan->speaker,
-			    .n = plan->n,
-			    .run = calloc(plan->n, sizeof(struct run)),
-			    .lock = PTHREAD_MUTEX_INITIALIZER,
-			    .changed = PTHREAD_COND_INITIALIZER,
-			    .kernel_lock = PTHREAD_MUTEX_INITIALIZER};
-	bool exit_at_once = false;
+	struct session *s = calloc(1, sizeof(*s));
 	int status;
 
-	if (!s.run)
-		return failed(&s, "", -ENOMEM);
-	if (s.n > 1)
+	if (s)
+		s->first = calloc(plan->n, sizeof(*s->first));
+	if (!s || !s->first) {
+		fprintf(stderr, "%s: the host has no memory left\n", plan->speaker);
+		free(s);
+		return STATUS_FAILED;
+	}
+	s->speaker = plan->speaker;
+	s->several = plan->several;
+	s->n = s->n_first = plan->n;
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->changed, NULL);
+	pthread_mutex_init(&s->kernel_lock, NULL);
+	if (s->several)
 		raise_limits();
-	for (unsigned i = 0; i < s.n; i++) {
-		s.count_insns |= plan->opt[i].stats;
-		s.run[i] = (struct run){.session = &s, .opt = &plan->opt[i], .date_ns = FIRST_DATE_NS};
-		pthread_mutex_init(&s.run[i].lock, NULL);
+	for (unsigned i = 0; i < plan->n; i++) {
+		s->count_insns |= plan->opt[i].stats;
+		s->run[i] = &s->first[i];
+		run_init(s->run[i], s, &plan->opt[i]);
 	}
-	status = run_session(&s);
-	for (unsigned i = 0; i < s.n; i++) {
-		exit_at_once |= s.run[i].exit_at_once;
-		pthread_mutex_destroy(&s.run[i].lock);
-	}
-	free(s.run);
-	if (exit_at_once) {
+	status = run_session(s);
+	if (free_machines(s)) {
 		fflush(NULL);
 		_exit(status);
 	}

@@ -35,7 +35,7 @@ static int write_file(struct run *r)
 static void print_text(struct run *r)
 {
 	flockfile(stderr);
-	if (r->session->n > 1)
+	if (r->session->several)
 		run_say(r, "statistics:");
 	stats_print(r->vm, stderr);
 	funlockfile(stderr);

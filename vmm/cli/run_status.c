@@ -80,21 +80,24 @@ enum { SHOWN_FAILURES = 8 };
 
 int session_status(const struct session *s)
 {
-	unsigned failed = 0;
+	unsigned failed = 0, n = 0;
 	int status = STATUS_OK;
 
 	for (unsigned i = 0; i < s->n; i++) {
-		failed += s->run[i].status != STATUS_OK;
-		status = status ? status : s->run[i].status;
+		if (s->run[i]->removed)
+			continue;
+		n++;
+		failed += s->run[i]->status != STATUS_OK;
+		status = status ? status : s->run[i]->status;
 	}
-	if (s->n == 1 || !failed || stop_asked(s->stop))
+	if (!s->several || !failed || stop_asked(s->stop))
 		return status;
-	fprintf(stderr, "%s: %u of %u machines failed:", s->speaker, failed, s->n);
+	fprintf(stderr, "%s: %u of %u machines failed:", s->speaker, failed, n);
 	failed = 0;
 	for (unsigned i = 0; i < s->n; i++)
-		if (s->run[i].status != STATUS_OK && failed++ < SHOWN_FAILURES)
-			fprintf(stderr, "%s %s (status %d)", failed == 1 ? "" : ",", s->run[i].opt->name,
-				s->run[i].status);
+		if (!s->run[i]->removed && s->run[i]->status != STATUS_OK && failed++ < SHOWN_FAILURES)
+			fprintf(stderr, "%s %s (status %d)", failed == 1 ? "" : ",", s->run[i]->opt->name,
+				s->run[i]->status);
 	fprintf(stderr, "%s\n", failed > SHOWN_FAILURES ? ", ..." : "");
 	return status;
 }

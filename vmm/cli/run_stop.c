@@ -31,11 +31,13 @@ static bool pass(void *opaque, int sig)
 	struct session *s = opaque;
 	bool taken[RUN_MAX_MACHINES], any = false;
 
+	pthread_mutex_lock(&s->lock);
 	for (unsigned i = 0; i < s->n; i++)
-		any |= taken[i] = pass_one(&s->run[i], sig);
+		any |= taken[i] = pass_one(s->run[i], sig);
 	for (unsigned i = 0; any && i < s->n; i++)
 		if (!taken[i])
-			run_end(&s->run[i]);
+			run_end(s->run[i]);
+	pthread_mutex_unlock(&s->lock);
 	return any;
 }
 
@@ -43,8 +45,9 @@ static void end(void *opaque)
 {
 	struct session *s = opaque;
 
+	pthread_mutex_lock(&s->lock);
 	for (unsigned i = 0; i < s->n; i++) {
-		struct run *r = &s->run[i];
+		struct run *r = s->run[i];
 
 		pthread_mutex_lock(&r->lock);
 		if (r->console)
@@ -55,6 +58,7 @@ static void end(void *opaque)
 		}
 		pthread_mutex_unlock(&r->lock);
 	}
+	pthread_mutex_unlock(&s->lock);
 }
 
 static void flush(void *machine)
@@ -75,8 +79,9 @@ static void statistics(void *opaque)
 {
 	struct session *s = opaque;
 
+	pthread_mutex_lock(&s->lock);
 	for (unsigned i = 0; i < s->n; i++) {
-		struct run *r = &s->run[i];
+		struct run *r = s->run[i];
 
 		__atomic_store_n(&r->want_stats, true, __ATOMIC_RELEASE);
 		pthread_mutex_lock(&r->lock);
@@ -84,17 +89,20 @@ static void statistics(void *opaque)
 			wakeup_kick(r->wakeup);
 		pthread_mutex_unlock(&r->lock);
 	}
+	pthread_mutex_unlock(&s->lock);
 }
 
 static void resized(void *opaque)
 {
 	struct session *s = opaque;
 
+	pthread_mutex_lock(&s->lock);
 	for (unsigned i = 0; i < s->n; i++) {
-		pthread_mutex_lock(&s->run[i].lock);
-		agent_resized(s->run[i].agent);
-		pthread_mutex_unlock(&s->run[i].lock);
+		pthread_mutex_lock(&s->run[i]->lock);
+		agent_resized(s->run[i]->agent);
+		pthread_mutex_unlock(&s->run[i]->lock);
 	}
+	pthread_mutex_unlock(&s->lock);
 }
 
 static bool is_up(struct run *r)
@@ -113,9 +121,11 @@ static void look(void *opaque)
 	struct session *s = opaque;
 	const struct run_options *opt = NULL;
 
+	pthread_mutex_lock(&s->lock);
 	for (unsigned i = 0; i < s->n && !opt; i++)
-		if (!is_up(&s->run[i]))
-			opt = s->run[i].opt;
+		if (run_is_first(s->run[i]) && !is_up(s->run[i]))
+			opt = s->run[i]->opt;
+	pthread_mutex_unlock(&s->lock);
 	if (!opt)
 		return;
 	if (opt->command)
@@ -145,16 +155,16 @@ int session_stop_open(struct session *s)
 		    .resized = resized,
 		    .opaque = s},
 	    .speaker = s->speaker,
-	    .timeout_ms = s->run[0].opt->timeout.ms,
-	    .timeout_text = s->run[0].opt->timeout.text,
+	    .timeout_ms = s->first->opt->timeout.ms,
+	    .timeout_text = s->first->opt->timeout.text,
 	};
 	bool hidden = false;
 
 	for (unsigned i = 0; i < s->n; i++) {
-		hidden |= s->run[i].opt->command || s->run[i].opt->quiet_boot;
-		cfg.pipes |= s->run[i].opt->command;
+		hidden |= s->first[i].opt->command || s->first[i].opt->quiet_boot;
+		cfg.pipes |= s->first[i].opt->command;
 	}
-	cfg.sizes = s->n == 1 && agent_wants_sizes(s->run[0].opt);
+	cfg.sizes = !s->several && agent_wants_sizes(s->first->opt);
 	if (isatty(STDERR_FILENO))
 		cfg.look_ms = hidden ? LOOK_HIDDEN_MS : LOOK_MS;
 	return stop_open(&s->stop, &cfg);

@@ -14,6 +14,7 @@
 #include "vmm/cli/commands.h"
 #include "vmm/cli/control_cmd.h"
 #include "vmm/cli/control_find.h"
+#include "vmm/cli/options.h"
 #include "vmm/host/tty.h"
 
 /* `disco top`: what this user's machines did between two looks at them. */
@@ -159,22 +160,14 @@ static int watch(const struct top *t)
 
 int control_top(int argc, char **argv)
 {
+	struct control_options opt;
 	struct top t = {0};
 	int err, status;
 
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--once") == 0) {
-			t.once = true;
-		} else if (strcmp(argv[i], "--json") == 0) {
-			t.json = true;
-		} else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			control_help("top", stdout);
-			return STATUS_OK;
-		} else {
-			fprintf(stderr, "disco top: '%.200s': no such option; there are --once and --json\n", argv[i]);
-			return STATUS_USAGE;
-		}
-	}
+	if (control_arguments(&argc, &argv, &opt, &status))
+		return status;
+	t.once = opt.once;
+	t.json = opt.json;
 	t.is_tty = !t.once && !t.json && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	err = t.is_tty ? tty_enter(STDIN_FILENO, TTY_OUTPUT_COOKED) : 0;
 	if (err) {

@@ -42,10 +42,10 @@ static bool send_all(struct control_client *c, const char *text)
 }
 
 /* Its answer, past events. NULL: none. */
-static json_t *ask(struct control_client *c, const char *command, const char *machine)
+static json_t *ask(struct control_client *c, const char *command, json_t *arguments)
 {
-	json_t *request = machine ? json_pack("{s:s, s:{s:s}}", "execute", command, "arguments", "machine", machine)
-				  : json_pack("{s:s}", "execute", command);
+	json_t *request = arguments ? json_pack("{s:s, s:o}", "execute", command, "arguments", arguments)
+				    : json_pack("{s:s}", "execute", command);
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
 	bool sent = text && send_all(c, text); /* without a line end, which could become a console's input */
 	json_t *answer = NULL;
@@ -57,10 +57,9 @@ static json_t *ask(struct control_client *c, const char *command, const char *ma
 	return answer;
 }
 
-json_t *control_client_call(struct control_client *c, const char *command, const char *machine,
-			    struct control_error *err)
+static json_t *call(struct control_client *c, const char *command, json_t *arguments, struct control_error *err)
 {
-	json_t *answer = ask(c, command, machine), *value = json_object_get(answer, "return");
+	json_t *answer = ask(c, command, arguments), *value = json_object_get(answer, "return");
 	const char *why = json_string_value(json_object_get(json_object_get(answer, "error"), "desc"));
 
 	json_incref(value);
@@ -73,9 +72,33 @@ json_t *control_client_call(struct control_client *c, const char *command, const
 	return value;
 }
 
+static void set_wait(struct control_client *c, unsigned seconds)
+{
+	struct timeval wait = {.tv_sec = (time_t)seconds};
+
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
+}
+
+json_t *control_client_call(struct control_client *c, const char *command, const char *machine,
+			    struct control_error *err)
+{
+	return call(c, command, machine ? json_pack("{s:s}", "machine", machine) : NULL, err);
+}
+
+json_t *control_client_ask(struct control_client *c, const char *command, json_t *arguments, unsigned wait_s,
+			   struct control_error *err)
+{
+	json_t *value;
+
+	set_wait(c, wait_s);
+	value = call(c, command, arguments, err);
+	set_wait(c, CLIENT_WAIT_S);
+	return value;
+}
+
 int control_client_open(struct control_client **out, const char *name)
 {
-	struct timeval wait = {.tv_sec = CLIENT_WAIT_S};
 	struct control_client *c;
 	struct control_error err;
 	json_t *greeting, *open;
@@ -93,8 +116,7 @@ int control_client_open(struct control_client **out, const char *name)
 	}
 	c->fd = fd;
 	(void)setvbuf(c->in, NULL, _IONBF, 0); /* what is behind an answer may be a console's */
-	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
+	set_wait(c, CLIENT_WAIT_S);
 	greeting = read_line(c);
 	open = json_object_get(greeting, "QMP") ? control_client_call(c, "qmp_capabilities", NULL, &err) : NULL;
 	json_decref(greeting);

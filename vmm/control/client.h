@@ -24,5 +24,8 @@ void control_client_close(struct control_client *c);
  */
 json_t *control_client_call(struct control_client *c, const char *command, const char *machine,
 			    struct control_error *err);
+/* The same with arguments of any kind, which are taken; and of what takes time, wait_s seconds. */
+json_t *control_client_ask(struct control_client *c, const char *command, json_t *arguments, unsigned wait_s,
+			   struct control_error *err);
 
 #endif

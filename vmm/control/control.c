@@ -15,21 +15,32 @@
 #include "vmm/control/frame.h"
 #include "vmm/control/qmp.h"
 
-enum { MAX_EVENTS = 256, NAME_BYTES = 64 };
+enum { MAX_EVENTS = 256, HEARD_BYTES = 4096 };
 
 struct client {
 	int fd; /* -1: free */
+	uint64_t id;
+	bool busy; /* a job of it is not done */
 	struct qmp qmp;
 	struct frame frame;
 	bool gone;
 	size_t in_bytes, out_bytes, out_room;
 	char *out; /* what it has not read yet */
 	char in[CONTROL_MAX_REQUEST];
+	size_t heard_at, n_heard; /* what has come and was not looked at yet */
+	char heard[HEARD_BYTES];
+};
+
+/* What takes time. */
+struct job {
+	struct job *next;
+	uint64_t client;
+	json_t *request, *answer;
 };
 
 struct event {
 	enum control_event what;
-	char machine[NAME_BYTES];
+	char machine[CONTROL_NAME_BYTES];
 	const char *reason;
 };
 
@@ -40,12 +51,24 @@ struct control {
 	pthread_t thread;
 	bool stop; /* atomic */
 
-	struct client *client[CONTROL_MAX_CLIENTS]; /* the thread's */
+	struct client *client[CONTROL_MAX_CLIENTS]; /* the thread's, as is: */
+	uint64_t n_met;
 
 	pthread_mutex_t lock; /* guards what follows */
 	unsigned n_events;
 	struct event event[MAX_EVENTS]; /* that clients are to be told; more are lost */
+	struct job *waiting, *done;     /* in the order in which they came */
+	bool works, end_work;           /* there is a thread for jobs; it is to end behind the one it has */
+	pthread_t worker;
+	pthread_cond_t work;
 };
+
+static void wake(struct control *c)
+{
+	uint64_t one = 1;
+
+	(void)!write(c->wake_fd, &one, sizeof(one));
+}
 
 /* ---- to a client ---- */
 
@@ -96,10 +119,78 @@ static void say(struct client *c, json_t *what)
 	free(text);
 }
 
+/* ---- jobs ---- */
+
+static void append(struct job **at, struct job *job)
+{
+	while (*at)
+		at = &(*at)->next;
+	*at = job;
+	job->next = NULL;
+}
+
+static struct job *take_first(struct job **list)
+{
+	struct job *job = *list;
+
+	if (job)
+		*list = job->next;
+	return job;
+}
+
+static void *worker_main(void *arg)
+{
+	struct control *c = arg;
+	struct job *job;
+
+	pthread_mutex_lock(&c->lock);
+	while (!c->end_work) {
+		job = take_first(&c->waiting);
+		if (!job) {
+			pthread_cond_wait(&c->work, &c->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&c->lock);
+		job->answer = qmp_job(&c->ops, job->request);
+		pthread_mutex_lock(&c->lock);
+		append(&c->done, job);
+		wake(c);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}
+
+/* The client is not listened to until it has its answer. */
+static void begin_job(struct control *c, struct client *client)
+{
+	struct job *job = calloc(1, sizeof(*job));
+	int err = job ? 0 : -ENOMEM;
+
+	pthread_mutex_lock(&c->lock);
+	err = c->end_work ? -ESHUTDOWN : err;
+	if (!err && !c->works)
+		err = -pthread_create(&c->worker, NULL, worker_main, c);
+	c->works |= !err;
+	if (!err) {
+		*job = (struct job){.client = client->id, .request = client->qmp.job};
+		append(&c->waiting, job);
+		client->busy = true;
+		pthread_cond_signal(&c->work);
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (err) {
+		free(job);
+		json_decref(client->qmp.job);
+		client->gone = true; /* the host has nothing left to answer with */
+	}
+	client->qmp.job = NULL;
+}
+
 /* ---- from a client ---- */
 
-static void take_byte(struct client *c, char byte)
+static void take_byte(struct control *control, struct client *c, char byte)
 {
+	json_t *answer;
 	enum frame_next next = frame_byte(&c->frame, byte);
 
 	if (next == FRAME_NOTHING)
@@ -118,21 +209,55 @@ static void take_byte(struct client *c, char byte)
 	c->in[c->in_bytes++] = byte;
 	if (next != FRAME_OBJECT)
 		return;
-	say(c, qmp_answer(&c->qmp, c->in, c->in_bytes));
+	answer = qmp_answer(&c->qmp, c->in, c->in_bytes);
 	c->in_bytes = 0;
+	if (c->qmp.job)
+		begin_job(control, c);
+	else
+		say(c, answer);
 }
 
-static void hear(struct client *c)
+static void take_heard(struct control *control, struct client *c)
 {
-	char buf[4096];
-	ssize_t n = recv(c->fd, buf, sizeof(buf), MSG_DONTWAIT);
+	while (c->heard_at < c->n_heard && !c->gone && !c->qmp.leaves && !c->busy)
+		take_byte(control, c, c->heard[c->heard_at++]);
+}
+
+static void hear(struct control *control, struct client *c)
+{
+	ssize_t n = recv(c->fd, c->heard, sizeof(c->heard), MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return;
 	if (n <= 0)
 		c->gone = true;
-	for (ssize_t i = 0; i < n && !c->gone && !c->qmp.leaves; i++)
-		take_byte(c, buf[i]);
+	c->heard_at = 0;
+	c->n_heard = n > 0 ? (size_t)n : 0;
+	take_heard(control, c);
+}
+
+static void finish_jobs(struct control *c)
+{
+	struct job *job;
+
+	for (;;) {
+		pthread_mutex_lock(&c->lock);
+		job = take_first(&c->done);
+		pthread_mutex_unlock(&c->lock);
+		if (!job)
+			return;
+		for (unsigned i = 0; i < CONTROL_MAX_CLIENTS; i++) {
+			struct client *k = c->client[i];
+
+			if (!k || k->id != job->client)
+				continue;
+			say(k, json_incref(job->answer));
+			k->busy = false;
+			take_heard(c, k);
+		}
+		json_decref(job->answer);
+		free(job);
+	}
 }
 
 static void leave(struct control *c, unsigned i)
@@ -170,6 +295,7 @@ static void meet(struct control *c)
 		return;
 	}
 	client->fd = fd;
+	client->id = c->n_met++;
 	client->qmp.ops = &c->ops;
 	c->client[i] = client;
 	say(client, qmp_greeting());
@@ -178,7 +304,10 @@ static void meet(struct control *c)
 /* ---- the thread ---- */
 
 /* Half a bufferful unread: nothing more is listened to. */
-static bool hears(const struct client *c) { return c->out_bytes < CONTROL_MAX_UNREAD / 2 && !c->qmp.leaves; }
+static bool hears(const struct client *c)
+{
+	return c->out_bytes < CONTROL_MAX_UNREAD / 2 && !c->qmp.leaves && !c->busy;
+}
 
 static void tell_events(struct control *c)
 {
@@ -230,25 +359,20 @@ static void *control_main(void *arg)
 			(void)!read(c->wake_fd, &n, sizeof(n));
 		for (unsigned i = 0; i < CONTROL_MAX_CLIENTS; i++) {
 			if (p[2 + i].revents & POLLIN)
-				hear(c->client[i]);
+				hear(c, c->client[i]);
 			else if (p[2 + i].revents & (POLLHUP | POLLERR))
 				c->client[i]->gone = true;
 		}
 		if (p[1].revents)
 			meet(c);
 		tell_events(c);
+		finish_jobs(c);
 		look_after_clients(c);
 	}
 	tell_events(c);
+	finish_jobs(c);
 	look_after_clients(c);
 	return NULL;
-}
-
-static void wake(struct control *c)
-{
-	uint64_t one = 1;
-
-	(void)!write(c->wake_fd, &one, sizeof(one));
 }
 
 void control_event(struct control *c, enum control_event what, const char *machine, const char *reason)
@@ -277,6 +401,7 @@ int control_open(struct control **out, const char *name, const struct control_op
 	}
 	c->ops = *ops;
 	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->work, NULL);
 	c->listen_fd = control_listen(name, &c->path, err);
 	if (c->listen_fd < 0) {
 		r = c->listen_fd;
@@ -298,11 +423,25 @@ int control_open(struct control **out, const char *name, const struct control_op
 	return r;
 }
 
+/* Behind the job that it has; what waits is not done. */
+static void end_work(struct control *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->end_work = true;
+	pthread_cond_signal(&c->work);
+	pthread_mutex_unlock(&c->lock);
+	if (c->works)
+		pthread_join(c->worker, NULL);
+	for (struct job *job; (job = take_first(&c->waiting)) != NULL; free(job))
+		json_decref(job->request);
+}
+
 void control_close(struct control *c)
 {
 	if (!c)
 		return;
 	unlink(c->path.text); /* while it is still ours: afterwards somebody might have taken it over */
+	end_work(c);
 	__atomic_store_n(&c->stop, true, __ATOMIC_RELEASE);
 	wake(c);
 	pthread_join(c->thread, NULL);
@@ -311,6 +450,7 @@ void control_close(struct control *c)
 			leave(c, i);
 	close(c->listen_fd);
 	close(c->wake_fd);
+	pthread_cond_destroy(&c->work);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }

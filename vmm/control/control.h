@@ -10,8 +10,9 @@
  *          ◄── {"event": "STOP", "data": {"x-machine": "vm2"}, "timestamp": ...}      a vCPU's thread, by control_event()
  *
  * Without "machine" a command is about all of them.  One thread reads and answers, and waits for nobody: a client that does not read
- * is not listened to until it does, and is left when its answers and events come to CONTROL_MAX_UNREAD bytes.  What clients
- * send is not trusted.
+ * is not listened to until it does, and is left when its answers and events come to CONTROL_MAX_UNREAD bytes.  What takes
+ * time (a machine comes or goes) has a thread of its own, one at a time, and the client that asked for it is not listened to
+ * meanwhile.  What clients send is not trusted.
  */
 #include <sys/types.h>
 
@@ -19,6 +20,7 @@
 #include "base/types.h"
 #include "vmm/control/socket.h"
 
+enum { CONTROL_NAME_BYTES = 64 }; /* of a machine */
 enum { CONTROL_MAX_CLIENTS = 32, CONTROL_MAX_REQUEST = 64 << 10, CONTROL_MAX_UNREAD = 4 << 20, CONTROL_MAX_DISKS = 8 };
 
 struct control;
@@ -65,8 +67,19 @@ struct control_audit {
 
 enum control_action { CONTROL_PAUSE, CONTROL_GO, CONTROL_POWER_DOWN, CONTROL_RESET, CONTROL_QUIT };
 
-/* All on the control's thread; none may wait for a guest or a client. */
+/* A machine that is to be one more. */
+struct control_addition {
+	const char *config; /* of bytes bytes */
+	size_t bytes;
+	const char *file;   /* its name, for messages */
+	const char *folder; /* that names of files in it begin at, absolute */
+};
+
+/* All on the control's thread, and none may wait for a guest or a client; but for add() and remove(), which may, on a thread of their own. */
 struct control_ops {
+	/* Around what follows, up to act(): the machines stay the same ones, and what look() has filled in is there. */
+	void (*enter)(void *opaque);
+	void (*leave)(void *opaque);
 	unsigned (*count)(void *opaque);
 	void (*look)(void *opaque, unsigned i, struct control_machine *out);
 	void (*look_at_all)(void *opaque, struct control_monitor *out);
@@ -74,7 +87,10 @@ struct control_ops {
 	/* NULL, or why it cannot be (static text). That it was done comes as an event. */
 	const char *(*act)(void *opaque, unsigned i, enum control_action what);
 	/* x-console: fd is a visitor's from here on. False: it cannot be, and fd stays the caller's. */
-	bool (*visit)(void *opaque, unsigned i, int fd);
+	bool (*visit)(void *opaque, const char *machine, int fd);
+	/* 0, or -errno with err filled; the machine that was added runs, or will at once; the one removed is unknown. */
+	int (*add)(void *opaque, const struct control_addition *what, struct control_error *err);
+	int (*remove)(void *opaque, const char *machine, bool force, struct control_error *err);
 	void *opaque;
 };
 

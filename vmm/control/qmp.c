@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/control/qmp.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,9 +12,25 @@ static const char *const states[] = {
 #include "vmm/control/commands.def"
 };
 
+/* Bytes as text: JSON is UTF-8, and names of files are anything. What is none becomes '?'. Changes text. */
+static json_t *text_of(char *text)
+{
+	json_t *out;
+
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	out = json_string(text);
+	for (char *c = text; !out && *c; c++)
+		if ((unsigned char)*c > '~')
+			*c = '?';
+	return out ? out : json_string(text);
+}
+
 /* A request that is being answered. */
 struct request {
 	struct qmp *qmp;
+	json_t *root;
 	json_t *arguments;   /* or NULL */
 	const char *machine; /* or NULL: all */
 	json_t *error;       /* the answer, if it is one */
@@ -22,17 +39,14 @@ struct request {
 static json_t *error_of(struct request *r, const char *class, const char *fmt, ...) PRINTF_LIKE(3, 4);
 static json_t *error_of(struct request *r, const char *class, const char *fmt, ...)
 {
-	char text[300];
+	char text[600];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < ' ' || (unsigned char)*c > '~')
-			*c = '?'; /* cut in the middle of a character it would be no UTF-8 */
 	json_decref(r->error);
-	r->error = json_pack("{s:s, s:s}", "class", class, "desc", text);
+	r->error = json_pack("{s:s, s:o}", "class", class, "desc", text_of(text));
 	return NULL;
 }
 
@@ -79,19 +93,101 @@ static json_t *system_powerdown(struct request *r) { return act(r, CONTROL_POWER
 static json_t *system_reset(struct request *r) { return act(r, CONTROL_RESET); }
 static json_t *quit(struct request *r) { return act(r, CONTROL_QUIT); }
 
+static json_t *missing(struct request *r, const char *parameter)
+{
+	return error_of(r, "GenericError", "Parameter '%s' is missing", parameter);
+}
+
 static json_t *console(struct request *r)
 {
 	struct control_machine m;
 	unsigned i = 0;
 
 	if (!r->machine)
-		return error_of(r, "GenericError", "Parameter 'machine' is missing");
+		return missing(r, "machine");
 	if (!next_machine(r, &i, &m) || m.state == CONTROL_STARTS || m.state == CONTROL_SHUTDOWN ||
 	    m.state == CONTROL_PANICKED)
 		return error_of(r, "GenericError", "%s: does not run", r->machine);
 	r->qmp->leaves = true;
-	r->qmp->console = i;
+	snprintf(r->qmp->console, sizeof(r->qmp->console), "%s", m.name);
 	return json_object();
+}
+
+/* ---- machines that come and go ---- */
+
+static json_t *wrong_type(struct request *r, const char *parameter, const char *expected)
+{
+	return error_of(r, "GenericError", "Invalid parameter type for '%s', expected: %s", parameter, expected);
+}
+
+/* NULL: it is not there, or no text, and then r->error is set. */
+static const char *text_argument(struct request *r, const char *name)
+{
+	const json_t *value = json_object_get(r->arguments, name);
+
+	if (value && !json_is_string(value))
+		(void)wrong_type(r, name, "string");
+	return json_string_value(value);
+}
+
+/* What is read by qmp_job(), when it is known to be there. */
+static json_t *add_machine(struct request *r)
+{
+	const char *config = text_argument(r, "config"), *folder;
+
+	(void)text_argument(r, "file");
+	folder = text_argument(r, "folder");
+	if (r->error)
+		return NULL;
+	if (!config)
+		return missing(r, "config");
+	if (folder && (*folder != '/' || folder[strlen(folder) - 1] != '/'))
+		return error_of(r, "GenericError", "Parameter 'folder' must begin and end with '/'");
+	r->qmp->job = json_incref(r->root);
+	return NULL;
+}
+
+static json_t *remove_machine(struct request *r)
+{
+	json_t *force = json_object_get(r->arguments, "force");
+
+	if (!r->machine)
+		return missing(r, "machine");
+	if (force && !json_is_boolean(force))
+		return wrong_type(r, "force", "boolean");
+	r->qmp->job = json_incref(r->root);
+	return NULL;
+}
+
+static int do_job(const struct control_ops *ops, const json_t *request, struct control_error *err)
+{
+	const json_t *arguments = json_object_get(request, "arguments"), *config = json_object_get(arguments, "config");
+	const char *file = json_string_value(json_object_get(arguments, "file"));
+	const char *folder = json_string_value(json_object_get(arguments, "folder"));
+	struct control_addition what = {.config = json_string_value(config),
+					.bytes = json_string_length(config),
+					.file = file ? file : "config",
+					.folder = folder ? folder : "/"};
+
+	if (config)
+		return ops->add(ops->opaque, &what, err);
+	return ops->remove(ops->opaque, json_string_value(json_object_get(arguments, "machine")),
+			   json_is_true(json_object_get(arguments, "force")), err);
+}
+
+json_t *qmp_job(const struct control_ops *ops, json_t *request)
+{
+	struct control_error err = {{0}};
+	int e = do_job(ops, request, &err);
+	json_t *id = json_object_get(request, "id");
+	json_t *answer = e ? json_pack("{s:{s:s, s:o}}", "error", "class",
+				       e == -ENOENT ? "DeviceNotFound" : "GenericError", "desc", text_of(err.text))
+			   : json_pack("{s:{}}", "return");
+
+	if (id && answer)
+		json_object_set(answer, "id", id);
+	json_decref(request);
+	return answer;
 }
 
 /* Of all: running if one runs, else what the first is. */
@@ -125,12 +221,12 @@ static json_t *query_cpus_fast(struct request *r)
 	return list;
 }
 
-/* File names are bytes; JSON is UTF-8. */
 static json_t *file_name(const char *name)
 {
-	json_t *text = json_string(name);
+	char text[4096];
 
-	return text ? text : json_string("?");
+	snprintf(text, sizeof(text), "%s", name);
+	return text_of(text);
 }
 
 static json_t *query_block(struct request *r)
@@ -184,12 +280,9 @@ static json_t *query_monitor(struct request *r)
 static json_t *audit(struct request *r)
 {
 	struct control_audit a = {0};
-	json_t *all;
+	json_t *all = json_object();
 
-	if (r->machine)
-		return error_of(r, "GenericError", "an audit is of all machines together");
 	r->qmp->ops->audit(r->qmp->ops->opaque, &a);
-	all = json_object();
 #define CONTROL_AUDITED(field, name) json_object_set_new(all, name, json_integer((json_int_t)a.field));
 #include "vmm/control/commands.def"
 	if (a.errors)
@@ -221,11 +314,12 @@ static json_t *qmp_capabilities(struct request *r)
 
 static json_t *query_commands(struct request *r);
 
-static const struct {
+static const struct command {
 	const char *name;
 	json_t *(*fn)(struct request *r);
+	const char *arguments; /* words */
 } commands[] = {
-#define CONTROL_COMMAND(name, fn) {name, fn},
+#define CONTROL_COMMAND(name, fn, arguments) {name, fn, arguments},
 #include "vmm/control/commands.def"
 };
 
@@ -258,12 +352,22 @@ static json_t *find_machine(struct request *r)
 	return json_true();
 }
 
-static json_t *check_arguments(struct request *r, json_t *root)
+static bool is_word_of(const char *words, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *p = words; (p = strstr(p, word)) != NULL && n; p += n)
+		if ((p == words || p[-1] == ' ') && (p[n] == ' ' || !p[n]))
+			return true;
+	return false;
+}
+
+static json_t *check_arguments(struct request *r, const struct command *c)
 {
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(root, key, value)
+	json_object_foreach(r->root, key, value)
 	{
 		if (strcmp(key, "execute") != 0 && strcmp(key, "arguments") != 0 && strcmp(key, "id") != 0)
 			return error_of(r, "GenericError", "QMP input member '%.100s' is unexpected", key);
@@ -272,21 +376,21 @@ static json_t *check_arguments(struct request *r, json_t *root)
 		return error_of(r, "GenericError", "QMP input member 'arguments' must be an object");
 	json_object_foreach(r->arguments, key, value)
 	{
-		if (strcmp(key, "machine") != 0)
+		if (!is_word_of(c->arguments, key))
 			return error_of(r, "GenericError", "Parameter '%.100s' is unexpected", key);
 	}
 	return find_machine(r);
 }
 
-static json_t *execute(struct request *r, json_t *root)
+static json_t *execute(struct request *r)
 {
-	json_t *name = json_object_get(root, "execute");
+	json_t *name = json_object_get(r->root, "execute");
 
 	if (!name)
 		return error_of(r, "GenericError", "QMP input lacks member 'execute'");
 	if (!json_is_string(name))
 		return error_of(r, "GenericError", "QMP input member 'execute' must be a string");
-	r->arguments = json_object_get(root, "arguments");
+	r->arguments = json_object_get(r->root, "arguments");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		if (strcmp(commands[i].name, json_string_value(name)) != 0)
 			continue;
@@ -296,7 +400,7 @@ static json_t *execute(struct request *r, json_t *root)
 		/* clients offer what they can, as "enable"; there is nothing to be switched on */
 		if (commands[i].fn == qmp_capabilities)
 			return qmp_capabilities(r);
-		return check_arguments(r, root) ? commands[i].fn(r) : NULL;
+		return check_arguments(r, &commands[i]) ? commands[i].fn(r) : NULL;
 	}
 	return error_of(r, "CommandNotFound", "The command %.100s has not been found", json_string_value(name));
 }
@@ -304,11 +408,17 @@ static json_t *execute(struct request *r, json_t *root)
 json_t *qmp_answer(struct qmp *q, const char *text, size_t n)
 {
 	json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL), *result, *answer, *id;
-	struct request r = {.qmp = q};
+	struct request r = {.qmp = q, .root = root};
 
 	if (!root)
 		return qmp_bad_json();
-	result = execute(&r, root);
+	q->ops->enter(q->ops->opaque);
+	result = execute(&r);
+	q->ops->leave(q->ops->opaque);
+	if (q->job) {
+		json_decref(root);
+		return NULL;
+	}
 	answer = result ? json_pack("{s:o}", "return", result) : json_pack("{s:o}", "error", r.error);
 	if (result)
 		json_decref(r.error);

@@ -10,15 +10,18 @@
 /* One conversation. */
 struct qmp {
 	const struct control_ops *ops;
-	bool open;        /* qmp_capabilities was there */
-	bool leaves;      /* x-console was, and behind its answer this is no conversation any more, but */
-	unsigned console; /* the console of this machine */
+	bool open;   /* qmp_capabilities was there */
+	bool leaves; /* x-console was, and behind its answer this is no conversation any more, but */
+	char console[CONTROL_NAME_BYTES]; /* the console of this machine */
+	json_t *job;                      /* the request that is to be given to qmp_job(), and taken away from here */
 };
 
 /* All are the caller's to free (json_decref()); NULL: the host has no memory left. */
 json_t *qmp_greeting(void);
-/* A whole object as text, of n bytes. */
+/* A whole object as text, of n bytes. NULL and q->job: what that answers, later. */
 json_t *qmp_answer(struct qmp *q, const char *text, size_t n);
+/* May wait, and be on any thread. Frees the request. */
+json_t *qmp_job(const struct control_ops *ops, json_t *request);
 /* What is no object at all. */
 json_t *qmp_bad_json(void);
 json_t *qmp_event(enum control_event what, const char *machine, const char *reason);

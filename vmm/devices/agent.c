@@ -358,7 +358,7 @@ static void say_lost(struct agent *a, unsigned which, int err)
 {
 	/* A reader that went away is nothing to talk about. */
 	if (err && err != EPIPE && !a->error_said[which])
-		fprintf(stderr, "%s: standard %s: %s\n", a->opt->speaker, which ? "error" : "output", strerror(err));
+		options_say(a->opt, "standard %s: %s", which ? "error" : "output", strerror(err));
 	a->error_said[which] = true;
 }
 
@@ -439,7 +439,7 @@ static int open_streams(struct agent *a)
 		r = to ? stream_out_open_lines(&a->stream[i], to->lines[i], to->name, a->wakeup)
 		       : stream_out_open(&a->stream[i], i ? STDERR_FILENO : STDOUT_FILENO, a->wakeup);
 	if (r)
-		fprintf(stderr, "%s: standard input and output: %s\n", a->opt->speaker, strerror(-r));
+		options_say(a->opt, "standard input and output: %s", strerror(-r));
 	return r;
 }
 
@@ -467,7 +467,7 @@ int agent_open(struct agent **out, const struct run_options *opt, const struct a
 	int r = 0;
 
 	if (!a) {
-		fprintf(stderr, "%s: the host has no memory left\n", opt->speaker);
+		options_say(opt, "the host has no memory left");
 		return -ENOMEM;
 	}
 	a->opt = opt;

@@ -19,7 +19,7 @@ int agent_script_read(const struct run_options *opt, char **out, size_t *bytes)
 		*out = malloc(MAX_SCRIPT_BYTES + 1);
 		if (!*out) {
 			fclose(f);
-			fprintf(stderr, "%s: the host has no memory left\n", opt->speaker);
+			options_say(opt, "the host has no memory left");
 			return -ENOMEM;
 		}
 		*bytes = fread(*out, 1, MAX_SCRIPT_BYTES + 1, f);
@@ -32,7 +32,7 @@ int agent_script_read(const struct run_options *opt, char **out, size_t *bytes)
 		fclose(f);
 	}
 	if (why)
-		fprintf(stderr, "%s: --script %s: %s\n", opt->speaker, opt->script, why);
+		options_say(opt, "--script %s: %s", opt->script, why);
 	return why ? -EINVAL : 0;
 }
 

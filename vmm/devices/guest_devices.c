@@ -43,7 +43,7 @@ static void complain(void *opaque, const char *line)
 {
 	const struct guest_devices *m = opaque;
 
-	fprintf(stderr, "%s: %s\n", m->opt->speaker, line);
+	options_say(m->opt, "%s", line);
 }
 
 static int open_disk(struct guest_devices *m, unsigned i)
@@ -62,12 +62,12 @@ static int open_disk(struct guest_devices *m, unsigned i)
 
 	if (asprintf(&m->disk_name[i], "disk %s", d->path) < 0) {
 		m->disk_name[i] = NULL;
-		fprintf(stderr, "%s: the host has no memory left\n", m->opt->speaker);
+		options_say(m->opt, "the host has no memory left");
 		return -ENOMEM;
 	}
 	r = disk_open(&m->disk[i], &cfg, &err);
 	if (r)
-		fprintf(stderr, "%s: --disk %s\n", m->opt->speaker, err.text);
+		options_say(m->opt, "--disk %s", err.text);
 	return r;
 }
 
@@ -93,7 +93,7 @@ static int open_net(struct guest_devices *m, unsigned i, struct net_switch *sw)
 	snprintf(m->net_name[i], sizeof(m->net_name[i]), "net %u", i);
 	r = net_open(&m->net[i], &cfg, &err);
 	if (r)
-		fprintf(stderr, "%s: --net: %s\n", m->opt->speaker, err.text);
+		options_say(m->opt, "--net: %s", err.text);
 	return r;
 }
 
@@ -103,10 +103,10 @@ static int open_region(struct guest_devices *m, unsigned i, struct machine_memor
 	int r = region_get(&m->region[i], memory, g->name, g->bytes);
 
 	if (r == -EEXIST)
-		fprintf(stderr, "%s: --shared-region %s: another machine has it with another size than %lluK\n",
-			m->opt->speaker, g->name, (unsigned long long)g->bytes >> 10);
+		options_say(m->opt, "--shared-region %s: another machine has it with another size than %lluK", g->name,
+			    (unsigned long long)g->bytes >> 10);
 	else if (r)
-		fprintf(stderr, "%s: --shared-region %s: %s\n", m->opt->speaker, g->name, strerror(-r));
+		options_say(m->opt, "--shared-region %s: %s", g->name, strerror(-r));
 	return r;
 }
 
@@ -117,8 +117,7 @@ static int open_terminal(struct guest_devices *m, unsigned i, struct wakeup *w)
 
 	m->port[i] = (struct terminal_port){m, i};
 	if (r)
-		fprintf(stderr, "%s: --terminal %s%s: %s\n", m->opt->speaker, path ? "unix=" : "pty", path ? path : "",
-			strerror(-r));
+		options_say(m->opt, "--terminal %s%s: %s", path ? "unix=" : "pty", path ? path : "", strerror(-r));
 	return r;
 }
 
@@ -128,7 +127,7 @@ int guest_devices_open(struct guest_devices **out, const struct run_options *opt
 	int r = 0;
 
 	if (!m) {
-		fprintf(stderr, "%s: the host has no memory left\n", opt->speaker);
+		options_say(opt, "the host has no memory left");
 		return -ENOMEM;
 	}
 	m->opt = opt;
@@ -300,7 +299,7 @@ int guest_devices_plug(struct guest_devices *m, struct vm *vm, struct agent *age
 	r = r ? r : plug_shares(m, vm);
 	r = r ? r : plug_others(m, vm);
 	if (r)
-		fprintf(stderr, "%s: cannot make the machine's devices: %s\n", m->opt->speaker, strerror(-r));
+		options_say(m->opt, "cannot make the machine's devices: %s", strerror(-r));
 	return r;
 }
 

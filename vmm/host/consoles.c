@@ -18,7 +18,8 @@
 /* One machine's console. */
 struct seat {
 	struct consoles *cs;
-	struct seat *next; /* guarded by consoles.lock */
+	struct seat *next; /* guarded by consoles.lock, as is: */
+	bool forgotten;    /* to be freed */
 	char name[64];
 	int input;       /* of the pipe that the machine reads; what is typed while that is full is lost */
 	bool stop, gone; /* atomic; gone: the machine has ended, and what it left can still be looked at */
@@ -191,6 +192,37 @@ static void look_for_ends(struct consoles *cs)
 		show(cs, to);
 }
 
+/* The first that is forgotten, taken out of the list. */
+static struct seat *take_forgotten(struct consoles *cs)
+{
+	struct seat **at, *s;
+
+	pthread_mutex_lock(&cs->lock);
+	for (at = &cs->seats; *at && !(*at)->forgotten; at = &(*at)->next)
+		;
+	s = *at;
+	if (s)
+		*at = s->next;
+	pthread_mutex_unlock(&cs->lock);
+	return s;
+}
+
+/* The thread's. */
+static void drop_forgotten(struct consoles *cs)
+{
+	struct seat *s, *to;
+
+	while ((s = take_forgotten(cs)) != NULL) {
+		if (cs->shown == s) {
+			cs->shown = NULL;
+			to = neighbour(cs, NULL, false, false);
+			if (to)
+				show(cs, to);
+		}
+		seat_free(s);
+	}
+}
+
 /* ---- what is typed ---- */
 
 static void send_typed(struct consoles *cs, const uint8_t *data, size_t n)
@@ -255,6 +287,7 @@ static void *consoles_main(void *arg)
 		uint64_t n;
 
 		look_for_ends(cs);
+		drop_forgotten(cs);
 		if (poll(p, 2, -1) < 0)
 			continue;
 		if (p[0].revents)
@@ -294,7 +327,17 @@ int consoles_add(struct consoles *cs, const char *name, struct console **out)
 		;
 	*at = s;
 	pthread_mutex_unlock(&cs->lock);
+	wake(cs); /* there may be none that runs, and this is shown */
 	return 0;
+}
+
+void consoles_forget(struct consoles *cs, const char *name)
+{
+	pthread_mutex_lock(&cs->lock);
+	for (struct seat *s = cs->seats; s; s = s->next)
+		s->forgotten |= is_gone(s) && strcmp(s->name, name) == 0;
+	pthread_mutex_unlock(&cs->lock);
+	wake(cs);
 }
 
 int consoles_start(struct consoles *cs)

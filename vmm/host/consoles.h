@@ -25,6 +25,8 @@ struct consoles_config {
 MUST_CHECK int consoles_open(struct consoles **out, const struct consoles_config *cfg);
 /* One machine's, in the order of Ctrl-A n. Used and closed as vmm/host/console.h says. Any thread. 0 or -errno. */
 MUST_CHECK int consoles_add(struct consoles *cs, const char *name, struct console **out);
+/* A machine that has ended, and closed it, is known no more. Any thread. */
+void consoles_forget(struct consoles *cs, const char *name);
 /* Show the first. 0 or -errno. */
 MUST_CHECK int consoles_start(struct consoles *cs);
 /* All are closed. Of the thread that opened it. NULL is fine. */
