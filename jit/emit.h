@@ -4,6 +4,7 @@
 
 /* Pieces of code that the stubs, the links and tier 1 all emit. */
 #include "jit/jit_internal.h"
+#include "jit/window.h"
 #include "jit/x86.h"
 
 /* Scratch registers of tier 1; everything else is pinned, but rsp. */
@@ -14,7 +15,7 @@
  * block can have, so spilling cannot fail; untouched stack costs nothing.  Above them is a place for each xmm register.
  */
 #define FRAME_SPILL 8
-#define FRAME_XMM   (FRAME_SPILL + 8 * IR_MAX_INS)
+#define FRAME_XMM   (FRAME_SPILL + 8 * (IR_MAX_INS + WINDOW_MAX))
 #define FRAME_BYTES (FRAME_XMM + 8 * 16 + 8)
 _Static_assert(FRAME_BYTES % 16 == 0, "rsp must be 8 modulo 16 at block entry");
 

@@ -44,14 +44,22 @@ static bool may_fuse(const struct ir_block *b, ir_ref v, enum ir_op op, uint32_t
 	return !overflow && (u->op == IR_SELECT || u->op == IR_SELECT64) && u->arg[0] == v;
 }
 
+static bool probes(const struct tier1 *s, uint32_t i)
+{
+	return ir_op_info[s->b->ins[i].op].effect == EFF_M && window_probes(&s->windows, i);
+}
+
 static void find_uses(struct tier1 *s)
 {
 	const struct ir_block *b = s->b;
 	memset(s->v, 0, b->n_ins * sizeof(*s->v));
 	s->n_mem = s->n_mem_done = 0;
+	windows_find(&s->windows, b);
+	for (unsigned k = 0; k < s->windows.n; k++)
+		s->v[T1_WINDOW(k)] = (struct t1_value){.last = s->windows.w[k].last};
 	for (uint32_t i = 0; i < b->n_ins; i++) {
 		s->v[i].last = (uint16_t)i;
-		s->n_mem += !b->ins[i].dead && ir_op_info[b->ins[i].op].effect == EFF_M;
+		s->n_mem += !b->ins[i].dead && probes(s, i);
 		for (unsigned k = 0; k < 3 && !b->ins[i].dead; k++)
 			note_use(s, b->ins[i].arg[k], i);
 	}
@@ -100,7 +108,7 @@ static void emit_ins(struct tier1 *s, const struct ir_ins *ins)
 		if (s->hint != NO_REG)
 			t1_break_aliases(s, (unsigned)guest_of_pin(s, s->hint));
 		emit_of[ins->op](s, ins);
-		s->n_mem_done += op->effect == EFF_M;
+		s->n_mem_done += probes(s, s->i);
 	}
 	t1_end_ins(s);
 }

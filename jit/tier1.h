@@ -17,6 +17,7 @@
  * a pinned register only if the SETREG follows it with nothing but markers and constants between.
  */
 #include "jit/emit.h"
+#include "jit/window.h"
 
 enum t1_loc {
 	T1_NONE,  /* not computed yet, or dead */
@@ -45,20 +46,27 @@ enum t1_late_kind { LATE_LOAD, LATE_STORE, LATE_RAISE, LATE_EXIT, LATE_FPU, LATE
 /* A piece of code to emit behind the block. */
 struct t1_late {
 	uint8_t kind;
-	int8_t addr, value, dst; /* host registers; value NO_REG: imm */
-	int8_t xmm[3];           /* LATE_FPU: operands; NO_REG: imm */
-	bool to_xmm;             /* LATE_FPU: dst is one */
-	uint16_t live;           /* xmm registers to keep over a memory access that misses */
-	uint16_t helper;         /* LATE_FPU */
-	bool wide;               /* LATE_LOAD of 64 bits */
-	uint16_t insn;           /* guest instruction */
-	uint16_t mem_left;       /* LOADs and STOREs behind it */
-	uint32_t imm;            /* store's constant; exception; index of exits[] */
-	uint32_t meta;           /* MEM_META without the size's shift: see mem_desc() */
-	uint8_t *from;           /* jcc's displacement */
-	uint8_t *back;           /* where to go on; executable address */
-	struct ir_target target; /* LATE_POLL, LATE_HOT */
+	int8_t addr, value, dst;     /* host registers; value NO_REG: imm */
+	int8_t xmm[3];               /* LATE_FPU: operands; NO_REG: imm */
+	bool to_xmm;                 /* LATE_FPU: dst is one */
+	uint16_t live;               /* xmm registers to keep over a memory access that misses */
+	uint16_t helper;             /* LATE_FPU */
+	bool wide;                   /* LATE_LOAD of 64 bits */
+	uint16_t insn;               /* guest instruction */
+	uint16_t mem_left;           /* LOADs and STOREs behind it */
+	uint32_t imm;                /* store's constant; exception; index of exits[] */
+	uint32_t meta;               /* MEM_META without the size's shift: see mem_desc() */
+	uint8_t n_windows;           /* LOADs, STOREs: what is to be 0 behind it, */
+	int16_t window[WINDOW_LIVE]; /* a register, or ~ a spill slot */
+	uint8_t *from;               /* jcc's displacement */
+	uint8_t *from_too[2];        /* others that lead here, or NULL */
+	uint8_t *back;               /* where to go on; executable address */
+	struct ir_target target;     /* LATE_POLL, LATE_HOT */
 };
+
+/* Values behind those of the IR: what the first access of a window found, host address minus gva; 0: nothing. */
+#define T1_WINDOW(k) ((ir_ref)(IR_MAX_INS + (k)))
+#define T1_VALUES    (IR_MAX_INS + WINDOW_MAX)
 
 #define T1_FREE  0xffffu
 #define T1_TEMP  0xfffeu
@@ -71,7 +79,7 @@ struct tier1 {
 	struct x86 x;
 	uint32_t i;          /* IR instruction being emitted */
 	uint32_t insn;       /* guest instruction it belongs to */
-	uint32_t n_mem;      /* LOADs and STOREs of the block */
+	uint32_t n_mem;      /* LOADs and STOREs of the block that probe */
 	uint32_t n_mem_done; /* of them, before i */
 	int hint;            /* pinned register that the SETREG behind this instruction wants its value in, or NO_REG */
 	uint16_t n_map;      /* entries of the pc map made */
@@ -86,8 +94,9 @@ struct tier1 {
 	uint32_t xmm_locked;
 
 	uint32_t n_late;
-	struct t1_value v[IR_MAX_INS];
-	uint16_t free_slots[IR_MAX_INS];
+	struct windows windows;
+	struct t1_value v[T1_VALUES];
+	uint16_t free_slots[T1_VALUES];
 	struct t1_late late[T1_LATES];
 	uint32_t host[IR_MAX_INS]; /* host offset of each IR instruction, for dumps */
 };
@@ -123,6 +132,12 @@ int t1_xmm_scratch(struct tier1 *s);
 int t1_xmm_use(struct tier1 *s, ir_ref v);
 /* The result of this instruction is in xmm register reg, which came from t1_xmm_scratch. */
 void t1_xmm_bind(struct tier1 *s, int reg);
+/* Where the windows are that live beyond this instruction, into l. */
+void t1_note_windows(struct tier1 *s, struct t1_late *l);
+/* They found nothing. */
+void t1_forget_windows(struct tier1 *s, const struct t1_late *l);
+/* The same as t1_bind(), for a value that is not the instruction's result. */
+void t1_bind_value(struct tier1 *s, ir_ref v, int reg);
 /* Set of those that hold values which live beyond this instruction. */
 uint16_t t1_xmm_live(const struct tier1 *s);
 

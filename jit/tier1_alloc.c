@@ -43,7 +43,7 @@ static void spill(struct tier1 *s, int reg)
 	x86_store(&s->x, true, slot_mem(v->slot), reg);
 }
 
-static bool is_value(const struct tier1 *s, int reg) { return s->owner[reg] < IR_MAX_INS; }
+static bool is_value(const struct tier1 *s, int reg) { return s->owner[reg] < T1_VALUES; }
 
 /* A free scratch register: the value with the farthest last use goes. */
 static int free_one(struct tier1 *s)
@@ -182,6 +182,36 @@ void t1_bind(struct tier1 *s, int reg)
 	}
 	val->loc = T1_REG;
 	s->owner[reg] = (uint16_t)s->i;
+}
+
+void t1_bind_value(struct tier1 *s, ir_ref v, int reg)
+{
+	s->v[v].loc = T1_REG;
+	s->v[v].reg = (int8_t)reg;
+	s->owner[reg] = v;
+	s->locked |= 1u << reg;
+}
+
+void t1_note_windows(struct tier1 *s, struct t1_late *l)
+{
+	for (unsigned k = 0; k < s->windows.n; k++) {
+		const struct t1_value *v = &s->v[T1_WINDOW(k)];
+		if (v->last <= s->i || (v->loc != T1_REG && v->loc != T1_SLOT))
+			continue;
+		ASSERT(l->n_windows < WINDOW_LIVE);
+		l->window[l->n_windows++] = (int16_t)(v->loc == T1_REG ? v->reg : ~v->slot);
+	}
+}
+
+void t1_forget_windows(struct tier1 *s, const struct t1_late *l)
+{
+	for (unsigned k = 0; k < l->n_windows; k++) {
+		int at = l->window[k];
+		if (at >= 0)
+			x86_alu(&s->x, false, ALU_XOR, at, at);
+		else
+			x86_store_imm(&s->x, true, slot_mem((unsigned)~at), 0);
+	}
 }
 
 void t1_add_alias(struct tier1 *s, ir_ref v, unsigned guest)
@@ -343,6 +373,8 @@ void t1_end_ins(struct tier1 *s)
 		release_dead(s, v);
 	}
 	release_dead(s, (ir_ref)s->i);
+	if (s->i < s->b->n_ins && s->windows.of[s->i])
+		release_dead(s, T1_WINDOW(s->windows.of[s->i] - 1));
 	for (size_t k = 0; k < ARRAY_LEN(scratch); k++)
 		if (s->owner[scratch[k]] == T1_TEMP)
 			s->owner[scratch[k]] = T1_FREE;

@@ -121,6 +121,7 @@ void t1_late_load(struct tier1 *s, const struct t1_late *l)
 	emit_slow_call(s, l, s->cc->stubs.load);
 	x86_load(&s->x, l->wide, l->dst, GS(scratch[0]));
 	restore_xmm(s, l);
+	t1_forget_windows(s, l);
 	x86_jmp(&s->x, l->back);
 }
 
@@ -137,12 +138,21 @@ void t1_late_store(struct tier1 *s, const struct t1_late *l)
 	}
 	emit_slow_call(s, l, s->cc->stubs.store);
 	restore_xmm(s, l);
+	t1_forget_windows(s, l);
 	x86_jmp(&s->x, l->back);
 }
 
-/* The probe; on a hit idx is host address minus gva. Gives the slow path's late piece. */
+static size_t tag_of(bool write)
+{
+	return write ? offsetof(struct l2tlb_entry, write_tag) : offsetof(struct l2tlb_entry, read_tag);
+}
+
+/*
+ * The probe, of an address that is to be aligned to 1 << log2; on a hit idx is host address minus gva.  Gives the slow path's late
+ * piece.  w: of a window, so the other tag must be right too if it is wanted.
+ */
 static struct t1_late *emit_probe(struct tier1 *s, enum t1_late_kind kind, unsigned log2, int addr, int idx, int key,
-				  size_t tag)
+				  bool write, const struct window *w)
 {
 	struct x86 *x = &s->x;
 	x86_mov(x, false, idx, addr);
@@ -150,10 +160,54 @@ static struct t1_late *emit_probe(struct tier1 *s, enum t1_late_kind kind, unsig
 	x86_alu_imm(x, false, ALU_AND, idx, (L2TLB_ENTRIES - 1) << 5);
 	x86_mov(x, false, key, addr);
 	x86_alu_imm(x, false, ALU_AND, key, (int32_t)(~(uint32_t)PAGE_MASK | ((1u << log2) - 1)));
-	x86_alu_load(x, true, ALU_CMP, key, x86_at_index(RBP, idx, 0, (int32_t)tag));
+	x86_alu_load(x, true, ALU_CMP, key, x86_at_index(RBP, idx, 0, (int32_t)tag_of(write)));
 	struct t1_late *l = t1_late_new(s, kind, x86_jcc_forward(x, CC_NE));
-	l->addr = (int8_t)addr;
+	if (w && (write ? w->reads : w->writes)) {
+		x86_alu_load(x, true, ALU_CMP, key, x86_at_index(RBP, idx, 0, (int32_t)tag_of(!write)));
+		l->from_too[0] = x86_jcc_forward(x, CC_NE);
+	}
 	x86_load(x, true, idx, x86_at_index(RBP, idx, 0, offsetof(struct l2tlb_entry, addend)));
+	return l;
+}
+
+/* Are all bytes of the window in the page of its first access? */
+static void emit_span_check(struct tier1 *s, struct t1_late *l, const struct window *w, int addr, int key)
+{
+	struct x86 *x = &s->x;
+	if (w->base == IR_NONE) /* known when it was found */
+		return;
+	x86_lea(x, false, key, x86_at(addr, (int32_t)(w->lo - w->first_off)));
+	x86_alu_imm(x, false, ALU_AND, key, PAGE_MASK);
+	x86_alu_imm(x, false, ALU_CMP, key, (int32_t)(PAGE_MASK + 1 - (w->hi - w->lo)));
+	uint8_t **from = &l->from_too[l->from_too[0] != NULL];
+	*from = x86_jcc_forward(x, CC_A);
+}
+
+/*
+ * Behind it, *idx + addr is the host address of the access.  *key, if not NO_REG, is a scratch register that is free then.  A window
+ * that was not found, or that a slow path has made doubtful since, is 0: its members take the slow path.
+ */
+static struct t1_late *emit_address(struct tier1 *s, enum t1_late_kind kind, unsigned log2, int addr, bool write,
+				    int *idx, int *key)
+{
+	const struct window *w = window_of(&s->windows, s->i);
+	struct t1_late *l;
+	if (w && w->first != s->i) {
+		*idx = t1_use(s, T1_WINDOW(s->windows.of[s->i] - 1));
+		x86_test(&s->x, true, *idx, *idx);
+		l = t1_late_new(s, kind, x86_jcc_forward(&s->x, CC_E));
+	} else {
+		*idx = t1_scratch(s);
+		if (*key == NO_REG)
+			*key = t1_scratch(s);
+		l = emit_probe(s, kind, w ? w->align_log2 : log2, addr, *idx, *key, write, w);
+		if (w) {
+			emit_span_check(s, l, w, addr, *key);
+			t1_bind_value(s, T1_WINDOW(s->windows.of[s->i] - 1), *idx);
+		}
+	}
+	l->addr = (int8_t)addr;
+	t1_note_windows(s, l);
 	return l;
 }
 
@@ -175,10 +229,8 @@ static void emit_load_hit(struct x86 *x, unsigned log2, bool sign, bool be, int 
 
 static void emit_load(struct tier1 *s, const struct ir_ins *ins, unsigned log2, bool sign)
 {
-	int addr = t1_use(s, ins->arg[0]), idx = t1_scratch(s), key = t1_scratch(s);
-	size_t tag =
-	    ins->imm & MEM_INTENT ? offsetof(struct l2tlb_entry, write_tag) : offsetof(struct l2tlb_entry, read_tag);
-	struct t1_late *l = emit_probe(s, LATE_LOAD, log2, addr, idx, key, tag);
+	int addr = t1_use(s, ins->arg[0]), idx, key = s->hint != NO_REG ? NO_REG : t1_scratch(s);
+	struct t1_late *l = emit_address(s, LATE_LOAD, log2, addr, ins->imm & MEM_INTENT, &idx, &key);
 	int d = s->hint != NO_REG ? s->hint : key;
 	emit_load_hit(&s->x, log2, sign, ins->imm & MEM_BE, d, x86_at_index(idx, addr, 0, 0));
 	l->dst = (int8_t)d;
@@ -219,8 +271,8 @@ static void emit_store(struct tier1 *s, const struct ir_ins *ins, unsigned log2)
 	ir_ref v = ins->arg[1];
 	bool imm = log2 < 3 && t1_is_const(s, v), be = log2 > 0 && ins->imm & MEM_BE;
 	int addr = t1_use(s, ins->arg[0]), value = imm ? NO_REG : t1_use(s, v);
-	int idx = t1_scratch(s), key = t1_scratch(s);
-	struct t1_late *l = emit_probe(s, LATE_STORE, log2, addr, idx, key, offsetof(struct l2tlb_entry, write_tag));
+	int idx, key = be && !imm ? t1_scratch(s) : NO_REG;
+	struct t1_late *l = emit_address(s, LATE_STORE, log2, addr, true, &idx, &key);
 	struct x86_mem m = x86_at_index(idx, addr, 0, 0);
 	l->value = (int8_t)value;
 	if (imm) {

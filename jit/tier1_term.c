@@ -238,6 +238,8 @@ void t1_emit_late(struct tier1 *s)
 	/* a piece may add others behind itself (an exit that polls) */
 	for (uint32_t i = 0; i < s->n_late; i++) {
 		x86_bind(&s->x, s->late[i].from);
+		for (unsigned k = 0; k < ARRAY_LEN(s->late[i].from_too) && s->late[i].from_too[k]; k++)
+			x86_bind(&s->x, s->late[i].from_too[k]);
 		late_piece(s, &s->late[i]);
 	}
 }

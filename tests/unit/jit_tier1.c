@@ -150,9 +150,12 @@ Test(jit_tier1, blocks_in_little_memory)
 	room_open(&r, (struct jit_config){.code_bytes = 1, .keep_ir = true});
 	for (int i = 0; jit_stats(r.jit).flushes < 3; i++) {
 		struct ir_block *b = random_block(&g, &a, 40);
-		struct translation *t = jit_compile_tier1(r.jit, room_page(&r, 0), b);
+		struct translation *t;
 
 		cr_assert_lt(i, 100000, "never flushed");
+		if (jit_find(r.jit, room_page(&r, 0), ir_block_off(b), b->mode, b->abs_page))
+			continue; /* another block that is still there */
+		t = jit_compile_tier1(r.jit, room_page(&r, 0), b);
 		check_state(&r, &g, &b, 1, t);
 		arena_reset(&a);
 	}
