@@ -19,7 +19,8 @@ enum { LONGEST_PAUSE_MS = 20 };
 struct audited {
 	uint64_t stops, longest_wait_us;
 	struct control_audit sum; /* first: of all */
-	bool gone;
+	bool ended;               /* before that many; why: */
+	struct control_error why;
 };
 
 static uint64_t figure(const json_t *answer, const char *name)
@@ -44,20 +45,20 @@ static struct audited audit(const char *monitor, uint64_t stops)
 {
 	struct audited a = {0};
 	struct control_client *c;
-	struct control_error err;
 
 	if (control_client_open(&c, monitor)) {
-		a.gone = true;
+		a.ended = true;
+		snprintf(a.why.text, sizeof(a.why.text), "the monitor is gone");
 		return a;
 	}
-	for (uint64_t i = 0; i < stops && !a.gone; i++) {
+	for (uint64_t i = 0; i < stops && !a.ended; i++) {
 		const struct timespec pause = {.tv_nsec = random() % (LONGEST_PAUSE_MS * 1000000)};
 		json_t *answer;
 
 		if (i)
 			nanosleep(&pause, NULL);
-		answer = control_client_call(c, "x-audit", NULL, &err);
-		a.gone = !answer;
+		answer = control_client_call(c, "x-audit", NULL, &a.why);
+		a.ended = !answer;
 		if (answer)
 			add(&a, answer);
 		json_decref(answer);
@@ -102,11 +103,10 @@ static int audit_all(uint64_t stops, bool json)
 
 		if (json)
 			json_array_append_new(list, object(monitor, &a));
-		else
+		else if (a.stops)
 			print(monitor, &a);
-		if (a.gone) {
-			fprintf(stderr, "disco audit: %s: the monitor is gone after %" PRIu64 " stops\n", monitor,
-				a.stops);
+		if (a.ended) {
+			fprintf(stderr, "disco audit: %s: after %" PRIu64 " stops: %s\n", monitor, a.stops, a.why.text);
 			status = STATUS_FAILED;
 		}
 		if (a.sum.errors)
