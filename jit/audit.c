@@ -33,13 +33,16 @@ static bool may_differ(const struct audit *a, const void *host)
 
 static void check_users(struct audit *a, const struct code_page *cp)
 {
-	if (cp->exact && cp->n_users > 1)
+	uint32_t stay = 0;
+
+	if (cp->exact && cp->n_users > 1 && (!cp->place || cp->n_stay))
 		wrong(a, "exact record %u has %u pages", cp->id, cp->n_users);
 	for (uint32_t i = 0; i < cp->n_users; i++) {
 		const struct code_user *u = &cp->user[i];
 		XXH128_hash_t hash;
 
 		a->out->pages++;
+		stay += u->stays;
 		if (__atomic_load_n(u->slot, __ATOMIC_ACQUIRE) != cp)
 			wrong(a, "record %u has a page that is not of it", cp->id);
 		if (cp->exact)
@@ -48,6 +51,8 @@ static void check_users(struct audit *a, const struct code_page *cp)
 		if (!XXH128_isEqual(hash, cp->hash) && !may_differ(a, u->host))
 			wrong(a, "record %u has a page of another content", cp->id);
 	}
+	if (stay != cp->n_stay)
+		wrong(a, "record %u has %u pages that stay, %u counted", cp->id, stay, cp->n_stay);
 }
 
 static void check_found(struct audit *a, const struct code_page *cp)
@@ -58,6 +63,11 @@ static void check_found(struct audit *a, const struct code_page *cp)
 		is = is->alike;
 	if ((is == cp) == cp->exact)
 		wrong(a, "record %u: is it found by its content or not?", cp->id);
+	is = a->cc->place[(cp->place >> PAGE_SHIFT) % RECORD_BUCKETS];
+	while (is && is != cp)
+		is = is->next_here;
+	if ((is == cp) != (cp->place != 0))
+		wrong(a, "record %u: is it found by its place or not?", cp->id);
 }
 
 static bool in_code_memory(const struct code_cache *cc, const void *p, size_t bytes)
@@ -96,8 +106,9 @@ static void check_translation(struct audit *a, const struct code_page *cp, const
 	if (!in_code_memory(a->cc, near_get(&t->code), t->code_bytes) ||
 	    !in_code_memory(a->cc, near_get(&t->cold), t->cold_bytes))
 		wrong(a, "record %u, %#x: its code is outside of code memory", cp->id, t->off);
-	if (cp->n_users && !record_is_made_from(t, cp->user[0].host) && !may_differ(a, cp->user[0].host))
-		wrong(a, "record %u, %#x: translated from other words than are there", cp->id, t->off);
+	for (uint32_t i = 0; i < cp->n_users && (!i || cp->exact); i++)
+		if (!record_is_made_from(t, cp->user[i].host) && !may_differ(a, cp->user[i].host))
+			wrong(a, "record %u, %#x: translated from other words than are there", cp->id, t->off);
 	for (unsigned i = 0; i < t->n_ranges; i++)
 		if (jit_granules(range[i].off, range[i].bytes) & ~cp->granules)
 			wrong(a, "record %u, %#x: stores there would not be seen", cp->id, t->off);

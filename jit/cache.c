@@ -201,18 +201,22 @@ static bool drop_range(struct code_cache *cc, struct jit *j, struct code_page *c
 	return any;
 }
 
+void forget_pending(struct code_page *cp, uint32_t off, uint32_t bytes)
+{
+	if (!(cp->pending & jit_granules(off, bytes)))
+		return;
+	cp->serial++;
+	cp->pending = 0;
+}
+
 bool drop_covering(struct code_cache *cc, struct jit *j, struct code_page *cp, uint32_t off, uint32_t bytes)
 {
 	if (off >= PAGE_BYTES)
 		return false;
 	if (bytes > PAGE_BYTES - off)
 		bytes = PAGE_BYTES - off;
-	uint64_t hit = jit_granules(off, bytes);
-	if (cp->pending & hit) {
-		cp->serial++;
-		cp->pending = 0;
-	}
-	return (cp->granules & hit) && drop_range(cc, j, cp, off, bytes);
+	forget_pending(cp, off, bytes);
+	return (cp->granules & jit_granules(off, bytes)) && drop_range(cc, j, cp, off, bytes);
 }
 
 bool jit_invalidate(struct jit *j, struct code_page *cp, uint32_t off, uint32_t bytes)

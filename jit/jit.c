@@ -67,6 +67,12 @@ jit_run(struct jit *j, struct translation *t)
 	return r;
 }
 
+/* The page that b is of cannot have it there: it is not so in others' pages, or another record has it already. */
+static bool must_move(const struct code_page *cp, const struct ir_block *b)
+{
+	return cp->place && ((cp->exact && !record_users_agree(cp, b)) || record_better_elsewhere(cp, b));
+}
+
 struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const struct ir_block *b)
 {
 	struct code_cache *cc = j->cc;
@@ -80,10 +86,15 @@ struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const
 		jit_unlock(j);
 		return t;
 	}
-	t = tier1_compile(cc, cp, b);
-	if (!t) {
-		code_cache_flush(cc, j);
-		t = tier1_compile(cc, cp, b);
+	t = must_move(cp, b) ? NULL : tier1_compile(cc, cp, b);
+	if (!t && !must_move(cp, b)) {
+		code_cache_flush(cc, j); /* others may come to the record meanwhile */
+		t = must_move(cp, b) ? NULL : tier1_compile(cc, cp, b);
+	}
+	if (!t && must_move(cp, b)) {
+		jit_unlock(j);
+		jit_outside(j);
+		return NULL;
 	}
 	if (!t)
 		panic("a block of %u IR instructions does not fit into empty code memory", b->n_ins);
@@ -231,11 +242,22 @@ static struct jit_request *add_request(struct code_cache *cc, const struct jit_r
 	return q;
 }
 
+/* Not so in the page of somebody who has the record. */
+static bool disagrees(const struct tier2_work *w)
+{
+	const struct code_page *cp = w->region.cp;
+	bool is = false;
+
+	for (uint32_t i = 0; cp->exact && cp->place && !is && i < w->region.n_blocks; i++)
+		is = !record_users_agree(cp, w->region.blocks[i]);
+	return is;
+}
+
 /* Takes w. False if code memory is full. */
 static bool finish(struct code_cache *cc, struct tier2_work *w)
 {
 	struct jit_request *q = w->cookie;
-	bool stale = q->serial != q->cp->serial || (q->cp->exact && !q->cp->n_users), placed = true;
+	bool stale = q->serial != q->cp->serial || (q->cp->exact && !q->cp->n_users) || disagrees(w), placed = true;
 	cc->stats.ns_tier2 += w->ns;
 	if (!stale && w->refused == TIER2_REFUSED_NONE)
 		placed = place_region(cc, w);
@@ -284,11 +306,11 @@ static bool request_sync(struct jit *j, struct tier2_work *w, struct jit_request
 	bool ok;
 
 	tier2_compile_sync(cc->tier2, w);
-	ok = w->refused == TIER2_REFUSED_NONE;
+	ok = w->refused == TIER2_REFUSED_NONE && !disagrees(w);
 	cc->stats.ns_tier2 += w->ns;
 	if (ok && !place_region(cc, w)) {
 		code_cache_flush(cc, j);
-		ok = place_region(cc, w);
+		ok = !disagrees(w) && place_region(cc, w);
 	}
 	remove_request(cc, q);
 	tier2_work_free(w);

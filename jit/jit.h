@@ -59,7 +59,8 @@ struct jit_stats {
 	uint64_t links_made, invalidated, flushes, evicted;
 	uint64_t records, records_shared; /* pages that came to a record: new ones, and others' */
 	uint64_t records_exact;           /* of the new ones */
-	uint64_t pages_changed;           /* that a store took off their record */
+	uint64_t records_alike; /* pages that came to the record of another one with the same code and other data */
+	uint64_t pages_changed; /* that a store took off their record */
 };
 
 /* Of address space that one with this jit_config.code_bytes takes. */
@@ -84,8 +85,21 @@ void jit_free(struct jit *j);
  * The record of a page that is about to be executed from; found by the page's bytes, or made, if it has none (cost: a hash of
  * 4 KiB, a compare).  The page's stores must be seen from now on (jit_written()); it has no write tag any more.
  * exact: a record of its own (struct code_page says what that means).
+ *
+ * place: where it is executed from, if pages of other machines are likely to have the same code there, beside other data; it may
+ * then have a record of words that are equal.  0: none.  Not 0 only of a page that is one machine's, see jit_page_stays().
  */
-struct code_page *jit_code_page(struct jit *j, void **slot, const void *host, bool exact);
+struct code_page *jit_code_page(struct jit *j, void **slot, const void *host, uint64_t place, bool exact);
+/*
+ * The page of that record cannot be translated there (jit_compile_tier1() said NULL): it gets another one, in which it can.  What leads
+ * to the old one (L2TLB, guest_state.abs_code) must go.  The vCPU is outside of translated code.
+ */
+void jit_move_page(struct jit *j, void **slot, const void *host, uint64_t place, const struct ir_block *b);
+/*
+ * The page is about to be several machines': nobody writes to it from now on, and it keeps its record.  True: it has none any more,
+ * since that was of words only; what leads to it must go.
+ */
+bool jit_page_stays(struct jit *j, void **slot);
 /* Has it been written that often? writes: as for jit_written(). */
 bool jit_wants_exact(const struct jit *j, uint8_t writes);
 /* Never 0, never that of another record: what L2TLB_EXEC() and guest_state.abs_code hold. */
@@ -99,6 +113,8 @@ uint32_t jit_code_id(const struct code_page *cp);
 bool jit_written(struct jit *j, void **slot, uint8_t *writes, uint32_t off, uint32_t bytes);
 /* Would a store there be one to code that is running? */
 bool jit_is_code(struct jit *j, void **slot, uint32_t off, uint32_t bytes);
+/* May it become one at any moment, because others have the page's record too, and may add to it? */
+bool jit_others_add(struct jit *j, void **slot);
 /* The machine page is given back, and may be another VM's next: take it off its record, and clear the slot. Any thread. */
 void code_cache_detach(struct code_cache *cc, void **slot);
 
@@ -112,8 +128,9 @@ struct translation *jit_find_tier1(struct jit *j, struct code_page *cp, uint32_t
 enum tier jit_has(struct jit *j, const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page);
 
 /*
- * Compile with tier 1 and install, or find what another vCPU has made meanwhile.
- * Never NULL: when code memory is full, everything is dropped first (so pointers to other translations die), which waits until
+ * Compile with tier 1 and install, or find what another vCPU has made meanwhile.  NULL: the page must have another record first,
+ * jit_move_page(); only of one that has a place.
+ * When code memory is full, everything is dropped first (so pointers to other translations die), which waits until
  * every other vCPU has left translated code.
  */
 struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const struct ir_block *b);

@@ -189,12 +189,17 @@ static inline struct ir_target link_pc(const struct jit_link *l)
 struct code_user {
 	void **slot; /* machine_page.code */
 	const void *host;
+	bool
+	    stays; /* it cannot be moved to another record: it may be several machines', or is not known by its place */
 };
 
 /*
  * A record is of a content: its users' bytes are all equal, and stay so, because a store takes its page off the record.  What
- * is translated stays for the next page with these bytes.  Or it is exact: of one page, which is written often; its stores drop
- * exactly the translations that they hit, and nobody finds it by its content.
+ * is translated stays for the next page with these bytes.
+ *
+ * Or it is exact, and nobody finds it by its content: of one page, which is written often, and whose stores drop exactly the
+ * translations that they hit; or, if it has a place, of pages there that agree in all words that its translations were made from.
+ * What is added must be so in all of them; a page of which it is not, or that stores to such words, leaves.
  */
 struct code_page {
 	struct code_cache *cc;
@@ -204,7 +209,10 @@ struct code_page {
 	struct code_page *alike; /* next of the same hash bucket */
 	struct code_user *user;  /* [room] */
 	uint32_t n_users, room;
-	struct code_page *next; /* all of the cache */
+	uint32_t n_stay;             /* users that stay */
+	uint64_t place;              /* struct code_place.va, or 0 */
+	struct code_page *next_here; /* of the same bucket of places */
+	struct code_page *next;      /* all of the cache */
 	struct code_page **prev;
 	uint64_t granules;  /* bit n: code in [64n, 64n + 64) */
 	uint64_t pending;   /* likewise, of regions that tier 2 is compiling */
@@ -298,6 +306,7 @@ struct code_cache {
 	pthread_cond_t outside; /* somebody left translated code, or stopping ended */
 	struct code_mem mem;
 	struct code_page *record[RECORD_BUCKETS]; /* by content; not the exact ones */
+	struct code_page *place[RECORD_BUCKETS];  /* by place; not those without */
 	struct code_page *pages;                  /* all records */
 	uint32_t last_id;
 	struct tier1 *tier1; /* emitter's scratch memory */
@@ -346,6 +355,10 @@ void record_settle(struct code_page *cp);
 void record_make_exact(struct code_page *cp);
 /* Do the words that t was made from stand in this page? */
 bool record_is_made_from(const struct translation *t, const void *page);
+/* Is the block, at its offsets, what all users' pages say? */
+bool record_users_agree(const struct code_page *cp, const struct ir_block *b);
+/* Should the only page of the record have another one of its place: that has the block, and more than this one? */
+bool record_better_elsewhere(const struct code_page *cp, const struct ir_block *b);
 /* After a flush. */
 void records_settle(struct code_cache *cc);
 
@@ -378,6 +391,8 @@ MUST_CHECK bool jit_emit_around(struct code_cache *cc, struct translation *t, st
 uint64_t jit_granules(uint32_t off, uint32_t bytes);
 /* Drop what covers [off, off + bytes). j: whose caches may lead there, or NULL: nobody's may any more. */
 bool drop_covering(struct code_cache *cc, struct jit *j, struct code_page *cp, uint32_t off, uint32_t bytes);
+/* [off, off + bytes) was written: what tier 2 makes of it is not to be installed. */
+void forget_pending(struct code_page *cp, uint32_t off, uint32_t bytes);
 /* Does anything, translated or being compiled, cover it? To 64 bytes. */
 bool is_covered(const struct code_page *cp, uint32_t off, uint32_t bytes);
 /* Does a translation cover it? To the byte. */

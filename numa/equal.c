@@ -39,7 +39,7 @@ static bool seen_elsewhere(struct pmap *p, uint64_t gpn, XXH128_hash_t hash)
 	bool seen;
 
 	pthread_mutex_lock(&p->memory->lock);
-	seen = candidate_seen(p->memory, hash.high64 ^ hash.low64, (uint64_t)(uintptr_t)&p->row[gpn]);
+	seen = candidate_seen(p->memory, hash.high64 ^ hash.low64, &p->row[gpn]);
 	pthread_mutex_unlock(&p->memory->lock);
 	return seen;
 }
@@ -52,7 +52,7 @@ static void publish_equal(struct pmap *p, struct guest_page *g, XXH128_hash_t ha
 	bool private = !page_has(page, PAGE_SHARED);
 
 	if (private && p->ops.protect)
-		p->ops.protect(p->ops.opaque, g);
+		p->ops.protect(p->ops.opaque, gpa((uint64_t)(g - p->row) << PAGE_SHIFT), g);
 	pthread_mutex_lock(&m->lock);
 	if (private)
 		page_set(page, PAGE_SHARED | PAGE_EQUAL);
@@ -109,29 +109,36 @@ void pmap_share_equal(struct pmap *p, struct gpa pa, uint64_t bytes)
 			share_page(p, gpn, hash_of(p->row[gpn].page), true);
 }
 
-/* A page that may be shared is one that has kept its bytes since the scan last came by, or that is shared and cannot be found yet. */
-static void look_at(struct pmap *p, uint64_t gpn)
+/*
+ * A page that may be shared is one that has kept its bytes since the scan last came by, or that is shared and cannot be found yet.  False:
+ * there was nothing to look at.
+ */
+static bool look_at(struct pmap *p, uint64_t gpn)
 {
 	struct guest_page *g = &p->row[gpn];
 	uint32_t last = g->last_hash;
 	XXH128_hash_t hash;
 
 	if (!g->page || page_has(g->page, PAGE_ZERO | PAGE_HASHED | PAGE_REGION))
-		return;
+		return false;
 	hash = hash_of(g->page);
 	g->last_hash = (uint32_t)hash.low64 | 1; /* 0: not yet */
 	if (page_has(g->page, PAGE_SHARED) || g->last_hash == last)
 		share_page(p, gpn, hash, false);
+	return true;
 }
 
-void pmap_merge(struct pmap *p, uint64_t pages)
+uint64_t pmap_merge(struct pmap *p, uint64_t pages)
 {
-	if (!p->memory->sharing.on)
-		return;
-	for (uint64_t n = 0; n < pages && n < p->pages; n++) {
-		uint64_t gpn = p->scan;
+	enum { PASSED_BY = 16 }; /* pages without anything to look at cost what one does that has */
+	uint64_t n = 0, cost = pages * PASSED_BY;
+
+	while (p->memory->sharing.on && n < p->pages && cost) {
+		uint64_t gpn = p->scan, part = look_at(p, gpn) ? PASSED_BY : 1;
 
 		p->scan = gpn + 1 == p->pages ? 0 : gpn + 1;
-		look_at(p, gpn);
+		cost -= part < cost ? part : cost;
+		n++;
 	}
+	return n;
 }

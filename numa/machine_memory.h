@@ -36,17 +36,22 @@ struct page_name {
 	uint64_t hi, lo;
 };
 
-/* Bytes that were seen somewhere when a scan came by; whoever sees them elsewhere makes that page shared. */
+/*
+ * Bytes that were seen somewhere when a scan came by; whoever sees them elsewhere makes that page shared.  Parts of both: what is
+ * taken for the same and is not becomes a page that nobody shares.
+ */
 struct candidate {
-	uint64_t hash, where; /* 0: empty */
+	uint32_t hash, where; /* 0: empty */
 };
 
 /* What is shared, and can be found.  Guarded by machine_memory.lock. */
 struct sharing {
 	bool on;
-	struct page_name **bucket;   /* [buckets]; demand zero */
-	uint64_t buckets;            /* power of two */
-	struct candidate *candidate; /* [2 * buckets]: the last two that came to a bucket; demand zero */
+	struct page_name **bucket; /* [buckets]; demand zero */
+	uint64_t buckets;          /* power of two */
+	struct candidate *
+	    candidate; /* [2 * candidates]: the last two that came to a place; demand zero, and all of it soon in use */
+	uint64_t candidates; /* power of two */
 	struct share_image *image;
 	uint32_t images;
 	struct machine_page *oldest, *newest; /* pages that have names and no users */
@@ -134,7 +139,7 @@ MUST_CHECK int page_name_add(struct machine_memory *m, struct machine_page *page
 bool page_has_block_name(const struct machine_page *page);
 void page_names_drop(struct machine_memory *m, struct machine_page *page);
 /* Was the hash seen at another place? If not, this is where it was seen. */
-bool candidate_seen(struct machine_memory *m, uint64_t hash, uint64_t where);
+bool candidate_seen(struct machine_memory *m, uint64_t hash, const struct guest_page *where);
 
 /* ---- pmap.c ---- */
 enum memory_class page_class(const struct machine_page *page);

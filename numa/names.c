@@ -29,7 +29,8 @@ int sharing_init(struct machine_memory *m)
 	for (s->buckets = 64; s->buckets < m->limit;)
 		s->buckets *= 2;
 	s->bucket = demand_zero(s->buckets * sizeof(*s->bucket));
-	s->candidate = demand_zero(2 * s->buckets * sizeof(*s->candidate));
+	s->candidates = s->buckets / 4; /* few guests use all of their memory */
+	s->candidate = demand_zero(2 * s->candidates * sizeof(*s->candidate));
 	return s->bucket && s->candidate ? 0 : -ENOMEM;
 }
 
@@ -40,7 +41,7 @@ void sharing_fini(struct machine_memory *m)
 	if (s->bucket)
 		munmap(s->bucket, s->buckets * sizeof(*s->bucket));
 	if (s->candidate)
-		munmap(s->candidate, 2 * s->buckets * sizeof(*s->candidate));
+		munmap(s->candidate, 2 * s->candidates * sizeof(*s->candidate));
 	free(s->image);
 }
 
@@ -126,19 +127,20 @@ void page_names_drop(struct machine_memory *m, struct machine_page *page)
 	}
 }
 
-bool candidate_seen(struct machine_memory *m, uint64_t hash, uint64_t where)
+bool candidate_seen(struct machine_memory *m, uint64_t hash, const struct guest_page *where)
 {
-	struct candidate *c = &m->sharing.candidate[2 * (hash & (m->sharing.buckets - 1))];
+	struct candidate *c = &m->sharing.candidate[2 * (hash & (m->sharing.candidates - 1))];
+	struct candidate new = {(uint32_t)(hash >> 32), (uint32_t)((uintptr_t)where / sizeof(*where)) | 1};
 
 	for (unsigned i = 0; i < 2; i++)
-		if (c[i].hash == hash) {
-			bool seen = c[i].where != where;
+		if (c[i].where && c[i].hash == new.hash) {
+			bool seen = c[i].where != new.where;
 
-			c[i].where = where;
+			c[i].where = new.where;
 			return seen;
 		}
 	c[1] = c[0];
-	c[0] = (struct candidate){hash, where};
+	c[0] = new;
 	return false;
 }
 

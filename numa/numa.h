@@ -141,7 +141,7 @@ struct pmap_ops {
 	 */
 	void (*unmap)(void *opaque, struct gpa pa, struct guest_page *g);
 	/* Nobody may write to it from now on without coming to the door: take the write tags away. */
-	void (*protect)(void *opaque, struct guest_page *g);
+	void (*protect)(void *opaque, struct gpa pa, struct guest_page *g);
 	/* Is a request of a device's in flight that has this page of host memory? */
 	bool (*in_flight)(void *opaque, const uint8_t *host);
 	void *opaque;

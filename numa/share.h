@@ -50,10 +50,11 @@ MUST_CHECK int pmap_give_block(struct pmap *p, struct gpa pa, struct block_name 
 /* Whole pages of [pa, pa + bytes), which have just been filled with what other VMs are likely to have too. */
 void pmap_share_equal(struct pmap *p, struct gpa pa, uint64_t bytes);
 /*
- * Look at the next `pages` guest pages, in a circle.  One that has the bytes that it had the last time and is equal to another
+ * Look at the next `pages` guest pages, in a circle; those never touched, of zeroes, or shared already do not count.  Returns how many it
+ * has come past.  One that has the bytes that it had the last time and is equal to another
  * one is shared with it, at the latest when both have been looked at twice.  Outside of translated code.  Cost: 0.5 us a page.
  */
-void pmap_merge(struct pmap *p, uint64_t pages);
+uint64_t pmap_merge(struct pmap *p, uint64_t pages);
 
 /* ---- who has it ---- */
 /* Is the machine page some guest page's of p, which is only compared?  Not the page of zeroes, which may be any VM's.  Any thread. */

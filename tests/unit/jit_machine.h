@@ -104,7 +104,7 @@ static inline void room_close(struct room *r)
 /* The record of page i of the machine's memory; exact, since the blocks are not made from what is there. */
 static inline struct code_page *room_page(struct room *r, unsigned i)
 {
-	return jit_code_page(r->jit, &r->slot[i], r->got->ram + i * PAGE_BYTES, true);
+	return jit_code_page(r->jit, &r->slot[i], r->got->ram + i * PAGE_BYTES, 0, true);
 }
 
 /* Code page i is what is at unmapped gva. */

@@ -8,7 +8,7 @@
 /* A block of n words at off, made from what is in page i, whose record is found by content. */
 static struct code_page *record(struct room *r, unsigned i, bool exact)
 {
-	return jit_code_page(r->jit, &r->slot[i], r->got->ram + i * PAGE_BYTES, exact);
+	return jit_code_page(r->jit, &r->slot[i], r->got->ram + i * PAGE_BYTES, 0, exact);
 }
 
 static void fill(struct room *r, unsigned i, uint32_t seed)
@@ -167,6 +167,117 @@ Test(jit_record, often_written)
 	cr_assert(store(&r, 0, &writes, 0x200));
 	cr_assert_null(r.slot[0]);
 	cr_assert_lt(writes, CONTENT_WRITES);
+	arena_free(&a);
+	room_close(&r);
+}
+
+#define PLACE 0xc0021000u
+#define DATA  0x800u
+
+static struct code_page *record_at(struct room *r, unsigned i, uint64_t place)
+{
+	return jit_code_page(r->jit, &r->slot[i], r->got->ram + i * PAGE_BYTES, place, false);
+}
+
+static struct ir_block *block_of(struct room *r, struct arena *a, unsigned i, uint32_t off, uint32_t n)
+{
+	struct ir_block *b = room_block(a, MODE_USER, 0, off, n, room_jump(room_off(0xffc)));
+
+	for (uint32_t k = 0; k < n; k++)
+		memcpy(&b->guest[k].word, r->got->ram + i * PAGE_BYTES + off + 4 * k, 4);
+	return b;
+}
+
+/* Pages 0, 1 and 2 with one code and different data, of which 0 is translated, as modules of machines that boot the same. */
+static void open_alike(struct room *r, struct arena *a)
+{
+	room_open(r, (struct jit_config){.content_writes = CONTENT_WRITES});
+	for (unsigned i = 0; i < 3; i++) {
+		fill(r, i, 1);
+		r->got->ram[i * PAGE_BYTES + DATA] = (uint8_t)(10 + i);
+	}
+	(void)record_at(r, 0, PLACE);
+	cr_assert_not_null(translate_at(r, a, 0, PC_OFF, 4));
+}
+
+/* The same code at the same place has one record, whatever stands beside it; stores to that do not matter, those to code do. */
+Test(jit_record, other_data_beside_it)
+{
+	struct arena a = {NULL};
+	uint8_t writes = 0;
+	struct code_page *cp;
+	struct room r;
+
+	open_alike(&r, &a);
+	cp = record_at(&r, 0, PLACE);
+	cr_assert_neq(record_at(&r, 2, PLACE + PAGE_BYTES), cp, "elsewhere");
+	code_cache_detach(r.cache, &r.slot[2]);
+	cr_assert_neq(record_at(&r, 2, 0), cp, "a page that cannot leave it");
+	code_cache_detach(r.cache, &r.slot[2]);
+	cr_assert_eq(record_at(&r, 1, PLACE), cp);
+	cr_assert_eq(jit_stats(r.jit).records_alike, 1u);
+	cr_assert(knows(&r, cp, PC_OFF));
+	cr_assert_not(jit_is_code(r.jit, &r.slot[1], DATA, 4));
+	cr_assert(jit_others_add(r.jit, &r.slot[1]));
+	cr_assert_not(store(&r, 1, &writes, DATA));
+	cr_assert_eq(r.slot[1], cp);
+	cr_assert(store(&r, 1, &writes, PC_OFF), "of the code");
+	cr_assert_null(r.slot[1]);
+	cr_assert_eq(writes, 1);
+	cr_assert(knows(&r, cp, PC_OFF), "page 0 has not changed");
+	cr_assert_neq(record_at(&r, 1, PLACE), cp);
+	(void)store(&r, 1, &writes, PC_OFF);
+	cr_assert_eq(record_at(&r, 1, PLACE), cp, "as it was");
+	arena_free(&a);
+	room_close(&r);
+}
+
+/* What is not so in all pages of a record is not added to it: the page that wants it gets another one. */
+Test(jit_record, what_others_do_not_have)
+{
+	struct arena a = {NULL};
+	struct ir_block *b;
+	struct code_page *cp, *own;
+	struct room r;
+
+	open_alike(&r, &a);
+	cp = record_at(&r, 1, PLACE);
+	cr_assert_eq(cp, r.slot[0]);
+	b = block_of(&r, &a, 1, DATA, 2);
+	cr_assert_null(jit_compile_tier1(r.jit, cp, b), "page 0 has other bytes there");
+	cr_assert_not(knows(&r, cp, DATA));
+	jit_move_page(r.jit, &r.slot[1], r.got->ram + PAGE_BYTES, PLACE, b);
+	own = r.slot[1];
+	cr_assert_neq(own, cp);
+	cr_assert_not_null(jit_compile_tier1(r.jit, own, b));
+	cr_assert_eq(r.slot[0], cp);
+	/* what is so in both goes to the larger one: page 1 has nothing that page 0 would have to have */
+	cr_assert_not_null(translate_at(&r, &a, 0, 0x300, 3));
+	cr_assert_null(jit_compile_tier1(r.jit, own, block_of(&r, &a, 1, 0x300, 3)), "it is there already");
+	jit_move_page(r.jit, &r.slot[1], r.got->ram + PAGE_BYTES, PLACE, block_of(&r, &a, 1, 0x300, 3));
+	cr_assert_eq(r.slot[1], cp);
+	cr_assert(knows(&r, cp, 0x300));
+	arena_free(&a);
+	room_close(&r);
+}
+
+/* A page that becomes several machines' can leave no record: it leaves one of words before, and none is made of its own. */
+Test(jit_record, page_of_several_machines)
+{
+	struct arena a = {NULL};
+	struct code_page *cp;
+	struct room r;
+
+	open_alike(&r, &a);
+	cp = record_at(&r, 1, PLACE);
+	cr_assert(jit_page_stays(r.jit, &r.slot[1]));
+	cr_assert_null(r.slot[1]);
+	cr_assert_not(jit_page_stays(r.jit, &r.slot[1]), "nothing to leave");
+	cr_assert_not(jit_page_stays(r.jit, &r.slot[0]), "alone in its record");
+	cr_assert_eq(r.slot[0], cp);
+	cr_assert_neq(record_at(&r, 1, PLACE), cp, "page 0 stays");
+	code_cache_detach(r.cache, &r.slot[0]);
+	cr_assert_eq(record_at(&r, 2, PLACE), cp, "it has gone");
 	arena_free(&a);
 	room_close(&r);
 }

@@ -386,7 +386,7 @@ static void on_unmap(void *opaque, struct gpa pa, struct guest_page *g)
 	v->pa = pa.v;
 }
 
-static void on_protect(void *opaque, struct guest_page *g)
+static void on_protect(void *opaque, struct gpa pa, struct guest_page *g)
 {
 	struct vm *v = opaque;
 

@@ -424,7 +424,7 @@ static inline void rig_close(struct rig *r)
 
 static inline struct code_page *rig_page(struct rig *r, unsigned i)
 {
-	return jit_code_page(r->jit, &r->slot[i], &r->keys[i], true);
+	return jit_code_page(r->jit, &r->slot[i], &r->keys[i], 0, true);
 }
 
 /* Run from a copy of r->start both ways, and compare. */

@@ -327,20 +327,34 @@ static bool store_hits_code(struct vcpu *v, struct machine_page *page, struct gp
 	return vcpu_written(v, page, pa, (uint32_t)(pa.v & PAGE_MASK), size);
 }
 
+static struct machine_page *code_page_at(struct vcpu *v, struct gpa pa)
+{
+	struct machine_page *page;
+	struct gpa ram;
+
+	if (!vm_ram(v->vm, pa, &ram))
+		return NULL;
+	page = pmap_peek(v->vm->ram, ram);
+	return page && page_has(page, PAGE_CODE) ? page : NULL;
+}
+
+/* May another machine make code of it before the store is done? */
+static bool ram_may_get_code(struct vcpu *v, struct gpa pa)
+{
+	struct machine_page *page = code_page_at(v, pa);
+
+	return page && vcpu_others_add_code(v, page);
+}
+
 /*
  * Must code that is running be left after a store to this address of RAM?  A store to a shared page takes the guest's page off
  * the record of it, to which others may add what is not so here.  Nothing changes.
  */
 static bool ram_has_code(struct vcpu *v, struct gpa pa, uint32_t size)
 {
-	struct machine_page *page;
-	struct gpa ram;
+	struct machine_page *page = code_page_at(v, pa);
 
-	if (!vm_ram(v->vm, pa, &ram))
-		return false;
-	page = pmap_peek(v->vm->ram, ram);
-	return page && page_has(page, PAGE_CODE) &&
-	       (page_has(page, PAGE_SHARED) || vcpu_code_at(v, page, (uint32_t)(pa.v & PAGE_MASK), size));
+	return page && (page_has(page, PAGE_SHARED) || vcpu_code_at(v, page, (uint32_t)(pa.v & PAGE_MASK), size));
 }
 
 /* Leave after this instruction: what the rest of the block was made from may be gone. A slot ends its block anyway. */
@@ -408,7 +422,7 @@ HELPER_FN(mem_store)
 		return 0;
 	}
 	code = ram_has_code(v, pa, META_SIZE(meta));
-	if (code && must_be_alone(v, meta)) {
+	if (must_be_alone(v, meta) && (code || ram_may_get_code(v, pa))) {
 		step_alone(v);
 		return 0;
 	}
@@ -478,9 +492,9 @@ static struct machine_page *fetch_fast(struct vcpu *v, struct gva pc)
 }
 
 /* What translated code compares. The interpreter's blocks are known by their machine page, and nothing compares. */
-static uint32_t code_id(struct vcpu *v, struct machine_page *page)
+static uint32_t code_id(struct vcpu *v, struct machine_page *page, struct gva pc)
 {
-	return v->jit ? jit_code_id(vcpu_code_page(v, page)) : 1;
+	return v->jit ? jit_code_id(vcpu_code_page(v, page, pc)) : 1;
 }
 
 /* *why: the exception that a NULL stands for; GUEST_OK is a bus error. */
@@ -493,9 +507,9 @@ static struct machine_page *fetch_slow(struct vcpu *v, struct gva pc, enum tlb_r
 	*why = pc.v & 3 ? GUEST_ADDRESS_ERROR : translate_va(v, pc, TLB_EXEC, &pa, &dirty);
 	g = *why == GUEST_OK ? ram_page(v, pa, PMAP_EXEC) : NULL;
 	if (g && mem_unmapped(v, pc)) {
-		v->abs_code[ABS_CODE_INDEX(pc.v)] = code_id(v, g->page);
+		v->abs_code[ABS_CODE_INDEX(pc.v)] = code_id(v, g->page, pc);
 	} else if (g) {
-		l2tlb_fill(v->l2tlb, gva(pc.v & ~PAGE_MASK), g, false, false, code_id(v, g->page));
+		l2tlb_fill(v->l2tlb, gva(pc.v & ~PAGE_MASK), g, false, false, code_id(v, g->page, pc));
 		*page_cache_slot(v, g->page->host) = (struct page_cache_entry){g->page->host, g->page};
 	}
 	return g ? g->page : NULL;

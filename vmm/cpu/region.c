@@ -41,7 +41,7 @@ static bool request(struct vcpu *v, bool straight)
 	m.page = mem_fetch(v, gva(pc));
 	if (!m.page)
 		return false;
-	m.cp = r.cp = vcpu_code_page(v, m.page);
+	m.cp = r.cp = vcpu_code_page(v, m.page, gva(pc));
 	if (!jit_tier2_ready(v->jit))
 		return true;
 	vm_dump_region_begin(v->vm, pc);
@@ -69,7 +69,7 @@ void region_sample(struct vcpu *v)
 	if (!page || !v->vm->cfg.tier1 || !v->vm->cfg.tier2)
 		return;
 	abs_page = gs->mode & MODE_ABS ? gs->pc & ~PAGE_MASK : 0;
-	if (jit_has(v->jit, vcpu_code_page(v, page), off, gs->mode, abs_page) != TIER_1)
+	if (jit_has(v->jit, vcpu_code_page(v, page, gva(gs->pc)), off, gs->mode, abs_page) != TIER_1)
 		return; /* nothing there, or in tier 2 already */
 	if (s->mpn != page->mpn || s->off != off)
 		*s = (struct region_sample){.mpn = page->mpn, .off = (uint16_t)off};

@@ -147,7 +147,10 @@ static struct translation *compile(struct vcpu *v, struct machine_page *page, st
 	if (!*lifted)
 		return NULL;
 	if (tier1) {
-		t = jit_compile_tier1(v->jit, cp, *lifted);
+		while (!(t = jit_compile_tier1(v->jit, cp, *lifted))) {
+			vcpu_move_code(v, page, gva(v->gs.pc), *lifted);
+			cp = vcpu_code_page(v, page, gva(v->gs.pc));
+		}
 		vm_dump_tier1(v->vm, t);
 		return t;
 	}
@@ -173,7 +176,7 @@ struct translation *translate(struct vcpu *v, struct ir_block **lifted, bool aft
 		*lifted = translate_lift(v, 0);
 		return NULL;
 	}
-	cp = vcpu_code_page(v, page);
+	cp = vcpu_code_page(v, page, gva(gs->pc));
 	t = after_side_exit ? jit_find_tier1(v->jit, cp, off, gs->mode, abs_page)
 			    : jit_find(v->jit, cp, off, gs->mode, abs_page);
 	return t ? t : compile(v, page, cp, v->vm->cfg.tier1, lifted);

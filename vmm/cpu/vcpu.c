@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/segments.h"
 #include "frontend/cp0.h"
 #include "frontend/fpu.h"
 #include "vmm/cpu/cp0.h"
@@ -194,15 +195,45 @@ void vcpu_set_irq(void *vcpu, unsigned pin, bool level)
 		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
 }
 
-struct code_page *vcpu_code_page(struct vcpu *v, struct machine_page *page)
+/*
+ * Where other machines are likely to have the same code beside other data: pages of the kernel, and of its modules.  A page of several
+ * machines cannot change its record.
+ */
+static uint64_t code_place(const struct vcpu *v, const struct machine_page *page, struct gva pc)
+{
+	bool none = segment_is_user(pc.v) || v->vm->n_vcpus > 1 || !v->vm->cfg.tier1 || page_has(page, PAGE_SHARED);
+
+	return none ? 0 : pc.v & ~PAGE_MASK;
+}
+
+struct code_page *vcpu_code_page(struct vcpu *v, struct machine_page *page, struct gva pc)
 {
 	struct code_page *cp = __atomic_load_n(&page->code, __ATOMIC_ACQUIRE);
 
 	if (cp)
 		return cp;
 	mem_protect_code(v, page); /* before it is looked at */
-	return jit_code_page(v->jit, &page->code, page->host,
+	return jit_code_page(v->jit, &page->code, page->host, code_place(v, page, pc),
 			     page->code_writes && jit_wants_exact(v->jit, page->code_writes));
+}
+
+/* What leads to the record that a page had. */
+static void forget_record(struct vcpu *v, struct guest_page *g, struct gpa pa)
+{
+	l2tlb_drop_code(v->l2tlb, g);
+	v->abs_code[ABS_CODE_INDEX(pa.v)] = 0;
+}
+
+void vcpu_move_code(struct vcpu *v, struct machine_page *page, struct gva pc, const struct ir_block *b)
+{
+	jit_move_page(v->jit, &page->code, page->host, code_place(v, page, pc), b);
+	forget_record(v, machine_page_row(page), vm_ram_physical(gpa(page->user.gpn << PAGE_SHIFT)));
+}
+
+void vcpu_code_stays(struct vcpu *v, struct guest_page *g, struct gpa pa)
+{
+	if (v->jit && g->page->code && jit_page_stays(v->jit, &g->page->code))
+		forget_record(v, g, pa);
 }
 
 bool vcpu_written(struct vcpu *v, struct machine_page *page, struct gpa pa, uint32_t off, uint32_t bytes)
@@ -211,10 +242,8 @@ bool vcpu_written(struct vcpu *v, struct machine_page *page, struct gpa pa, uint
 
 	if (v->jit && page->code) {
 		hit |= jit_written(v->jit, &page->code, &page->code_writes, off, bytes);
-		if (!page->code) {
-			l2tlb_drop_code(v->l2tlb, machine_page_row(page));
-			v->abs_code[ABS_CODE_INDEX(pa.v)] = 0;
-		}
+		if (!page->code)
+			forget_record(v, machine_page_row(page), pa);
 	}
 	if (!page->code && !interp_cache_has(v->interp, page, 0, PAGE_BYTES))
 		page_clear(page, PAGE_CODE);
@@ -240,4 +269,9 @@ bool vcpu_code_at(struct vcpu *v, struct machine_page *page, uint32_t off, uint3
 {
 	return interp_cache_has(v->interp, page, off, bytes) ||
 	       (v->jit && jit_is_code(v->jit, &page->code, off, bytes));
+}
+
+bool vcpu_others_add_code(struct vcpu *v, struct machine_page *page)
+{
+	return v->jit && jit_others_add(v->jit, &page->code);
 }

@@ -105,8 +105,12 @@ void vcpu_reset(struct vcpu *v);
 void vcpu_update_mode(struct vcpu *v);
 
 /* ---- code in machine pages: translations, and lifted blocks of the interpreter.  pa: where the guest has the page ---- */
-/* The record of a page to execute from. Not under --tiers=interp. */
-struct code_page *vcpu_code_page(struct vcpu *v, struct machine_page *page);
+/* The record of a page to execute from, at pc. Not under --tiers=interp. */
+struct code_page *vcpu_code_page(struct vcpu *v, struct machine_page *page, struct gva pc);
+/* Another one, in which the block of that page can be translated: jit_move_page(). Outside of translated code. */
+void vcpu_move_code(struct vcpu *v, struct machine_page *page, struct gva pc, const struct ir_block *b);
+/* The page is about to be several machines'. Outside of translated code. */
+void vcpu_code_stays(struct vcpu *v, struct guest_page *g, struct gpa pa);
 /*
  * Bytes of the page were written.  True: code that the vCPU is running may be gone, and must be left.  If the page has no code
  * any more it may have its write tag back (PAGE_CODE is gone).
@@ -121,6 +125,8 @@ void vcpu_forget_page(struct vcpu *v, struct machine_page *page, struct gpa pa);
 bool vcpu_invalidate_code(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes);
 /* Would a store there be one that vcpu_written() is true of? */
 bool vcpu_code_at(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes);
+/* May it become one at any moment? */
+bool vcpu_others_add_code(struct vcpu *v, struct machine_page *page);
 /* A device drives CPU pin n (2..7). */
 void vcpu_set_irq(void *vcpu, unsigned pin, bool level);
 

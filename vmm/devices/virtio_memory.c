@@ -114,7 +114,13 @@ static void unmap(void *opaque, struct gpa ram, struct guest_page *g)
 	l2tlb_drop_page(v->l2tlb, g);
 }
 
-static void protect(void *opaque, struct guest_page *g) { l2tlb_drop_writes(((struct vm *)opaque)->vcpu->l2tlb, g); }
+static void protect(void *opaque, struct gpa ram, struct guest_page *g)
+{
+	struct vcpu *v = ((struct vm *)opaque)->vcpu;
+
+	l2tlb_drop_writes(v->l2tlb, g);
+	vcpu_code_stays(v, g, vm_ram_physical(ram));
+}
 
 static bool in_flight(void *opaque, const uint8_t *host) { return virtio_bus_uses(opaque, NULL, host); }
 

@@ -226,7 +226,7 @@ static int show_block(struct dumper *d, uint32_t off)
 	b = lift(d, off, &d->arena);
 	dump_block_ends(&d->sink, b, d->page_va + off);
 	if (dump_wants(&d->sink, 'h')) {
-		struct code_page *cp = jit_code_page(d->jit, &d->code, d->page, true);
+		struct code_page *cp = jit_code_page(d->jit, &d->code, d->page, 0, true);
 
 		dump_block_host(&d->sink, d->jit, jit_compile_tier1(d->jit, cp, b));
 		jit_invalidate_page(d->jit, cp); /* the next page uses the same one */

@@ -135,10 +135,12 @@ void monitor_remove(struct monitor *mon, struct vm *vm)
 		rendezvous_remove(&vm->vcpu[i].stop);
 }
 
+enum { FIRST_ROUNDS = 4 }; /* of the scan for equal pages: most are found in them */
+
 /* All guest pages have been looked at once more: how soon is it worth while again? */
 static void end_round(struct vm_merge *m, uint64_t merged, uint64_t pages)
 {
-	enum { FIRST_ROUNDS = 4, LEAST_SHARE = 256, MOST_HALVINGS = 4 };
+	enum { LEAST_SHARE = 256, MOST_HALVINGS = 4 };
 
 	if (m->rounds < FIRST_ROUNDS) /* a page is shared when it has been seen twice, here and there */
 		m->rounds++;
@@ -168,11 +170,12 @@ static void audit_sometimes(struct vm *vm)
 }
 
 /*
- * An idle machine is not woken for this: what is due when it wakes up is made up for, as far as that takes no more than some 300 us.
+ * An idle machine is not woken for this: what is due when it wakes up is made up for, as far as that takes no more than some 500 us.  One
+ * that has come to rest for the first time, as after its boot, looks at all that it has filled within half a second.
  */
 void monitor_merge(struct vm *vm)
 {
-	enum { LEAST_PAGES = 64, MOST_PAGES = 512 };
+	enum { LEAST_PAGES = 64, MOST_PAGES = 1024, AT_REST = 8 };
 	struct vm_merge *m = &vm->merge;
 	uint64_t now, n;
 
@@ -181,12 +184,12 @@ void monitor_merge(struct vm *vm)
 	audit_sometimes(vm);
 	now = host_now_ns();
 	n = ((now - m->at_ns) / 1000 * vm->monitor->merge / 1000000) >> m->halvings;
+	n *= vm->vcpu->idle && m->rounds < FIRST_ROUNDS ? AT_REST : 1;
 	if (n < LEAST_PAGES)
 		return;
 	n = n < MOST_PAGES ? n : MOST_PAGES;
 	m->at_ns = now;
-	pmap_merge(vm->ram, n);
-	m->looked += n;
+	m->looked += pmap_merge(vm->ram, n);
 	if (m->looked >= pmap_bytes(vm->ram) / PAGE_BYTES)
 		end_round(m, pmap_stats(vm->ram)->merged, m->looked);
 }
