@@ -11,17 +11,30 @@
 
 /* What config.def says of a parameter beyond what every option row has; numbers and sizes alike. */
 struct parameter {
+	size_t offset;
 	const char *unit, *source;
 	uint64_t initial, least, most;
 	bool size;
 };
 
+#define AT(field) offsetof(struct numa_config, field)
 static const struct parameter parameters[] = {
-#define NUMA_NUMBER(field, key, unit, initial, least, most, help, source) {unit, source, initial, least, most, false},
-#define NUMA_SIZE(field, key, unit, initial, least, most, help, source)   {unit, source, initial, least, most, true},
-#define NUMA_CHOICE(field, key, words, initial, help, source)             {"", source, initial, 0, 0, false},
+#define NUMA_NUMBER(field, key, unit, initial, least, most, help, source, depth)                                       \
+	{AT(field), unit, source, initial, least, most, false},
+#define NUMA_SIZE(field, key, unit, initial, least, most, help, source, depth)                                         \
+	{AT(field), unit, source, initial, least, most, true},
+#define NUMA_CHOICE(field, key, words, initial, help, source, depth) {AT(field), "", source, initial, 0, 0, false},
 #include "numa/config.def"
 };
+
+static const struct parameter *parameter_of(const struct option_row *row)
+{
+	const struct parameter *p = parameters;
+
+	while (p->offset != row->offset)
+		p++;
+	return p;
+}
 
 static void size_text(uint64_t bytes, char *text, size_t room)
 {
@@ -38,7 +51,7 @@ OPTION_TYPE(numa_size, uint64_t);
 
 static int out_of_range(const struct option_value *v, const char *what)
 {
-	const struct parameter *p = &parameters[v->row - numa_config_rows];
+	const struct parameter *p = parameter_of(v->row);
 	char least[32], most[32];
 
 	if (p->size) {
@@ -52,7 +65,7 @@ static int out_of_range(const struct option_value *v, const char *what)
 
 static int option_numa_number(void *field, const struct option_value *v)
 {
-	const struct parameter *p = &parameters[v->row - numa_config_rows];
+	const struct parameter *p = parameter_of(v->row);
 	bool negative = v->text[0] == '-' && v->text[1] >= '0' && v->text[1] <= '9';
 	unsigned long long n;
 	char *end;
@@ -75,7 +88,7 @@ static int option_numa_number(void *field, const struct option_value *v)
 
 static int option_numa_size(void *field, const struct option_value *v)
 {
-	const struct parameter *p = &parameters[v->row - numa_config_rows];
+	const struct parameter *p = parameter_of(v->row);
 	uint64_t bytes;
 	int err = option_size(v->text, &bytes);
 
@@ -89,14 +102,24 @@ static int option_numa_size(void *field, const struct option_value *v)
 	return 0;
 }
 
+#define NUMBER_ROW(field, key, help)        OPTION_ROW(struct numa_config, field, key, "N", numa_number, help),
+#define SIZE_ROW(field, key, help)          OPTION_ROW(struct numa_config, field, key, "SIZE", numa_size, help),
+#define CHOICE_ROW(field, key, words, help) OPTION_ROW(struct numa_config, field, key, words, choice, help),
+
 /* clang-format off */
 const struct option_row numa_config_rows[] = {
-#define NUMA_NUMBER(field, key, unit, initial, least, most, help, source)                                              \
-	OPTION_ROW(struct numa_config, field, key, "N", numa_number, help),
-#define NUMA_SIZE(field, key, unit, initial, least, most, help, source)                                                \
-	OPTION_ROW(struct numa_config, field, key, "SIZE", numa_size, help),
-#define NUMA_CHOICE(field, key, words, initial, help, source)                                                          \
-	OPTION_ROW(struct numa_config, field, key, words, choice, help),
+#define NUMA_NUMBER(field, key, unit, initial, least, most, help, source, depth) NUMBER_ROW(field, key, help)
+#define NUMA_SIZE(field, key, unit, initial, least, most, help, source, depth) SIZE_ROW(field, key, help)
+#define NUMA_CHOICE(field, key, words, initial, help, source, depth) CHOICE_ROW(field, key, words, help)
+#include "numa/config.def"
+	OPTION_END
+};
+
+#define IF_ANY(...) __VA_ARGS__
+#define IF_FLASH(...)
+const struct option_row numa_sample_rows[] = {
+#define NUMA_NUMBER(field, key, unit, initial, least, most, help, source, depth) IF_##depth(NUMBER_ROW(field, key, help))
+#define NUMA_CHOICE(field, key, words, initial, help, source, depth) IF_##depth(CHOICE_ROW(field, key, words, help))
 #include "numa/config.def"
 	OPTION_END
 };
@@ -157,14 +180,15 @@ int numa_config_check(const struct numa_config *cfg, const char *where, struct o
 	return 0;
 }
 
-int numa_config_parse(struct numa_config *cfg, const char *where, const char *text, struct options_error *err)
+int numa_config_parse(struct numa_config *cfg, const struct option_row *rows, const char *where, const char *text,
+		      struct options_error *err)
 {
 	char *copy = strdup(text);
 	int r;
 
 	if (!copy)
 		return options_bad(err, "%.100s: out of memory", where);
-	r = option_parse_keys(numa_config_rows, where, copy, cfg, true, err);
+	r = option_parse_keys(rows, where, copy, cfg, true, err);
 	free(copy);
 	return r ? r : numa_config_check(cfg, where, err);
 }

@@ -22,19 +22,19 @@ struct numa_config {
 /* The defaults of config.def. */
 void numa_config_default(struct numa_config *cfg);
 /*
- * "KEY=VALUE,..." over what cfg has; where: the option, for messages.  Then numa_config_check().
+ * "KEY=VALUE,..." over what cfg has; rows: the keys that there are; where: the option, for messages.  Then numa_config_check().
  * Returns  0, or -EINVAL with *err filled: one line.
  */
-MUST_CHECK int numa_config_parse(struct numa_config *cfg, const char *where, const char *text,
-				 struct options_error *err);
+MUST_CHECK int numa_config_parse(struct numa_config *cfg, const struct option_row *rows, const char *where,
+				 const char *text, struct options_error *err);
 /* What no key can know alone.  0, or -EINVAL with *err filled. */
 MUST_CHECK int numa_config_check(const struct numa_config *cfg, const char *where, struct options_error *err);
 /* Is there memory for guests of that many bytes in all?  0, or -EINVAL with *err filled. */
 MUST_CHECK int numa_config_check_guests(const struct numa_config *cfg, const char *where, uint64_t guest_bytes,
 					struct options_error *err);
 
-/* The keys, for help; ends as every table of option rows. */
-extern const struct option_row numa_config_rows[];
+/* All keys, and those of a real run; each ends as every table of option rows. */
+extern const struct option_row numa_config_rows[], numa_sample_rows[];
 /* The n-th parameter as "KEY=VALUE", as numa_config_parse() takes it; "" beyond the last. */
 void numa_config_text(const struct numa_config *cfg, unsigned n, char *text, size_t bytes);
 /* Where its default is from. */

@@ -217,13 +217,27 @@ static void node_put(struct node *nd, uint32_t k, uint32_t count)
 	nd->used -= count;
 }
 
+/* The pages of the node that may be used: its part of the capacity, as all its pages are a part of all. */
+static uint32_t node_capacity(const struct machine_memory *m, unsigned node)
+{
+	return numa_node_pages(m->limit, m->n_nodes, node);
+}
+
+void machine_memory_node(struct machine_memory *m, unsigned node, uint64_t *pages, uint64_t *free)
+{
+	pthread_mutex_lock(&m->lock);
+	*pages = node_capacity(m, node);
+	*free = m->node[node].used < *pages ? *pages - m->node[node].used : 0;
+	pthread_mutex_unlock(&m->lock);
+}
+
 struct machine_page *machine_page_alloc_there(struct machine_memory *m, unsigned node)
 {
 	struct node *nd = &m->node[node];
 	struct machine_page *page;
 	uint32_t k;
 
-	if (nd->used == nd->pages)
+	if (nd->used >= node_capacity(m, node))
 		return NULL;
 	k = node_take(nd);
 	page = &m->memmap[nd->first_mpn + k];

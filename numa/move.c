@@ -153,3 +153,23 @@ int pmap_bring(struct pmap *p, struct gpa pa, unsigned node)
 		count_up(shared ? &p->stats.replicated : &p->stats.moved);
 	return err;
 }
+
+void pmap_unmap(struct pmap *p, struct gpa pa)
+{
+	struct guest_page *g = pmap_row(p, pa);
+
+	if (g && g->page && p->ops.unmap)
+		p->ops.unmap(p->ops.opaque, gpa(pa.v & ~PAGE_MASK), g);
+}
+
+uint64_t pmap_node_pages(const struct pmap *p, unsigned node)
+{
+	uint64_t n = 0;
+
+	for (uint64_t gpn = 0; gpn < p->pages; gpn++) {
+		const struct machine_page *page = p->row[gpn].page;
+
+		n += page && !page_has(page, PAGE_ZERO) && page->node == node;
+	}
+	return n;
+}

@@ -41,5 +41,11 @@ void page_move_end(struct machine_memory *m);
  * Context  the VM's thread.
  */
 MUST_CHECK int pmap_bring(struct pmap *p, struct gpa pa, unsigned node);
+/* Have what knows the guest page take it away (pmap_ops.unmap); its next access comes to the door.  The VM's thread. */
+void pmap_unmap(struct pmap *p, struct gpa pa);
+/* How many guest pages are on the node.  The VM's thread. O(pages). */
+uint64_t pmap_node_pages(const struct pmap *p, unsigned node);
+/* The node's part of the capacity, and how much of it is free.  Any thread. */
+void machine_memory_node(struct machine_memory *m, unsigned node, uint64_t *pages, uint64_t *free);
 
 #endif

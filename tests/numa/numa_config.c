@@ -10,7 +10,7 @@ static int parse(struct numa_config *cfg, const char *text, struct options_error
 {
 	numa_config_default(cfg);
 	memset(err, 0, sizeof(*err));
-	return numa_config_parse(cfg, "--numa", text, err);
+	return numa_config_parse(cfg, numa_config_rows, "--numa", text, err);
 }
 
 /* How many parameters differ. */
@@ -150,4 +150,28 @@ Test(config, memory_smaller_than_the_guests)
 	cr_assert_eq(numa_config_check_guests(&cfg, "--numa", 256 << 20, &err), 0);
 	cr_assert_eq(numa_config_check_guests(&cfg, "--numa", 512 << 20, &err), -EINVAL);
 	cr_assert_str_eq(err.text, "--numa: memory=256M is less than the guests' 512M");
+}
+
+/* What a real run has. */
+Test(config, the_keys_of_a_real_run)
+{
+	struct numa_config cfg;
+	struct options_error err;
+	unsigned n = 0;
+
+	numa_config_default(&cfg);
+	cr_assert_eq(numa_config_parse(&cfg, numa_sample_rows, "--numa", "nodes=2,moves=3,migrate=off", &err), 0, "%s",
+		     err.text);
+	cr_expect_eq(cfg.nodes, 2);
+	cr_expect_eq(cfg.moves, 3);
+	cr_expect_eq(cfg.migrate, 0);
+	cr_assert_eq(numa_config_parse(&cfg, numa_sample_rows, "--numa", "nodes=0", &err), -EINVAL);
+	cr_expect_str_eq(err.text, "--numa: nodes=0: too few; from 1 to 64");
+	cr_assert_eq(numa_config_parse(&cfg, numa_sample_rows, "--numa", "interval-us=0", &err), -EINVAL);
+	cr_expect_str_eq(err.text, "--numa: interval-us=0: too few; from 1 to 100000000 us");
+	cr_assert_eq(numa_config_parse(&cfg, numa_sample_rows, "--numa", "l1=32K", &err), -EINVAL);
+	cr_expect_eq(strncmp(err.text, "--numa: 'l1=32K': must be nodes=, ", 34), 0, "%s", err.text);
+	while (numa_sample_rows[n].name)
+		n++;
+	cr_expect_eq(n, 8);
 }

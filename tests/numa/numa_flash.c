@@ -21,7 +21,8 @@ static struct flash *make(const char *settings)
 	struct flash *f;
 
 	numa_config_default(&cfg);
-	cr_assert_eq(settings ? numa_config_parse(&cfg, "--numa", settings, &err) : 0, 0, "%s", err.text);
+	cr_assert_eq(settings ? numa_config_parse(&cfg, numa_config_rows, "--numa", settings, &err) : 0, 0, "%s",
+		     err.text);
 	cr_assert_eq(flash_new(&f, &cfg), 0);
 	return f;
 }

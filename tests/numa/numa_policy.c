@@ -74,7 +74,8 @@ static struct numa_config config(const char *settings)
 	struct options_error err;
 
 	numa_config_default(&cfg);
-	cr_assert_eq(settings ? numa_config_parse(&cfg, "--numa", settings, &err) : 0, 0, "%s", err.text);
+	cr_assert_eq(settings ? numa_config_parse(&cfg, numa_config_rows, "--numa", settings, &err) : 0, 0, "%s",
+		     err.text);
 	return cfg;
 }
 

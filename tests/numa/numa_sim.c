@@ -148,8 +148,10 @@ static struct pattern make(const char *settings, uint32_t pages)
 	struct options_error err;
 
 	numa_config_default(&cfg);
-	cr_assert_eq(numa_config_parse(&cfg, "--numa", "memory=64M,l1=1K,l2=1K", &err), 0, "%s", err.text);
-	cr_assert_eq(settings ? numa_config_parse(&cfg, "--numa", settings, &err) : 0, 0, "%s", err.text);
+	cr_assert_eq(numa_config_parse(&cfg, numa_config_rows, "--numa", "memory=64M,l1=1K,l2=1K", &err), 0, "%s",
+		     err.text);
+	cr_assert_eq(settings ? numa_config_parse(&cfg, numa_config_rows, "--numa", settings, &err) : 0, 0, "%s",
+		     err.text);
 	p.sim = sim_new(&cfg, pages);
 	p.machine = sim_machine(p.sim);
 	return p;

@@ -131,7 +131,7 @@ struct replay_result replay(const struct replay *r)
 	struct options_error err;
 
 	numa_config_default(&cfg);
-	if (numa_config_parse(&cfg, "--numa", r->settings, &err)) {
+	if (numa_config_parse(&cfg, numa_config_rows, "--numa", r->settings, &err)) {
 		b.out.differences = 1;
 		snprintf(b.out.first, sizeof(b.out.first), "%.200s", err.text);
 		return b.out;

@@ -169,8 +169,8 @@ struct workload_result workload_run(const struct workload *w, const char *more, 
 	struct options_error err;
 
 	numa_config_default(&cfg);
-	if (numa_config_parse(&cfg, w->name, w->settings, &err) ||
-	    (more && numa_config_parse(&cfg, w->name, more, &err))) {
+	if (numa_config_parse(&cfg, numa_config_rows, w->name, w->settings, &err) ||
+	    (more && numa_config_parse(&cfg, numa_config_rows, w->name, more, &err))) {
 		fprintf(stderr, "%s\n", err.text);
 		abort();
 	}

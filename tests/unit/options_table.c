@@ -56,6 +56,7 @@ static const struct {
     {"--jit-mem", "32M"},
     {"--hot", "5,sync"},
     {"--merge", "50"},
+    {"--numa", "sample,nodes=2"},
     {"--elf", "/proc/self/exe"},
     {"--stats", "f.json"},
     {"--dump", "gh"},

@@ -12,6 +12,7 @@
 #include "base/option.h"
 #include "base/panic.h"
 #include "base/types.h"
+#include "numa/config.h"
 #include "numa/region.h"
 #include "pv-drivers/disk/disk.h"
 #include "pv-drivers/net/net.h"
@@ -109,6 +110,12 @@ struct run_said {
 	struct options_error first; /* the first line */
 };
 
+/* --numa */
+struct run_numa {
+	bool sample; /* else off */
+	struct numa_config cfg;
+};
+
 /* A time from the command line. */
 struct run_seconds {
 	const char *text; /* as it was written; NULL: none */
@@ -145,6 +152,7 @@ struct run_options {
 	uint64_t jit_bytes;
 	struct run_hot hot;
 	struct run_merge merge;
+	struct run_numa numa;
 	bool several; /* --several; it is one of several machines of the monitor */
 	bool reports; /* and is to give back what its kernel has freed */
 	bool no_reboot;

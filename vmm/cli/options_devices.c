@@ -396,6 +396,8 @@ int options_complete_run(struct run_options *out, struct options_error *err)
 	if (out->balloon && out->balloon_bytes >= out->mem_bytes)
 		return options_bad(err, "--balloon: the machine has only %lluM",
 				   (unsigned long long)out->mem_bytes >> 20);
+	if (out->numa.sample && out->icount)
+		return options_bad(err, "--numa: not with --icount, which has one processor");
 	/* A run that is to be repeated does not hear from the outside unless told. */
 	if (!out->n_nets && !out->net_none && !out->icount) {
 		r = add_net("user", out, err);

@@ -26,6 +26,8 @@ OPTION_TYPE(mem, uint64_t);
 int option_mem(void *field, const struct option_value *v);
 OPTION_TYPE(jit_mem, uint64_t);
 int option_jit_mem(void *field, const struct option_value *v);
+OPTION_TYPE(numa, struct run_numa);
+int option_numa(void *field, const struct option_value *v);
 OPTION_TYPE(hot, struct run_hot);
 int option_hot(void *field, const struct option_value *v);
 OPTION_TYPE(cpu, const struct cpu_model *);

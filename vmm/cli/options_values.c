@@ -89,6 +89,24 @@ int option_hot(void *field, const struct option_value *v)
 	return 0;
 }
 
+/* "off", or "sample" and keys behind it. */
+int option_numa(void *field, const struct option_value *v)
+{
+	struct run_numa *numa = field;
+	size_t word = strcspn(v->text, ",");
+
+	*numa = (struct run_numa){0};
+	numa_config_default(&numa->cfg);
+	if (strcmp(v->text, "off") == 0)
+		return 0;
+	if (word != strlen("sample") || strncmp(v->text, "sample", word) != 0)
+		return option_bad(v, "must be off or sample, and keys behind sample");
+	numa->sample = true;
+	if (!v->text[word])
+		return numa_config_check(&numa->cfg, v->row->name, v->err);
+	return numa_config_parse(&numa->cfg, numa_sample_rows, v->row->name, v->text + word + 1, v->err);
+}
+
 int option_cpu(void *field, const struct option_value *v)
 {
 	const struct cpu_model *m = cpu_model_find(v->text);

@@ -114,7 +114,8 @@ static bool is_unlimited(int resource)
 static int open_monitor(struct session *s)
 {
 	const struct run_options *opt = s->first->opt; /* what is the process's is the same in all */
-	struct monitor_config cfg = {.nodes = 1,
+	struct monitor_config cfg = {.nodes = opt->numa.sample ? opt->numa.cfg.nodes : 1,
+				     .numa = opt->numa.sample ? &opt->numa.cfg : NULL,
 				     .share = s->several || opt->merge.pages,
 				     .merge = opt->merge.given ? opt->merge.pages : MERGE_DEFAULT,
 				     .processors = opt->processors,

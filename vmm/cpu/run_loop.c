@@ -11,6 +11,7 @@
 #include "vmm/cpu/vcpu.h"
 #include "base/host_clock.h"
 #include "vmm/devices/virtio_bus.h"
+#include "vmm/monitor/follow.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/monitor/vm.h"
 
@@ -143,6 +144,8 @@ static void service(struct vcpu *v)
 	monitor_call_finish(v);
 	console_input(vm);
 	monitor_merge(vm);
+	if (vm->follow)
+		follow(v, host_now_ns());
 	if (vm->cfg.idle)
 		vm->cfg.idle(vm->cfg.opaque);
 	vm_unlock(vm);

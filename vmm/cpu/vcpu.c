@@ -256,6 +256,8 @@ void vcpu_forget_page(struct vcpu *v, struct machine_page *page, struct gpa pa)
 	v->abs_code[ABS_CODE_INDEX(pa.v)] = 0;
 }
 
+bool vcpu_runs_page(const struct vcpu *v, struct gpa pa) { return v->abs_code[ABS_CODE_INDEX(pa.v)] != 0; }
+
 bool vcpu_invalidate_code(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes)
 {
 	bool hit = interp_cache_invalidate(v->interp, page, off, bytes);

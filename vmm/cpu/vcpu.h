@@ -121,6 +121,8 @@ bool vcpu_written(struct vcpu *v, struct machine_page *page, struct gpa pa, uint
  * there any more, and no lifted block.  For mapped code l2tlb_drop_page() does that.
  */
 void vcpu_forget_page(struct vcpu *v, struct machine_page *page, struct gpa pa);
+/* Has unmapped code at pa, or at an address that looks like it, been entered since? */
+bool vcpu_runs_page(const struct vcpu *v, struct gpa pa);
 /* Drop what was made from these bytes, which have not changed. */
 bool vcpu_invalidate_code(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes);
 /* Would a store there be one that vcpu_written() is true of? */

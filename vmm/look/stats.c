@@ -5,11 +5,13 @@
 
 #include "pv-drivers/net/net.h"
 #include "pv-drivers/virtio/devices.h"
+#include "numa/move.h"
 #include "numa/share.h"
 #include "vmm/look/json.h"
 
 #include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_bus.h"
+#include "vmm/monitor/follow.h"
 #include "vmm/monitor/monitor.h"
 
 enum unit { GROUP_ROW, INSNS, COUNT, BYTES, NS };
@@ -56,6 +58,26 @@ static uint64_t pages(const struct vcpu *v, enum memory_class class)
 	return n * PAGE_BYTES;
 }
 
+/* Bytes of guest memory on the node of the processor that it runs on; on others. */
+static uint64_t near(const struct vcpu *v)
+{
+	return v->vm->follow ? pmap_node_pages(v->vm->ram, v->node) * PAGE_BYTES : 0;
+}
+
+static uint64_t far(const struct vcpu *v)
+{
+	return v->vm->follow ? pages(v, NUM_MEMORY_CLASSES) - pages(v, MEMORY_ZERO) - near(v) : 0;
+}
+
+static uint64_t left_alone(const struct follow_stats *f)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < NUM_POLICY_REASONS; i++)
+		n += f->left[i];
+	return n;
+}
+
 static unsigned collect(struct vm *vm, struct row *rows)
 {
 	const struct vcpu *v = vm->vcpu;
@@ -65,6 +87,7 @@ static unsigned collect(struct vm *vm, struct row *rows)
 	const struct l2tlb_stats *l = l2tlb_stats(v->l2tlb);
 	const struct pmap_stats *s = pmap_stats(vm->ram);
 	struct machine_memory *m = vm->monitor->memory;
+	struct follow_stats f = follow_stats(vm);
 	unsigned n = 0;
 
 #define GROUP(name, title)               rows[n++] = (struct row){name, title, GROUP_ROW, 0};

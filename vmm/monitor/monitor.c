@@ -50,6 +50,9 @@ int monitor_new(struct monitor **out, const struct monitor_config *cfg)
 		return -ENOMEM;
 	mon->share = cfg->share;
 	mon->merge = cfg->merge;
+	mon->follow = cfg->numa && cfg->nodes > 1;
+	if (mon->follow)
+		mon->numa = *cfg->numa;
 	pthread_mutex_init(&mon->lock, NULL);
 	err = open_all(mon, cfg);
 	if (err) {

@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include "jit/jit.h"
+#include "numa/config.h"
 #include "numa/numa.h"
 
 struct net_switch;
@@ -23,7 +24,9 @@ struct monitor_config {
 	uint64_t memory_bytes; /* of machine memory, for all machines together; multiple of PAGE_BYTES */
 	uint64_t most_bytes;   /* what machine_memory_resize() may come to, if the host reserves so much; or 0 */
 	unsigned nodes;        /* that it is spread over, 1 .. NUMA_MAX_NODES */
-	bool share;            /* more than one machine may come: they share what is equal (numa/share.h) */
+	const struct numa_config
+	    *numa;  /* pages follow their machines to the nodes of the processors (follow.h); or NULL */
+	bool share; /* more than one machine may come: they share what is equal (numa/share.h) */
 	unsigned
 	    merge; /* pages of each machine that are looked at in a second, whether others hold the same; 0: none */
 	unsigned processors; /* simulated ones; 0: the CPUs of the host that this process may use */
@@ -35,6 +38,8 @@ struct monitor {
 	struct machine_memory *memory;
 	bool share;                    /* monitor_config.share */
 	unsigned merge;                /* monitor_config.merge */
+	bool follow;                   /* monitor_config.numa */
+	struct numa_config numa;       /* what it is, if there is one */
 	struct net_switch *net_switch; /* its machines' lans; cables are closed before the monitor is freed */
 	struct watcher *watcher;
 	struct sched *sched;           /* the processors */

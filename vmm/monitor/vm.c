@@ -10,6 +10,7 @@
 #include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_bus.h"
 #include "vmm/devices/virtio_memory.h"
+#include "vmm/monitor/follow.h"
 #include "vmm/monitor/monitor.h"
 
 #define LOW_RAM_BYTES ((uint64_t)256 << 20)
@@ -195,6 +196,8 @@ int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg)
 	vm->n_vcpus = 1;
 	err = pmap_new(&vm->ram, mon->memory, cfg->ram_bytes);
 	if (!err)
+		err = follow_new(vm);
+	if (!err)
 		err = vcpus_new(&vm->vcpu, vm, vm->n_vcpus);
 	if (!err) {
 		struct pmap_ops ops = virtio_memory_pmap_ops(vm);
@@ -231,6 +234,7 @@ void vm_free(struct vm *vm)
 	vcpus_free(vm->vcpu, vm->n_vcpus);
 	if (vm->ram)
 		pmap_free(vm->ram);
+	follow_free(vm);
 	vm_changed(vm);
 	rendezvous_remove(&vm->work);
 	pthread_mutex_destroy(&vm->lock);

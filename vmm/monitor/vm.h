@@ -16,6 +16,7 @@
 #include "vmm/monitor/rendezvous.h"
 
 struct cpu_model;
+struct follow;
 struct monitor;
 struct region;
 struct vcpu;
@@ -91,6 +92,7 @@ struct vm {
 	struct vm *next; /* monitor.machines; guarded by monitor.lock */
 	bool listed;     /* there */
 	struct vm_merge merge;
+	struct follow *follow; /* vmm/monitor/follow.h; NULL: its pages stay where they are */
 	struct pmap *ram;
 	struct board *board;
 	struct clock *clock;
