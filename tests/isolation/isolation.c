@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Isolation: a machine that does everything wrong, beside one that computes, in one monitor.
- * usage: isolation [--inputs N] [--seed N] [--tiers interp|1|12] [--every N] [--json FILE]
+ * usage: isolation [--inputs N] [--seed N] [--tiers interp|1|12] [--every N] [--processors N] [--json FILE]
  *
  * Every so many inputs (--every) all are stopped and everything is looked at: what machine B has in memory, the pages around it, the
  * monitor's own, and an audit.  Status 0: nothing has changed, and B's result is right.
@@ -14,10 +14,10 @@
 
 #include "base/host_clock.h"
 #include "tests/isolation/isolation.h"
-#include "vmm/monitor/rendezvous.h"
+#include "vmm/monitor/sched.h"
 
 struct options {
-	uint64_t inputs, seed, every;
+	uint64_t inputs, seed, every, processors;
 	bool tier1, tier2;
 	const char *json;
 };
@@ -34,8 +34,8 @@ struct outcome {
 static int usage(const char *what)
 {
 	fprintf(stderr,
-		"isolation: '%s': usage: isolation [--inputs N] [--seed N] [--tiers interp|1|12] [--every N] [--json "
-		"FILE]\n",
+		"isolation: '%s': usage: isolation [--inputs N] [--seed N] [--tiers interp|1|12] [--every N] "
+		"[--processors N] [--json FILE]\n",
 		what);
 	return 2;
 }
@@ -57,6 +57,8 @@ static bool parse_one(struct options *o, const char *name, const char *value)
 		return number(value, &o->seed);
 	if (strcmp(name, "--every") == 0)
 		return number(value, &o->every) && o->every;
+	if (strcmp(name, "--processors") == 0)
+		return number(value, &o->processors) && o->processors <= SCHED_MAX_PROCESSORS;
 	if (strcmp(name, "--json") == 0) {
 		o->json = value;
 		return true;
@@ -211,8 +213,10 @@ static int run(const struct options *o)
 	struct victim *v;
 
 	if (!open_scratch(&s, o->seed) ||
-	    monitor_new(
-		&mon, &(struct monitor_config){.memory_bytes = 6u * ISOLATION_RAM_BYTES, .nodes = 1, .share = true})) {
+	    monitor_new(&mon, &(struct monitor_config){.memory_bytes = 6u * ISOLATION_RAM_BYTES,
+						       .nodes = 1,
+						       .share = true,
+						       .processors = (unsigned)o->processors})) {
 		fprintf(stderr, "isolation: no room for the files, or no memory\n");
 		return 2;
 	}
