@@ -151,9 +151,16 @@ Test(control, conversation)
 	machines.state[0] = CONTROL_RUNS;
 	machines.state[1] = CONTROL_PAUSED;
 	errs(&q, SAY("query-status"), "CommandNotFound", "Expecting capabilities negotiation");
-	errs(&q, SAY("nothing"), "CommandNotFound", "nothing has not been found");
-	answers(&q, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]},\"id\":7}",
+	errs(&q, SAY("nothing"), "CommandNotFound", "Expecting capabilities negotiation");
+	errs(&q, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]}}", "GenericError",
+	     "Capability oob not available");
+	errs(&q, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":3}}", "GenericError", "expected: array");
+	errs(&q, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"x\":3}}", "GenericError", "'x' is unexpected");
+	answers(&q, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[]},\"id\":7}",
 		"{\"return\":{},\"id\":7}");
+	errs(&q, SAY("nothing"), "CommandNotFound", "nothing has not been found");
+	answers(&q, SAY("query-name"), "{\"return\":{}}");
+	answers(&q, TELL("query-name", "b"), "{\"return\":{\"name\":\"b\"}}");
 	errs(&q, SAY("qmp_capabilities"), "CommandNotFound", "already complete");
 	answers(&q, SAY("query-status"), "{\"return\":{\"status\":\"running\",\"running\":true,\"singlestep\":false}}");
 	answers(&q, TELL("query-status", "b"),
@@ -260,7 +267,8 @@ Test(control, frames)
 		 {"{\"a}\":[{}]}", "..........O"},
 		 {"{\"\\\"}\":1}", "........O"},
 		 {"x{}\n{}", "...G.O"},
-		 {"[1]\n", "...G"},
+		 {"[1]\n", "..O-"},
+		 {"[{\"]\"}]\"a\\\"\"3 {}", "......O....O.G.O"},
 		 {"}\n{}", ".G.O"}};
 
 	for (unsigned i = 0; i < ARRAY_LEN(t); i++) {
@@ -463,7 +471,7 @@ Test(control, jobs, .timeout = 60)
 	static const char want[] = "{\"return\":{}}\r\n{\"return\":{},\"id\":1}\r\n"
 				   "{\"error\":{\"class\":\"GenericError\",\"desc\":\"0! of /config\"},\"id\":2}\r\n"
 				   "{\"return\":{}}\r\n"
-				   "{\"error\":{\"class\":\"GenericError\",\"desc\":\"a: runs ?? ? ?\"}}\r\n";
+				   "{\"error\":{\"class\":\"GenericError\",\"desc\":\"a: runs ?? ? \\n\"}}\r\n";
 	struct control *c = serve("one");
 	int fd = dial("one"), gone = dial("one");
 	char text[4096];

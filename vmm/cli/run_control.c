@@ -264,10 +264,12 @@ void run_control_told(struct run *r, enum vm_end why, bool again)
 	bool asked = __atomic_exchange_n(&r->reset_asked, false, __ATOMIC_ACQ_REL);
 
 	r->why = why;
-	if (again) {
+	r->reset_by_host = asked && why == VM_RESET;
+	/* one that ends before it has booted again was reset nevertheless */
+	if (again || (r->reset_by_host && run_stopped(r)))
 		control_event(c, CONTROL_EVENT_RESET, r->opt->name, asked ? "host-qmp-system-reset" : "guest-reset");
+	if (again)
 		return;
-	}
 	if (why == VM_PANIC)
 		control_event(c, CONTROL_EVENT_GUEST_PANICKED, r->opt->name, NULL);
 }
@@ -278,7 +280,9 @@ static const char *reason_of(const struct run *r)
 	case VM_POWER_OFF:
 		return "guest-shutdown";
 	case VM_RESET:
-		return "guest-reset";
+		if (run_stopped(r))
+			break;
+		return r->reset_by_host ? "host-qmp-system-reset" : "guest-reset";
 	case VM_PANIC:
 		return "guest-panic";
 	case VM_QUIT:

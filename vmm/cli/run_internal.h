@@ -58,6 +58,7 @@ struct run {
 	bool reset_asked;  /* atomic */
 	uint64_t insns[3]; /* executed, by enum tier, at the vCPU's last look around; atomic */
 	enum vm_end why;   /* its last end */
+	bool reset_by_host;
 	bool big_endian;
 	pid_t tid;
 	uint64_t began_ms; /* host_now_ns() */

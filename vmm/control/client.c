@@ -66,7 +66,7 @@ static json_t *call(struct control_client *c, const char *command, json_t *argum
 	if (!value)
 		snprintf(err->text, sizeof(err->text), "%s", why ? why : "its monitor is gone, or does not answer");
 	for (char *p = err->text; !value && *p; p++)
-		if ((unsigned char)*p < ' ')
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			*p = '?';
 	json_decref(answer);
 	return value;

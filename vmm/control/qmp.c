@@ -15,12 +15,8 @@ static const char *const states[] = {
 /* Bytes as text: JSON is UTF-8, and names of files are anything. What is none becomes '?'. Changes text. */
 static json_t *text_of(char *text)
 {
-	json_t *out;
+	json_t *out = json_string(text);
 
-	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	out = json_string(text);
 	for (char *c = text; !out && *c; c++)
 		if ((unsigned char)*c > '~')
 			*c = '?';
@@ -303,13 +299,33 @@ static json_t *version(void)
 
 static json_t *query_version(struct request *r) { return version(); }
 
+/* What a client wants to be switched on is of what the greeting offers, which is nothing. */
 static json_t *qmp_capabilities(struct request *r)
 {
+	json_t *enable = json_object_get(r->arguments, "enable"), *first = json_array_get(enable, 0);
+
 	if (r->qmp->open)
-		return error_of(r, "CommandNotFound",
-				"Capabilities negotiation is already complete, command 'qmp_capabilities' ignored");
+		return error_of(r, "CommandNotFound", "Capabilities negotiation is already complete, command ignored");
+	if (enable && !json_is_array(enable))
+		return wrong_type(r, "enable", "array");
+	if (first && !json_is_string(first))
+		return wrong_type(r, "enable", "string");
+	if (first)
+		return error_of(r, "GenericError", "Capability %.100s not available", json_string_value(first));
 	r->qmp->open = true;
 	return json_object();
+}
+
+/* The machine's, or if there is only one, that one's. */
+static json_t *query_name(struct request *r)
+{
+	const struct control_ops *ops = r->qmp->ops;
+	struct control_machine m;
+	unsigned i = 0;
+
+	if (!r->machine && ops->count(ops->opaque) != 1)
+		return json_object();
+	return next_machine(r, &i, &m) ? json_pack("{s:s}", "name", m.name) : json_object();
 }
 
 static json_t *query_commands(struct request *r);
@@ -367,13 +383,6 @@ static json_t *check_arguments(struct request *r, const struct command *c)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(r->root, key, value)
-	{
-		if (strcmp(key, "execute") != 0 && strcmp(key, "arguments") != 0 && strcmp(key, "id") != 0)
-			return error_of(r, "GenericError", "QMP input member '%.100s' is unexpected", key);
-	}
-	if (r->arguments && !json_is_object(r->arguments))
-		return error_of(r, "GenericError", "QMP input member 'arguments' must be an object");
 	json_object_foreach(r->arguments, key, value)
 	{
 		if (!is_word_of(c->arguments, key))
@@ -382,36 +391,64 @@ static json_t *check_arguments(struct request *r, const struct command *c)
 	return find_machine(r);
 }
 
+/* The members of a request, in the order in which QEMU complains. NULL: they are not right. */
+static const char *command_name(struct request *r)
+{
+	json_t *name = json_object_get(r->root, "execute"), *value;
+	const char *key;
+
+	json_object_foreach(r->root, key, value)
+	{
+		if (strcmp(key, "execute") != 0 && strcmp(key, "arguments") != 0 && strcmp(key, "id") != 0)
+			return (void *)error_of(r, "GenericError", "QMP input member '%.100s' is unexpected", key);
+	}
+	r->arguments = json_object_get(r->root, "arguments");
+	if (name && !json_is_string(name))
+		(void)error_of(r, "GenericError", "QMP input member 'execute' must be a string");
+	else if (r->arguments && !json_is_object(r->arguments))
+		(void)error_of(r, "GenericError", "QMP input member 'arguments' must be an object");
+	else if (!name)
+		(void)error_of(r, "GenericError", "QMP input lacks member 'execute'");
+	return r->error ? NULL : json_string_value(name);
+}
+
 static json_t *execute(struct request *r)
 {
-	json_t *name = json_object_get(r->root, "execute");
+	const struct command *c = NULL;
+	const char *name = command_name(r);
 
 	if (!name)
-		return error_of(r, "GenericError", "QMP input lacks member 'execute'");
-	if (!json_is_string(name))
-		return error_of(r, "GenericError", "QMP input member 'execute' must be a string");
-	r->arguments = json_object_get(r->root, "arguments");
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-		if (strcmp(commands[i].name, json_string_value(name)) != 0)
-			continue;
-		if (!r->qmp->open && commands[i].fn != qmp_capabilities)
-			return error_of(r, "CommandNotFound",
-					"Expecting capabilities negotiation with 'qmp_capabilities'");
-		/* clients offer what they can, as "enable"; there is nothing to be switched on */
-		if (commands[i].fn == qmp_capabilities)
-			return qmp_capabilities(r);
-		return check_arguments(r, &commands[i]) ? commands[i].fn(r) : NULL;
-	}
-	return error_of(r, "CommandNotFound", "The command %.100s has not been found", json_string_value(name));
+		return NULL;
+	for (size_t i = 0; i < ARRAY_LEN(commands) && !c; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			c = &commands[i];
+	if (!r->qmp->open && (!c || c->fn != qmp_capabilities))
+		return error_of(r, "CommandNotFound", "Expecting capabilities negotiation with 'qmp_capabilities'");
+	if (!c)
+		return error_of(r, "CommandNotFound", "The command %.100s has not been found", name);
+	return check_arguments(r, c) ? c->fn(r) : NULL;
+}
+
+static json_t *bad_input(const char *what, const char *why)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "%s%s", what, why);
+	return json_pack("{s:{s:s, s:o}}", "error", "class", "GenericError", "desc", text_of(text));
 }
 
 json_t *qmp_answer(struct qmp *q, const char *text, size_t n)
 {
-	json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, NULL), *result, *answer, *id;
+	json_error_t why;
+	json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why), *result, *answer, *id;
 	struct request r = {.qmp = q, .root = root};
 
 	if (!root)
-		return qmp_bad_json();
+		return bad_input("JSON parse error, ", why.text);
+	if (!json_is_object(root)) {
+		json_decref(root);
+		return bad_input("QMP input must be a JSON object", "");
+	}
 	q->ops->enter(q->ops->opaque);
 	result = execute(&r);
 	q->ops->leave(q->ops->opaque);
@@ -429,11 +466,7 @@ json_t *qmp_answer(struct qmp *q, const char *text, size_t n)
 	return answer;
 }
 
-json_t *qmp_bad_json(void)
-{
-	return json_pack("{s:{s:s, s:s}}", "error", "class", "GenericError", "desc",
-			 "JSON parse error, invalid keyword or object");
-}
+json_t *qmp_bad_json(void) { return bad_input("JSON parse error, ", "invalid keyword"); }
 
 /* ---- events ---- */
 
