@@ -32,7 +32,7 @@ config() {
 # until COUNT REGEX: there are so many such lines
 until_lines() {
 	local i
-	for ((i = 0; i < 400; i++)); do
+	for ((i = 0; i < ${DISCO_TEST_WAIT:-400}; i++)); do
 		[ "$(cat "$work/out" 2>/dev/null | grep -cE "$2")" -ge "$1" ] && return
 		sleep 0.1
 	done

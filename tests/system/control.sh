@@ -121,14 +121,15 @@ by_commands() {
 		assert set(at) == {(a, b) for a in ("lab", "busy") for b in ("web1", "web2", "job")}, at.keys()
 		busy, idle = at["busy", "job"], at["busy", "web1"]
 		assert busy["cpu-percent"] > 10 * idle["cpu-percent"] and busy["cpu-percent"] > 5, (busy, idle)
-		assert busy["mips"] > 1 and busy["tier2-percent"] <= 100, busy
+		assert busy["mips"] > 1 and busy["interpreted-percent"] + busy["tier1-percent"] + busy["tier2-percent"] in (98, 99, 100), busy
+		assert all(m["vcpus"] == 1 and m["up-ms"] > 0 for m in at.values()), at
 		assert "mips" not in at["lab", "job"], at["lab", "job"]
 		assert all(0 < m["private"] + m["shared"] <= m["memory"] for m in at.values()), at
 		assert {m["monitor"] for m in top["monitors"]} == {"lab", "busy"}
 		assert all(0 < m["machine-memory"] < 3 * 64 << 20 and m["processors"] > 0 for m in top["monitors"]), top
 	END
 	"$DISCO" top --once >"$work/top" || fail "disco top --once: status $?"
-	grep -qE '^busy +job +running +[0-9.]+ +[0-9.]+ +[0-9]+% +64M' "$work/top" || fail "disco top --once: $(cat "$work/top")"
+	grep -qE '^busy +job +running +1 +[0-9.]+ +[0-9.]+ +[0-9]+% +[0-9]+% +64M' "$work/top" || fail "disco top --once: $(cat "$work/top")"
 	kill -TERM $busy
 	wait $busy
 	says 2 "disco top: --all: no such option; see 'disco help top'" top --all

@@ -12,6 +12,15 @@ static uint64_t number(const json_t *of, const char *name)
 	return (uint64_t)json_integer_value(json_object_get(of, name));
 }
 
+/* Whoever listens there need not be a monitor, and this goes to terminals. */
+static void put_name(char *out, size_t bytes, const char *name)
+{
+	snprintf(out, bytes, "%s", name);
+	for (; *out; out++)
+		if (*out < ' ' || *out > '~')
+			*out = '?';
+}
+
 static void add_monitor(struct machine_list *l, const char *name, const json_t *totals)
 {
 	struct found_monitor *more = realloc(l->monitor, (l->n_monitors + 1) * sizeof(*more)), *m;
@@ -26,7 +35,7 @@ static void add_monitor(struct machine_list *l, const char *name, const json_t *
 				    .queued = number(totals, "queued"),
 				    .machine_bytes = number(totals, "machine-memory"),
 				    .shared_bytes = number(totals, "disk-blocks") + number(totals, "equal")};
-	snprintf(m->name, sizeof(m->name), "%s", name);
+	put_name(m->name, sizeof(m->name), name);
 }
 
 static void add(struct machine_list *l, const char *monitor, json_t *machine)
@@ -42,6 +51,7 @@ static void add(struct machine_list *l, const char *monitor, json_t *machine)
 	f = &more[l->n];
 	*f = (struct found_machine){.memory = number(machine, "memory"),
 				    .up_ms = number(machine, "up-ms"),
+				    .vcpus = (unsigned)number(machine, "vcpus"),
 				    .processor_ms = number(machine, "processor-ms"),
 				    .private_bytes = number(machine, "private"),
 				    .shared_bytes = number(machine, "disk-blocks") + number(machine, "equal"),
@@ -49,9 +59,9 @@ static void add(struct machine_list *l, const char *monitor, json_t *machine)
 					      number(machine, "instructions-tier1"),
 					      number(machine, "instructions-tier2")},
 				    .at = l->n++};
-	snprintf(f->monitor, sizeof(f->monitor), "%s", monitor);
-	snprintf(f->name, sizeof(f->name), "%s", name);
-	snprintf(f->status, sizeof(f->status), "%s", status);
+	put_name(f->monitor, sizeof(f->monitor), monitor);
+	put_name(f->name, sizeof(f->name), name);
+	put_name(f->status, sizeof(f->status), status);
 }
 
 static void ask_monitor(void *opaque, const char *name)

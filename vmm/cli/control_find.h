@@ -12,7 +12,8 @@ struct found_machine {
 	char monitor[FOUND_NAME_BYTES], name[FOUND_NAME_BYTES], status[32];
 	uint64_t memory, up_ms, processor_ms, private_bytes, shared_bytes;
 	uint64_t insns[3]; /* by enum tier; 0: not counted */
-	unsigned at;       /* among those of its monitor */
+	unsigned vcpus;
+	unsigned at; /* among those of its monitor */
 };
 
 /* All of its machines together. */

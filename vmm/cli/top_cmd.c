@@ -1,181 +1,171 @@
 /* SPDX-License-Identifier: MIT */
-#include <inttypes.h>
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-#include <jansson.h>
 
 #include "base/host_clock.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cli/control_cmd.h"
-#include "vmm/cli/control_find.h"
 #include "vmm/cli/options.h"
+#include "vmm/cli/top.h"
 #include "vmm/host/tty.h"
 
 /* `disco top`: what this user's machines did between two looks at them. */
 
-enum { PERIOD_MS = 1000 };
+enum { PERIOD_MS = 1000, TICK_MS = 100 };
 
-struct top {
-	bool once, json, is_tty;
+struct watch_state {
+	struct control_options opt;
+	bool is_tty;
+	struct top_view view;
+	unsigned escape; /* bytes of a key that is several, so far */
 };
 
-/* One machine's doings. */
-struct doing {
-	double cpu, mips;     /* percent of a processor; 0 mips: not counted */
-	unsigned tier2_share; /* percent of the instructions */
-};
-
-static const struct found_machine *before(const struct machine_list *l, const struct found_machine *f)
+/* A byte of a key. False: leave. */
+static bool take_key(struct watch_state *w, char byte)
 {
-	for (unsigned i = 0; i < l->n; i++)
-		if (strcmp(l->machine[i].monitor, f->monitor) == 0 && strcmp(l->machine[i].name, f->name) == 0)
-			return &l->machine[i];
-	return f;
-}
+	enum { CTRL_C = 3, CTRL_Z = 26, ESCAPE = 27 };
+	struct top_view *v = &w->view;
 
-/* It begins at 0 again with a reset. */
-static uint64_t since(uint64_t was, uint64_t is) { return is > was ? is - was : 0; }
-
-static struct doing doing_of(const struct machine_list *was, const struct found_machine *f, uint64_t ms)
-{
-	const struct found_machine *b = before(was, f);
-	uint64_t insns = 0, tier2 = since(b->insns[2], f->insns[2]);
-
-	for (unsigned i = 0; i < ARRAY_LEN(f->insns); i++)
-		insns += since(b->insns[i], f->insns[i]);
-	return (struct doing){.cpu = 100.0 * (double)since(b->processor_ms, f->processor_ms) / (double)ms,
-			      .mips = (double)insns / 1000.0 / (double)ms,
-			      .tier2_share = insns ? (unsigned)(100 * tier2 / insns) : 0};
-}
-
-static void print_table(const struct machine_list *was, const struct machine_list *l, uint64_t ms)
-{
-	for (unsigned i = 0; i < l->n_monitors; i++) {
-		const struct found_monitor *m = &l->monitor[i];
-		uint64_t memory = 0;
-
-		for (unsigned k = 0; k < l->n; k++)
-			if (strcmp(l->machine[k].monitor, m->name) == 0)
-				memory += l->machine[k].private_bytes + l->machine[k].shared_bytes;
-		printf("%s: %" PRIu64 " processors, %" PRIu64 " vCPUs run, %" PRIu64 " wait for one; memory: %" PRIu64
-		       "M of machines in %" PRIu64 "M, %" PRIu64 "M of it shared\n",
-		       m->name, m->processors, m->running, m->queued, memory >> 20, m->machine_bytes >> 20,
-		       m->shared_bytes >> 20);
+	if (w->escape == 1 && (byte == '[' || byte == 'O')) {
+		w->escape = 2;
+		return true;
 	}
-	if (l->n)
-		printf("\n%-16s %-16s %-14s %6s %8s %6s %9s %9s %9s\n", "MONITOR", "MACHINE", "STATUS", "CPU%", "MIPS",
-		       "TIER2", "MEMORY", "PRIVATE", "SHARED");
+	if (w->escape == 2) {
+		w->escape = 0;
+		if (byte == 'A' || byte == '5')
+			top_scroll(v, byte == 'A' ? -1 : -(int)v->page);
+		else if (byte == 'B' || byte == '6')
+			top_scroll(v, byte == 'B' ? 1 : (int)v->page);
+		return true;
+	}
+	w->escape = byte == ESCAPE;
+	if (byte == 'P' || byte == 'p')
+		v->order = TOP_BY_CPU;
+	else if (byte == 'M' || byte == 'm')
+		v->order = TOP_BY_MEMORY;
+	else if (byte == 'N' || byte == 'n')
+		v->order = TOP_BY_NAME;
+	else if (byte == 'k' || byte == 'j')
+		top_scroll(v, byte == 'k' ? -1 : 1);
+	else if (byte == CTRL_Z)
+		raise(SIGTSTP); /* tty.c gives the terminal back meanwhile */
+	return byte != 'q' && byte != 'Q' && byte != CTRL_C;
+}
+
+/* False: the user leaves. *changed: what is shown is not any more what it should be. */
+static bool read_keys(struct watch_state *w, int wait_ms, bool *changed)
+{
+	struct pollfd p = {.fd = w->is_tty ? STDIN_FILENO : -1, .events = POLLIN};
+	char keys[64];
+	ssize_t n;
+
+	if (poll(&p, 1, wait_ms) <= 0)
+		return true;
+	n = read(STDIN_FILENO, keys, sizeof(keys));
+	if (n < 0 && errno == EINTR)
+		return true;
+	*changed = true;
+	for (ssize_t i = 0; i < n; i++)
+		if (!take_key(w, keys[i]))
+			return false;
+	return n > 0;
+}
+
+/* False: standard output is lost. */
+static bool show(struct watch_state *w, const struct top_looks *looks)
+{
+	if (w->opt.json)
+		top_print_json(looks, stdout);
+	else if (w->is_tty)
+		top_draw(&w->view, looks, stdout);
 	else
-		printf("no machine runs\n");
-	for (unsigned i = 0; i < l->n; i++) {
-		const struct found_machine *f = &l->machine[i];
-		struct doing d = doing_of(was, f, ms);
-		char mips[16] = "-", tier2[16] = "-";
-
-		if (d.mips > 0) {
-			snprintf(mips, sizeof(mips), "%.1f", d.mips);
-			snprintf(tier2, sizeof(tier2), "%u%%", d.tier2_share);
-		}
-		printf("%-16s %-16s %-14s %6.1f %8s %6s %8" PRIu64 "M %8" PRIu64 "M %8" PRIu64 "M\n", f->monitor,
-		       f->name, f->status, d.cpu, mips, tier2, f->memory >> 20, f->private_bytes >> 20,
-		       f->shared_bytes >> 20);
-	}
+		top_print(looks, stdout);
+	return fflush(stdout) == 0;
 }
 
-static json_t *machine_object(const struct machine_list *was, const struct found_machine *f, uint64_t ms)
+/* The size that is drawn for. True: it is another one. */
+static bool resized(struct watch_state *w)
 {
-	struct doing d = doing_of(was, f, ms);
-	json_t *one = json_pack("{s:s, s:s, s:s, s:f, s:I, s:I, s:I}", "monitor", f->monitor, "machine", f->name,
-				"status", f->status, "cpu-percent", d.cpu, "memory", (json_int_t)f->memory, "private",
-				(json_int_t)f->private_bytes, "shared", (json_int_t)f->shared_bytes);
+	struct tty_size size;
+	struct top_view *v = &w->view;
+	bool changed;
 
-	if (d.mips > 0) {
-		json_object_set_new(one, "mips", json_real(d.mips));
-		json_object_set_new(one, "tier2-percent", json_integer((json_int_t)d.tier2_share));
-	}
-	return one;
-}
-
-static void print_json(const struct machine_list *was, const struct machine_list *l, uint64_t ms)
-{
-	json_t *monitors = json_array(), *machines = json_array(), *all;
-
-	for (unsigned i = 0; i < l->n_monitors; i++) {
-		const struct found_monitor *m = &l->monitor[i];
-
-		json_array_append_new(monitors,
-				      json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "monitor", m->name, "processors",
-						(json_int_t)m->processors, "running", (json_int_t)m->running, "queued",
-						(json_int_t)m->queued, "machine-memory", (json_int_t)m->machine_bytes,
-						"shared", (json_int_t)m->shared_bytes));
-	}
-	for (unsigned i = 0; i < l->n; i++)
-		json_array_append_new(machines, machine_object(was, &l->machine[i], ms));
-	all = json_pack("{s:o, s:o}", "monitors", monitors, "machines", machines);
-	json_dumpf(all, stdout, JSON_COMPACT | JSON_REAL_PRECISION(4));
-	putchar('\n');
-	json_decref(all);
-}
-
-/* False: the user pressed q. */
-static bool wait_a_while(const struct top *t)
-{
-	struct pollfd p = {.fd = t->is_tty ? STDIN_FILENO : -1, .events = POLLIN};
-	char key = 0;
-
-	if (poll(&p, 1, PERIOD_MS) > 0 && read(STDIN_FILENO, &key, 1) <= 0)
+	if (!w->is_tty)
 		return false;
-	return key != 'q' && key != 3 /* Ctrl-C */;
+	if (!tty_size(STDOUT_FILENO, &size))
+		size = (struct tty_size){80, 24};
+	changed = size.columns != v->columns || size.rows != v->rows;
+	v->columns = size.columns;
+	v->rows = size.rows;
+	return changed;
 }
 
-static int watch(const struct top *t)
+/* Until the next look. False: leave. */
+static bool wait_a_while(struct watch_state *w, const struct top_looks *looks)
 {
-	struct machine_list was = control_find_all(), now;
-	uint64_t was_ms = host_now_ns() / 1000000, now_ms;
+	uint64_t until = host_now_ns() / 1000000 + PERIOD_MS, now;
+
+	while ((now = host_now_ns() / 1000000) < until) {
+		int ms = (int)(until - now);
+		bool changed = false;
+
+		if (w->is_tty && ms > TICK_MS)
+			ms = TICK_MS;
+		if (!read_keys(w, ms, &changed))
+			return false;
+		changed |= resized(w);
+		if (changed && w->is_tty && !show(w, looks))
+			return false;
+	}
+	return true;
+}
+
+static void look(struct top_looks *l)
+{
+	control_found_free(&l->was);
+	l->was = l->is;
+	l->ms = host_now_ns() / 1000000 - l->is_ms;
+	l->is_ms += l->ms;
+	l->is = control_find_all();
+}
+
+static void watch(struct watch_state *w)
+{
+	struct top_looks looks = {0};
 	bool on = true;
 
-	while (on && wait_a_while(t)) {
-		now_ms = host_now_ns() / 1000000;
-		now = control_find_all();
-		if (t->is_tty)
-			fputs("\033[H\033[J", stdout);
-		if (t->json)
-			print_json(&was, &now, now_ms - was_ms);
-		else
-			print_table(&was, &now, now_ms - was_ms);
-		on = !t->once && !fflush(stdout);
-		control_found_free(&was);
-		was = now;
-		was_ms = now_ms;
+	look(&looks);
+	(void)resized(w);
+	while (on && wait_a_while(w, &looks)) {
+		look(&looks);
+		on = show(w, &looks) && !w->opt.once;
 	}
-	control_found_free(&was);
-	return STATUS_OK;
+	control_found_free(&looks.was);
+	control_found_free(&looks.is);
 }
 
 int control_top(int argc, char **argv)
 {
-	struct control_options opt;
-	struct top t = {0};
+	struct watch_state w = {0};
 	int err, status;
 
-	if (control_arguments(&argc, &argv, &opt, &status))
+	if (control_arguments(&argc, &argv, &w.opt, &status))
 		return status;
-	t.once = opt.once;
-	t.json = opt.json;
-	t.is_tty = !t.once && !t.json && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-	err = t.is_tty ? tty_enter(STDIN_FILENO, TTY_OUTPUT_COOKED) : 0;
+	w.is_tty = !w.opt.once && !w.opt.json && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+	err = w.is_tty ? tty_enter(STDIN_FILENO, TTY_OUTPUT_COOKED) : 0;
 	if (err) {
 		fprintf(stderr, "disco top: the terminal: %s\n", strerror(-err));
 		return STATUS_FAILED;
 	}
-	status = watch(&t);
-	if (t.is_tty)
+	watch(&w);
+	if (w.is_tty) {
 		tty_leave();
-	return status;
+		putchar('\n'); /* the shell's prompt begins a line */
+	}
+	return STATUS_OK;
 }

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMM_CLI_TOP_H
+#define VMM_CLI_TOP_H
+
+/* What `disco top` shows of two looks at all machines, without the terminal. */
+#include <stdio.h>
+
+#include "vmm/cli/control_find.h"
+
+/* The last look, and the one before; ms between them. */
+struct top_looks {
+	struct machine_list was, is;
+	uint64_t is_ms, ms;
+};
+
+enum top_order { TOP_BY_CPU, TOP_BY_MEMORY, TOP_BY_NAME };
+
+/* Of a terminal. All zeroes at first, but its size. */
+struct top_view {
+	unsigned columns, rows; /* 0: unknown, and nothing is cut off */
+	enum top_order order;
+	unsigned first; /* machine that is shown, of those that do not all fit */
+	unsigned page;  /* machines that fitted when it was drawn last */
+};
+
+/* by: machines, down if it is positive. What is too far is set right by the next top_draw(). */
+void top_scroll(struct top_view *v, int by);
+/* A screenful over the one before, no line of which is longer than the terminal is wide. */
+void top_draw(struct top_view *v, const struct top_looks *l, FILE *out);
+/* All of it as a table. */
+void top_print(const struct top_looks *l, FILE *out);
+/* One object, on a line. */
+void top_print_json(const struct top_looks *l, FILE *out);
+
+#endif
