@@ -130,6 +130,8 @@ by_commands() {
 	END
 	"$DISCO" top --once >"$work/top" || fail "disco top --once: status $?"
 	grep -qE '^busy +job +running +1 +[0-9.]+ +[0-9.]+ +[0-9]+% +[0-9]+% +64M' "$work/top" || fail "disco top --once: $(cat "$work/top")"
+	tests/system/console.py --timeout 30 --log "$work/log" --pty 60x15 'expect:web1' 'raw:' 'type:M' 'expect:by memory' 'resize:30x8' \
+		'type:\x1b[B' 'type:q' -- "$DISCO" top 2>"$work/err2" || fail "disco top on a terminal: $(tail -n 5 "$work/err2")"
 	kill -TERM $busy
 	wait $busy
 	says 2 "disco top: --all: no such option; see 'disco help top'" top --all

@@ -195,8 +195,7 @@ Test(top, table_and_json)
 	top_print_json(&w->looks, f);
 	fclose(f);
 	cr_expect(
-	    strstr(text,
-		   "monitor-0: 2 machines, 2 processors: 0 vCPUs run, 0 wait; memory 1M in 0M, 0M of it shared\n"),
+	    strstr(text, "monitor-0: 2 machines, 2 processors, vCPUs: 0 run, 0 wait; memory: 1M in 0M, 0M shared\n"),
 	    "%s", text);
 	cr_expect(
 	    strstr(text,

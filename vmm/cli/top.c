@@ -161,7 +161,7 @@ static struct layout make_layout(const struct table *t, unsigned room, bool seve
 
 	for (unsigned i = 0; i < ARRAY_LEN(columns); i++) {
 		l.shown[i] = true;
-		l.width[i] = room && i < NAMES ? (unsigned)strlen(columns[i].head) : columns[i].width;
+		l.width[i] = room && columns[i].is_text ? (unsigned)strlen(columns[i].head) : columns[i].width;
 		for (unsigned k = 0; k < t->n; k++) {
 			char cell[CELL_BYTES];
 
@@ -226,11 +226,10 @@ static void monitor_line(const struct machine_list *l, const struct found_monito
 			machines++;
 		}
 	snprintf(out, bytes,
-		 "%s: %" PRIu64 " machine%s, %" PRIu64 " processor%s: %" PRIu64 " vCPU%s run%s, %" PRIu64
-		 " wait%s; memory %" PRIu64 "M in %" PRIu64 "M, %" PRIu64 "M of it shared",
-		 m->name, machines, plural(machines), m->processors, plural(m->processors), m->running,
-		 plural(m->running), m->running == 1 ? "s" : "", m->queued, m->queued == 1 ? "s" : "", memory >> 20,
-		 m->machine_bytes >> 20, m->shared_bytes >> 20);
+		 "%s: %" PRIu64 " machine%s, %" PRIu64 " processor%s, vCPUs: %" PRIu64 " run, %" PRIu64
+		 " wait; memory: %" PRIu64 "M in %" PRIu64 "M, %" PRIu64 "M shared",
+		 m->name, machines, plural(machines), m->processors, plural(m->processors), m->running, m->queued,
+		 memory >> 20, m->machine_bytes >> 20, m->shared_bytes >> 20);
 }
 
 /* ---- a table ---- */
