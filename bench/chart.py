@@ -85,3 +85,50 @@ def write(path, result):
     out.append("</svg>\n")
     with open(path, "w", encoding="utf-8") as f:
         f.write("\n".join(out))
+
+
+def legend_row(out, x, y, names, colours, titles):
+    for name in names:
+        out.append('<rect x="%.1f" y="%.1f" width="12" height="12" rx="2" fill="%s"/>' % (x, y - 11, colours[name]))
+        out.append(text(x + 17, y, titles[name], 12))
+        x += 30 + 7 * len(titles[name])
+
+
+def panel(out, top, p, colours, titles):
+    """Groups of bars side by side, each bar in parts from the bottom, its total above it."""
+    height, left, right, bar, gap = 190, 60, WIDTH - 20, 34, 8
+    most = max(sum(v for _, v in parts) for _, bars in p["groups"] for _, parts in bars)
+    out.append(text(16, top, p["title"], 14, weight="bold"))
+    legend_row(out, left + 180, top, [c for c, _ in p["groups"][0][1][0][1]], colours, titles)
+    base = top + 30 + height
+    for t in ticks(most / 20, most)[-3:]:
+        y = base - t / most * height
+        out.append('<line x1="%d" x2="%d" y1="%.1f" y2="%.1f" stroke="%s"/>' % (left, right, y, y, GRID))
+        out.append(text(left - 6, y + 4, "%g" % t, 11, SOFT, "end"))
+    step = (right - left) / len(p["groups"])
+    for i, (name, bars) in enumerate(p["groups"]):
+        x = left + step * (i + 0.5) - (len(bars) * (bar + gap) - gap) / 2
+        out.append(text(left + step * (i + 0.5), base + 32, name, 12, anchor="middle"))
+        for what, parts in bars:
+            y = base
+            for part, v in parts:
+                out.append('<rect x="%.1f" y="%.1f" width="%d" height="%.1f" fill="%s"/>'
+                           % (x, y - v / most * height, bar, v / most * height, colours[part]))
+                y -= v / most * height
+            out.append(text(x + bar / 2, y - 4, "%.0f" % sum(v for _, v in parts), 11, INK, "middle"))
+            out.append(text(x + bar / 2, base + 15, what, 11, SOFT, "middle"))
+            x += bar + gap
+    return base + 40
+
+
+def stacked(path, title, panels, colours, titles, footer):
+    """bench/memory's chart: panels = [{"title", "groups": [(name, [(bar, [(part, value), ...]), ...]), ...]}, ...], one below the other."""
+    body, y = [], 70
+    for p in panels:
+        y = panel(body, y, p, colours, titles) + 40
+    out = ['<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" '
+           'font-family="Helvetica, Arial, sans-serif">' % (WIDTH, y, WIDTH, y),
+           '<rect width="100%" height="100%" fill="white"/>', text(16, 28, title, 18, weight="bold"), *body,
+           text(16, y - 12, footer, 11, SOFT), "</svg>\n"]
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("\n".join(out))
