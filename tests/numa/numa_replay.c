@@ -9,8 +9,9 @@
 #include <stdlib.h>
 
 #include "tests/numa/replay.h"
+#include "tests/slower.h"
 
-#define COUNT 1000000
+#define COUNT (1000000 / TESTS_SLOWER)
 
 static uint64_t environment(const char *name, uint64_t otherwise)
 {
@@ -42,6 +43,7 @@ static struct replay_result check(const char *settings, uint64_t bytes, uint64_t
 /* What a set-up is there for has happened. */
 static void all_seen(struct replay_result got, uint64_t at_least)
 {
+	at_least /= TESTS_SLOWER;
 	cr_expect_gt(got.misses, at_least);
 	cr_expect_gt(got.dirty, at_least);
 	cr_expect_gt(got.upgrades, at_least / 4);

@@ -12,8 +12,9 @@
 
 #include "tests/numa/trace.h"
 #include "tests/numa/workload.h"
+#include "tests/slower.h"
 
-#define COUNT 150000
+#define COUNT (150000 / TESTS_SLOWER)
 #define LONG  1000000
 
 static uint32_t count(void)
@@ -61,7 +62,7 @@ static void near(const char *what, double got, double paper, double percent)
 
 static void check_figure_8(const struct workload *w, const struct figure_8 *paper, uint32_t accesses)
 {
-	bool whole = count() >= LONG;
+	bool whole = count() >= LONG, begun = count() >= 100000; /* less is not even the beginning of an interval */
 	struct workload_result off = workload_run(w, "migrate=off,replicate=off", accesses, 1);
 	struct workload_result on = workload_run(w, NULL, accesses, 1), all = workload_run(w, uma, accesses, 1);
 	double base = (double)off.cycles;
@@ -76,10 +77,13 @@ static void check_figure_8(const struct workload *w, const struct figure_8 *pape
 	/* disco-facts.md 5.5: how long a miss takes, with the contention that there is */
 	near("local misses before", off.local_ns, paper->before[0], 25);
 	near("remote misses before", off.remote_ns, paper->before[1], 25);
-	near("local misses after", on.local_ns, paper->after[0], whole ? 25 : 50);
-	near("remote misses after", on.remote_ns, paper->after[1], whole ? 25 : 50);
 	near("the machine without distances", 100 * (double)all.cycles / base, paper->uma, 25);
 	cr_expect_leq(off.local_share, 0.2);
+	cr_expect_eq(on.sim.stale, 0);
+	if (!begun)
+		return;
+	near("local misses after", on.local_ns, paper->after[0], whole ? 25 : 50);
+	near("remote misses after", on.remote_ns, paper->after[1], whole ? 25 : 50);
 	cr_expect_geq(on.local_share, whole ? 0.75 : 0.35);
 	cr_expect_leq((double)on.cycles, base * (whole ? 0.8 : 0.97));
 	cr_expect_leq((double)on.cycles, (double)all.cycles * (whole ? 1.45 : 2.1));
@@ -87,7 +91,6 @@ static void check_figure_8(const struct workload *w, const struct figure_8 *pape
 	/* table 3: 57 to 102 us */
 	cr_expect(on.migrate_us > 40 && on.migrate_us < 102, "%.1f us", on.migrate_us);
 	cr_expect(on.replicate_us > 40 && on.replicate_us < 102, "%.1f us", on.replicate_us);
-	cr_expect_eq(on.sim.stale, 0);
 }
 
 Test(figure_8, engineering) { check_figure_8(&engineering, &engineering_paper, 2 * count()); }
@@ -107,7 +110,8 @@ Test(figure_8, without_contention_there_is_less_to_gain)
 	d = workload_run(&raytrace, NULL, COUNT / 2, 1);
 	cr_expect_gt(a.remote_ns, 890);
 	cr_expect_lt(a.remote_ns, 960, "900, and a few that are dirty: %.0f", a.remote_ns);
-	cr_expect_lt((double)d.cycles / (double)c.cycles, (double)b.cycles / (double)a.cycles - 0.05);
+	if (COUNT >= 100000) /* else nothing has moved yet */
+		cr_expect_lt((double)d.cycles / (double)c.cycles, (double)b.cycles / (double)a.cycles - 0.05);
 }
 
 Test(figure_8, two_runs_are_one)
@@ -129,7 +133,8 @@ Test(figure_8, sampling)
 			       tenth = workload_run(&engineering, "interval-us=50000,sample=10", COUNT, 1);
 
 	cr_expect_lt(all.local_share - tenth.local_share, 0.05, "%.3f and %.3f", all.local_share, tenth.local_share);
-	cr_expect_gt(tenth.sim.migrations, 100);
+	if (COUNT >= 100000)
+		cr_expect_gt(tenth.sim.migrations, 100);
 }
 
 /* ---- single patterns ---- */

@@ -163,7 +163,7 @@ static void summary(const struct oracle_test *t, uint64_t seed, const struct ora
 bool oracle_test_run(const struct oracle_test *t, struct oracle_stats *stats)
 {
 	uint64_t seed = oracle_environment("DISCO_SEED", t->seed);
-	uint32_t count = (uint32_t)oracle_environment("DISCO_COUNT", (t->count + ORACLE_SLOWER - 1) / ORACLE_SLOWER);
+	uint32_t count = (uint32_t)oracle_environment("DISCO_COUNT", (t->count + TESTS_SLOWER - 1) / TESTS_SLOWER);
 	struct progress *at = mmap(NULL, sizeof(*at), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t worker;
 	int status;

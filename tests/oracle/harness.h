@@ -10,18 +10,7 @@
  *              DISCO_COUNT how many programs (default: the test's)
  */
 #include "tests/oracle/machine.h"
-
-/* A sanitizer makes the interpreter and the translators several times slower: one in so many of the programs is run. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define ORACLE_SLOWER 8
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define ORACLE_SLOWER 8
-#endif
-#endif
-#ifndef ORACLE_SLOWER
-#define ORACLE_SLOWER 1
-#endif
+#include "tests/slower.h"
 
 /* A number from the environment, 0x understood; `otherwise` if it is not there. */
 uint64_t oracle_environment(const char *name, uint64_t otherwise);

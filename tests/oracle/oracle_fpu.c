@@ -29,7 +29,7 @@ static void open_bench(struct bench *b, uint64_t seed)
 {
 	memset(b, 0, sizeof(*b));
 	b->rng = rng_seed(oracle_environment("DISCO_SEED", seed));
-	b->cases = (uint32_t)oracle_environment("DISCO_COUNT", (CASES + ORACLE_SLOWER - 1) / ORACLE_SLOWER);
+	b->cases = (uint32_t)oracle_environment("DISCO_COUNT", (CASES + TESTS_SLOWER - 1) / TESTS_SLOWER);
 	b->cases = b->cases < FPU_MAX_CASES ? b->cases : FPU_MAX_CASES;
 	b->unicorn = fpu_unicorn_new();
 	cr_assert_not_null(b->unicorn);
