@@ -89,6 +89,18 @@ int page_move(struct machine_memory *m, struct machine_page *page, unsigned node
 	return err;
 }
 
+void page_any(struct machine_memory *m, uint64_t chance, uint32_t *mpn, unsigned *node)
+{
+	const struct node *nd = &m->node[chance % m->n_nodes];
+
+	pthread_mutex_lock(&m->lock);
+	chance /= m->n_nodes;
+	*node = (unsigned)(chance % m->n_nodes);
+	chance /= m->n_nodes;
+	*mpn = nd->first_mpn + (nd->high ? (uint32_t)(chance % nd->high) : 0);
+	pthread_mutex_unlock(&m->lock);
+}
+
 /* ---- by a VM itself ---- */
 
 /* A new page on that node with what page holds, for the guest page.  Locked. */

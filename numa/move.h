@@ -45,6 +45,8 @@ MUST_CHECK int pmap_bring(struct pmap *p, struct gpa pa, unsigned node);
 void pmap_unmap(struct pmap *p, struct gpa pa);
 /* How many guest pages are on the node.  The VM's thread. O(pages). */
 uint64_t pmap_node_pages(const struct pmap *p, unsigned node);
+/* Some row of the memmap that is, or was, in use, and some node, by a number by chance.  For monitor_move().  Any thread. */
+void page_any(struct machine_memory *m, uint64_t chance, uint32_t *mpn, unsigned *node);
 /* The node's part of the capacity, and how much of it is free.  Any thread. */
 void machine_memory_node(struct machine_memory *m, unsigned node, uint64_t *pages, uint64_t *free);
 

@@ -64,10 +64,10 @@ load='b=/bin/busybox; $b mount -t tmpfs none /tmp; i=0
 load=${load/SETBACK/'$b dd if=/tmp/keep of=/data/random bs=4096 seek={n}0 count=9 conv=notrunc,fsync 2>/dev/null'}
 load=${load/i=0/'$b dd if=/data/random of=/tmp/keep bs=4096 skip={n}0 count=9 2>/dev/null; i=0'}
 
-# run WHAT STOPS OPTION... : the load, with `disco audit` beside it
+# run WHAT STOPS MOVES OPTION... : the load, with `disco audit` beside it
 run() {
-	local what=$1 stops=$2 image pid status
-	shift 2
+	local what=$1 stops=$2 moves=$3 image pid status
+	shift 3
 	image=$(sha256sum <"$disk")
 	"$DISCO" run --vms $machines --control "$name" --kernel "$vmlinux" --initrd "$initrd" --disk "$disk,mode=cow" --merge 50000 \
 		"$@" >"$work/out" 2>"$work/err" </dev/null &
@@ -76,7 +76,7 @@ run() {
 		[ "$(cut -d'|' -f1 "$work/out" 2>/dev/null | sort -u | wc -l)" -eq $machines ] && break
 		sleep 0.1
 	done
-	"$DISCO" audit --stops "$stops" --json >"$work/audit.json" 2>"$work/audit.err"
+	"$DISCO" audit --stops "$stops" --moves "$moves" --json >"$work/audit.json" 2>"$work/audit.err"
 	status=$?
 	kill "$pid"
 	wait "$pid"
@@ -85,15 +85,16 @@ run() {
 	[ "$(sha256sum <"$disk")" = "$image" ] || fail "the image has been changed"
 	python3 - "$work" "$name" "$stops" $machines "$what" <<-'END' || fail "what was looked at: see above"
 		import json, sys
-		work, name, stops, machines = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+		work, name, stops, machines, what = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 		a = [x for x in json.load(open(f"{work}/audit.json")) if x["monitor"] == name][0]
 		out = [line.split("| pass ") for line in open(f"{work}/out") if "| pass " in line]
 		passes = {m: sum(1 for x in out if x[0] == m) for m, _ in out}
 		a["passes"] = passes
 		print(json.dumps(a))
 		json.dump({sys.argv[5]: a}, open(f"{work}/result-{sys.argv[5]}.json", "w"))
-		wrong = [what for what, ok in [
+		wrong = [name for name, ok in [
 			("stops", a["stops"] == stops), ("errors", a["errors"] == 0), ("passes", len(passes) == machines),
+			("moved pages", a["moved-pages"] > 10 * stops or what != "moves"),
 			("machines", a["machines"] == machines * stops), ("compared pages", a["compared-pages"] > stops),
 			("shared pages", a["shared-pages"] > 100 * stops), ("L2TLBs", a["l2tlb-entries"] > 100 * stops),
 			("translations", a["translations"] > 1000 * stops)] if not ok]
@@ -111,16 +112,19 @@ refused --stops 0
 refused --stops 1x
 refused --stops
 refused --all
+refused --moves 0
+refused --moves 10001
 make_image
 export XDG_RUNTIME_DIR=$work # its monitor is the only one that is found
 initrd=$INITRD
-run busybox "$stops" --mem 64M -- /bin/busybox sh -c "${load//SUM/$sum}"
+run busybox "$stops" 1 --mem 64M -- /bin/busybox sh -c "${load//SUM/$sum}"
+run moves $((stops / 2)) 100 --numa sample,nodes=4 --mem 64M -- /bin/busybox sh -c "${load//SUM/$sum}"
 if [ "$stops" -ge 1000 ] && [ -n "${IMAGE:-}" ]; then
 	disk=$IMAGE
 	vmlinux=${IMAGE%.img}.vmlinuz
 	initrd=${IMAGE%.img}.initrd
 	# shellcheck disable=SC2016
-	run debian $((stops / 10)) --mem 160M -- sh -c 'i=0
+	run debian $((stops / 10)) 1 --mem 160M -- sh -c 'i=0
 		printf "int main(void) { return 42; }" >/tmp/a.c
 		while :; do
 			i=$((i + 1))

@@ -83,9 +83,10 @@ static void look_at_all(void *opaque, struct control_monitor *out)
 	*out = (struct control_monitor){.processors = 2, .running = 1, .machine_bytes = 4096};
 }
 
-static void audit(void *opaque, struct control_audit *out)
+static void audit(void *opaque, unsigned moves, struct control_audit *out)
 {
-	*out = (struct control_audit){.errors = machines.audit_errors, .machines = 2, .first = "all is wrong"};
+	*out = (struct control_audit){
+	    .errors = machines.audit_errors, .machines = 2, .moved = moves / 2, .first = "all is wrong"};
 }
 
 static void enter(void *opaque) { machines.entered++; }
@@ -206,7 +207,7 @@ Test(control, audit)
 {
 	static const char figures[] =
 	    "\"machines\":2,\"pages\":0,\"shared-pages\":0,\"compared-pages\":0,\"l2tlb-entries\":0,"
-	    "\"code-records\":0,\"translations\":0,\"wait-us\":0,\"audit-us\":0";
+	    "\"code-records\":0,\"translations\":0,\"moved-pages\":0,\"wait-us\":0,\"audit-us\":0";
 	struct qmp q = {.ops = &ops, .open = true};
 	char want[400];
 
@@ -217,6 +218,11 @@ Test(control, audit)
 	snprintf(want, sizeof(want), "{\"return\":{\"errors\":3,%s,\"first\":\"all is wrong\"}}", figures);
 	answers(&q, SAY("x-audit"), want);
 	errs(&q, TELL("x-audit", "b"), "GenericError", "Parameter 'machine' is unexpected");
+	*strstr(want, "moved-pages\":0") = '\0';
+	strcat(want, "moved-pages\":21,\"wait-us\":0,\"audit-us\":0,\"first\":\"all is wrong\"}}");
+	answers(&q, "{\"execute\":\"x-audit\",\"arguments\":{\"moves\":42}}", want);
+	errs(&q, "{\"execute\":\"x-audit\",\"arguments\":{\"moves\":\"42\"}}", "GenericError", "moves");
+	errs(&q, "{\"execute\":\"x-audit\",\"arguments\":{\"moves\":-1}}", "GenericError", "must be from 0 to 10000");
 }
 
 Test(control, bad_requests)

@@ -74,6 +74,7 @@ static const struct {
     {"--programs", "/"},
     {"--timeout", "9"},
     {"--stops", "9"},
+    {"--moves", "9"},
     {"mode", NULL}, /* the last word of the row's argument */
     {"format", NULL},
     {"werror", "stop"},

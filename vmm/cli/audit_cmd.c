@@ -13,7 +13,7 @@
 
 /* `disco audit`: this user's monitors look at themselves, at random moments of their machines. */
 
-enum { LONGEST_PAUSE_MS = 20 };
+enum { LONGEST_PAUSE_MS = 20, WAIT_S = 120 };
 
 /* All stops of one monitor. */
 struct audited {
@@ -41,7 +41,7 @@ static void add(struct audited *a, const json_t *answer)
 #include "vmm/control/commands.def"
 }
 
-static struct audited audit(const char *monitor, uint64_t stops)
+static struct audited audit(const char *monitor, uint64_t stops, unsigned moves)
 {
 	struct audited a = {0};
 	struct control_client *c;
@@ -57,7 +57,7 @@ static struct audited audit(const char *monitor, uint64_t stops)
 
 		if (i)
 			nanosleep(&pause, NULL);
-		answer = control_client_call(c, "x-audit", NULL, &a.why);
+		answer = control_client_ask(c, "x-audit", json_pack("{s:i}", "moves", (int)moves), WAIT_S, &a.why);
 		a.ended = !answer;
 		if (answer)
 			add(&a, answer);
@@ -75,6 +75,8 @@ static void print(const char *monitor, const struct audited *a)
 	       monitor, a->stops, a->sum.errors, a->stops ? (double)a->sum.wait_us / 1000 / (double)a->stops : 0,
 	       (double)a->longest_wait_us / 1000, a->stops ? (double)a->sum.audit_us / 1000 / (double)a->stops : 0,
 	       a->sum.pages, a->sum.entries, a->sum.translations);
+	if (a->sum.moved)
+		printf("%s: %" PRIu64 " pages moved to other nodes\n", monitor, a->sum.moved);
 	if (a->sum.errors)
 		printf("%s: the first one: %s\n", monitor, a->sum.first);
 }
@@ -91,7 +93,7 @@ static json_t *object(const char *monitor, const struct audited *a)
 	return one;
 }
 
-static int audit_all(uint64_t stops, bool json)
+static int audit_all(uint64_t stops, unsigned moves, bool json)
 {
 	struct machine_list l = control_find_all();
 	json_t *list = json_array();
@@ -99,7 +101,7 @@ static int audit_all(uint64_t stops, bool json)
 
 	for (unsigned i = 0; i < l.n_monitors; i++) {
 		const char *monitor = l.monitor[i].name;
-		struct audited a = audit(monitor, stops);
+		struct audited a = audit(monitor, stops, moves);
 
 		if (json)
 			json_array_append_new(list, object(monitor, &a));
@@ -131,5 +133,5 @@ int control_audit(int argc, char **argv)
 	if (control_arguments(&argc, &argv, &opt, &status))
 		return status;
 	srandom((unsigned)time(NULL));
-	return audit_all(opt.stops ? opt.stops : 1, opt.json);
+	return audit_all(opt.stops ? opt.stops : 1, opt.moves, opt.json);
 }

@@ -6,6 +6,7 @@
 
 #include "vmm/cli/commands.h"
 #include "vmm/cli/options_internal.h"
+#include "vmm/control/control.h"
 
 /* Arguments and help of the commands that ask monitors. */
 
@@ -25,6 +26,12 @@ static int option_stops(void *field, const struct option_value *v)
 	enum { MOST_STOPS = 1000000 };
 
 	return option_number(v, 1, MOST_STOPS, field);
+}
+
+OPTION_TYPE(moves, unsigned);
+static int option_moves(void *field, const struct option_value *v)
+{
+	return option_number(v, 1, CONTROL_MAX_MOVES, field);
 }
 
 const struct option_row options_audit_rows[] = {
@@ -66,7 +73,7 @@ static const struct command {
      "that counts instructions: --stats.\n",
      "Examples:\n  disco top\n  disco top --once --json\n"},
     {"audit", options_audit_rows, 0, 0, "no argument is wanted",
-     "Usage: disco audit [--stops N] [--json]\n"
+     "Usage: disco audit [--stops N] [--moves N] [--json]\n"
      "Have this user's monitors stop all of their machines for a moment and compare what they\n"
      "know in more than one place: maps of memory, TLBs, translations. Status 1 if something\n"
      "does not agree, which is a bug of Disco's.\n",

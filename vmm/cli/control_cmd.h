@@ -18,7 +18,7 @@ int control_machine(int argc, char **argv);
 int control_console(int argc, char **argv);
 /* `disco top [--once] [--json]`. enum exit_status. */
 int control_top(int argc, char **argv);
-/* `disco audit [--stops N] [--json]`. enum exit_status. */
+/* `disco audit [--stops N] [--moves N] [--json]`. enum exit_status. */
 int control_audit(int argc, char **argv);
 /* `disco add [--control NAME] FILE`, `disco rm [--force] NAME...`. enum exit_status. */
 int control_add(int argc, char **argv);

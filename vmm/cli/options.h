@@ -185,8 +185,8 @@ struct run_options {
 /* Of the commands that ask monitors (vmm/cli/control_cmd.h). */
 struct control_options {
 	bool json, once, force;
-	const char *control; /* or NULL */
-	unsigned stops;      /* or 0 */
+	const char *control;   /* or NULL */
+	unsigned stops, moves; /* or 0 */
 };
 
 #define DUMP_MAX_ADDRS 64

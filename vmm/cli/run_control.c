@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/host_clock.h"
+#include "numa/move.h"
 #include "numa/share.h"
 #include "vmm/cli/commands.h"
 #include "vmm/control/control.h"
@@ -14,6 +15,7 @@
 #include "vmm/host/console_tap.h"
 #include "vmm/host/stream.h"
 #include "vmm/monitor/audit.h"
+#include "vmm/monitor/move.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/monitor/sched.h"
 
@@ -96,13 +98,31 @@ static void look_at_all(void *opaque, struct control_monitor *out)
 	};
 }
 
-static void audit(void *opaque, struct control_audit *out)
+/* Pages, whichever, to nodes, whichever, while the machines run. How many went. */
+static uint64_t move_pages(struct monitor *mon, unsigned moves)
+{
+	uint64_t rng = host_now_ns(), moved = 0;
+
+	for (unsigned i = 0; i < moves; i++) {
+		unsigned node;
+		uint32_t mpn;
+
+		rng = rng * 6364136223846793005u + 1442695040888963407u;
+		page_any(mon->memory, rng >> 16, &mpn, &node);
+		moved += monitor_move(mon, NULL, mpn, node) == 0;
+	}
+	return moved;
+}
+
+static void audit(void *opaque, unsigned moves, struct control_audit *out)
 {
 	struct session *s = opaque;
 	struct monitor_audit a;
+	uint64_t moved;
 
 	if (!__atomic_load_n(&s->open, __ATOMIC_ACQUIRE))
 		return;
+	moved = move_pages(s->monitor, moves);
 	monitor_audit_live(s->monitor, NULL, &a);
 	*out = (struct control_audit){.errors = a.errors,
 				      .machines = a.machines,
@@ -112,6 +132,7 @@ static void audit(void *opaque, struct control_audit *out)
 				      .entries = a.entries,
 				      .records = a.records,
 				      .translations = a.translations,
+				      .moved = moved,
 				      .wait_us = a.wait_ns / 1000,
 				      .audit_us = a.audit_ns / 1000};
 	memcpy(out->first, a.first, sizeof(out->first));

@@ -62,8 +62,11 @@ struct control_audit {
 	uint64_t errors;
 	char first[300];                                                            /* of them */
 	uint64_t machines, pages, shared, compared, entries, records, translations; /* looked at */
+	uint64_t moved;             /* pages that were taken to another node before */
 	uint64_t wait_us, audit_us; /* until they were stopped; that they were */
 };
+
+enum { CONTROL_MAX_MOVES = 10000 };
 
 enum control_action { CONTROL_PAUSE, CONTROL_GO, CONTROL_POWER_DOWN, CONTROL_RESET, CONTROL_QUIT };
 
@@ -83,7 +86,8 @@ struct control_ops {
 	unsigned (*count)(void *opaque);
 	void (*look)(void *opaque, unsigned i, struct control_machine *out);
 	void (*look_at_all)(void *opaque, struct control_monitor *out);
-	void (*audit)(void *opaque, struct control_audit *out);
+	/* moves: at most CONTROL_MAX_MOVES; tries to take a page, whichever, to another node before it */
+	void (*audit)(void *opaque, unsigned moves, struct control_audit *out);
 	/* NULL, or why it cannot be (static text). That it was done comes as an event. */
 	const char *(*act)(void *opaque, unsigned i, enum control_action what);
 	/* x-console: fd is a visitor's from here on. False: it cannot be, and fd stays the caller's. */

@@ -275,10 +275,15 @@ static json_t *query_monitor(struct request *r)
 
 static json_t *audit(struct request *r)
 {
+	json_t *moves = json_object_get(r->arguments, "moves"), *all;
 	struct control_audit a = {0};
-	json_t *all = json_object();
 
-	r->qmp->ops->audit(r->qmp->ops->opaque, &a);
+	if (moves && !json_is_integer(moves))
+		return wrong_type(r, "moves", "integer");
+	if (json_integer_value(moves) < 0 || json_integer_value(moves) > CONTROL_MAX_MOVES)
+		return error_of(r, "GenericError", "Parameter 'moves' must be from 0 to %d", CONTROL_MAX_MOVES);
+	r->qmp->ops->audit(r->qmp->ops->opaque, (unsigned)json_integer_value(moves), &a);
+	all = json_object();
 #define CONTROL_AUDITED(field, name) json_object_set_new(all, name, json_integer((json_int_t)a.field));
 #include "vmm/control/commands.def"
 	if (a.errors)
