@@ -4,6 +4,7 @@
  * under its machine's lock, while one waits for that lock, while one waits for a flush of the code cache, and while machines come
  * and go.  What must not happen is that they wait for each other for ever: alarm() then ends the program.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/audit.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/monitor/move.h"
 #include "vmm/monitor/shootdown.h"
 #include "vmm/monitor/vm.h"
 
@@ -257,6 +259,17 @@ static void flush(struct guest *g)
 
 static void let_go(void *arg) { __atomic_store_n(&((struct guest *)arg)->go, true, __ATOMIC_RELEASE); }
 
+/* It waits for the flush with a page and a record in its hands; neither may go. */
+static void in_the_middle(struct monitor *mon, struct guest *other)
+{
+	const struct machine_page *code = pmap_peek(other->vm->ram, gpa(CODE_VA & 0x1fffffff));
+
+	while (!__atomic_load_n(&other->vm->vcpu->stop.holds, __ATOMIC_ACQUIRE))
+		sched_yield();
+	if (monitor_move(mon, NULL, code->mpn, !code->node) != -EAGAIN)
+		fail("a page has gone that a vCPU is about to execute from");
+}
+
 static bool flushes(const struct monitor *mon) { return __atomic_load_n(&mon->code->stopping, __ATOMIC_SEQ_CST); }
 
 /*
@@ -282,6 +295,7 @@ static void held(struct monitor *mon)
 	while (!flushes(mon))
 		sched_yield();
 	start(&other);
+	in_the_middle(mon, &other);
 	for (unsigned i = 0; i < 20; i++)
 		audit(mon, NULL);
 	if (!flushes(mon))

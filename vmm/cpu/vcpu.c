@@ -39,7 +39,7 @@ static void code_cache_waits(struct guest_state *gs, bool begin)
 	struct rendezvous_member *m = &vcpu_of(gs)->stop;
 
 	if (begin)
-		rendezvous_leave(m);
+		rendezvous_leave_holding(m);
 	else
 		rendezvous_enter(m);
 }

@@ -28,7 +28,7 @@ int monitor_move(struct monitor *mon, struct rendezvous_member *self, uint32_t m
 
 	if (err)
 		return err;
-	(void)monitor_shootdown(mon, self, a.page, act, &a);
+	err = monitor_shootdown(mon, self, a.page, act, &a);
 	page_move_end(mon->memory);
-	return a.err;
+	return err < 0 ? err : a.err;
 }

@@ -14,7 +14,7 @@ struct rendezvous_member;
 
 /*
  * mpn: of any machine page; node: below the monitor's.
- * Returns  0; -ENOENT: nobody's, or there already; -EAGAIN: another page is on its way; -EBUSY: a device has its address; -ENOMEM: the
+ * Returns  0; -ENOENT: nobody's, or there already; -EAGAIN: another page is on its way, or a vCPU in the middle of something with this one; -EBUSY: a device has its address; -ENOMEM: the
  *	    node is full.
  * self, context: as for rendezvous() (vmm/monitor/rendezvous.h).
  * Cost     a rendezvous, a copy and, later, what its guests have to look up again: some 20 us.

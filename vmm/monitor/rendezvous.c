@@ -125,14 +125,23 @@ static void go_inside(struct rendezvous_member *m)
 
 void rendezvous_enter(struct rendezvous_member *m)
 {
-	if (++m->depth == 1)
-		go_inside(m);
+	if (++m->depth != 1)
+		return;
+	go_inside(m);
+	if (__builtin_expect(__atomic_load_n(&m->holds, __ATOMIC_RELAXED), 0))
+		__atomic_store_n(&m->holds, false, __ATOMIC_SEQ_CST);
 }
 
 void rendezvous_leave(struct rendezvous_member *m)
 {
 	if (--m->depth == 0)
 		go_outside(m);
+}
+
+void rendezvous_leave_holding(struct rendezvous_member *m)
+{
+	__atomic_store_n(&m->holds, true, __ATOMIC_SEQ_CST);
+	rendezvous_leave(m);
 }
 
 void rendezvous_pass(struct rendezvous_member *m)
@@ -203,21 +212,54 @@ static void let_go(struct rendezvous *r, uint64_t wait_ns)
 	pthread_mutex_unlock(&r->lock);
 }
 
-uint64_t rendezvous(struct rendezvous *r, struct rendezvous_member *self, struct rendezvous_set set,
-		    void (*act)(void *arg), void *arg)
+/* All are outside. */
+static bool any_holds(struct rendezvous *r)
 {
-	uint64_t from = host_now_ns(), ns;
+	bool any = false;
+
+	pthread_mutex_lock(&r->lock);
+	for (const struct rendezvous_member *m = r->members; m && !any; m = m->next)
+		any = is_wanted(m) && __atomic_load_n(&m->holds, __ATOMIC_SEQ_CST);
+	pthread_mutex_unlock(&r->lock);
+	return any;
+}
+
+/* *ns: until all were outside. */
+static bool meet(struct rendezvous *r, struct rendezvous_member *self, const struct rendezvous_set *set, bool at_rest,
+		 void (*act)(void *arg), void *arg, uint64_t *ns)
+{
+	uint64_t from = host_now_ns();
+	bool met;
 
 	ASSERT(!self || self->depth == 1);
 	if (self)
 		rendezvous_leave(self);
-	stop(r, &set);
-	ns = host_now_ns() - from;
-	act(arg);
-	let_go(r, ns);
+	stop(r, set);
+	*ns = host_now_ns() - from;
+	met = !at_rest || !any_holds(r);
+	if (met)
+		act(arg);
+	let_go(r, *ns);
 	if (self)
 		rendezvous_enter(self);
+	return met;
+}
+
+uint64_t rendezvous(struct rendezvous *r, struct rendezvous_member *self, struct rendezvous_set set,
+		    void (*act)(void *arg), void *arg)
+{
+	uint64_t ns;
+
+	(void)meet(r, self, &set, false, act, arg, &ns);
 	return ns;
+}
+
+bool rendezvous_at_rest(struct rendezvous *r, struct rendezvous_member *self, struct rendezvous_set set,
+			void (*act)(void *arg), void *arg)
+{
+	uint64_t ns;
+
+	return meet(r, self, &set, true, act, arg, &ns);
 }
 
 void rendezvous_count(struct rendezvous *r, struct rendezvous_stats *out)

@@ -17,6 +17,9 @@
  * One rendezvous of a monitor at a time; others queue, and between two of them everybody who was stopped gets on.  A vCPU that
  * stops others is outside meanwhile, so two that stop each other both come to it, one after the other.
  *
+ * Who waits for a flush has looked up a page and its record already, and goes on with them: it is outside, but holds them
+ * (rendezvous_leave_holding()).  What takes pages or records away from their places is not done then: rendezvous_at_rest().
+ *
  * act() may look at and change all that the set's members own.  It must not wait for a member, nor for another rendezvous: it takes
  * no machine's lock, flushes no code cache, and makes or frees no machine.  It may take machine_memory's and the code cache's lock.
  * A caller that holds its machine's lock keeps it; its siblings that wait for that are outside.
@@ -36,6 +39,7 @@ struct rendezvous_member {
 	struct rendezvous_member *next; /* guarded by the lock */
 	int depth;                      /* its own thread's: inside if positive */
 	bool inside, wanted;            /* atomic: one of two sees what the other has stored */
+	bool holds;                     /* atomic: outside, with addresses of pages or records in its hands */
 };
 
 /* Everybody of whom is_in() says so, under the rendezvous' lock; NULL: all. */
@@ -61,6 +65,8 @@ void rendezvous_remove(struct rendezvous_member *m);
 /* Nested pairs are fine, and so are a leave and an enter inside of one. Waits while it is wanted elsewhere. */
 void rendezvous_enter(struct rendezvous_member *m);
 void rendezvous_leave(struct rendezvous_member *m);
+/* In the middle of something; until the next rendezvous_enter(). */
+void rendezvous_leave_holding(struct rendezvous_member *m);
 /* Behind a look at poll, and its reset: stops here if it is wanted. */
 void rendezvous_pass(struct rendezvous_member *m);
 
@@ -73,6 +79,9 @@ void rendezvous_pass(struct rendezvous_member *m);
  */
 uint64_t rendezvous(struct rendezvous *r, struct rendezvous_member *self, struct rendezvous_set set,
 		    void (*act)(void *arg), void *arg);
+/* The same for an act() that moves or frees pages or records.  False: a member of the set holds some, and nothing was done. */
+MUST_CHECK bool rendezvous_at_rest(struct rendezvous *r, struct rendezvous_member *self, struct rendezvous_set set,
+				   void (*act)(void *arg), void *arg);
 void rendezvous_count(struct rendezvous *r, struct rendezvous_stats *out);
 
 #endif

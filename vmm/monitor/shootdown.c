@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/monitor/shootdown.h"
 
+#include <errno.h>
+
 #include "numa/share.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/monitor/vm.h"
@@ -34,11 +36,15 @@ static void unmap_all(void *arg)
 		s->act(s->arg);
 }
 
-unsigned monitor_shootdown(struct monitor *mon, struct rendezvous_member *self, struct machine_page *page,
-			   void (*act)(void *arg), void *arg)
+int monitor_shootdown(struct monitor *mon, struct rendezvous_member *self, struct machine_page *page,
+		      void (*act)(void *arg), void *arg)
 {
 	struct shootdown s = {.of = {mon->memory, page}, .act = act, .arg = arg};
+	struct rendezvous_set set = rendezvous_set_users(&s.of);
 
-	(void)rendezvous(mon->rendezvous, self, rendezvous_set_users(&s.of), unmap_all, &s);
-	return s.users;
+	if (!act)
+		(void)rendezvous(mon->rendezvous, self, set, unmap_all, &s);
+	else if (!rendezvous_at_rest(mon->rendezvous, self, set, unmap_all, &s))
+		return -EAGAIN;
+	return (int)s.users;
 }

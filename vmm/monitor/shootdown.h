@@ -26,10 +26,11 @@ struct rendezvous_set rendezvous_set_users(struct page_users *of);
 
 /*
  * Take page away from all L2TLBs and tables of unmapped code; the next access of each guest comes to the door.  Not the page of zeroes.
- * act: called while all that use it are stopped, after that; or NULL.
- * self, context: as for rendezvous().  Returns how many guest pages it stood for.
+ * act: called while all that use it are stopped, after that, and may take the page from its place; or NULL.
+ * self, context: as for rendezvous().  Returns how many guest pages it stood for; -EAGAIN: of act only, one that uses it is in the
+ *	    middle of something, and nothing was done.
  */
-unsigned monitor_shootdown(struct monitor *mon, struct rendezvous_member *self, struct machine_page *page,
-			   void (*act)(void *arg), void *arg);
+MUST_CHECK int monitor_shootdown(struct monitor *mon, struct rendezvous_member *self, struct machine_page *page,
+				 void (*act)(void *arg), void *arg);
 
 #endif
