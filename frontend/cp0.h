@@ -43,6 +43,7 @@ const struct cp0_reg *cp0_reg(unsigned reg, unsigned sel);
 #define CA_EXC_SHIFT 2
 #define CA_EXC       (0x1fu << 2)
 #define CA_IP        (0xffu << 8)
+#define CA_IP1       (1u << 9)
 #define CA_WP        (1u << 22)
 #define CA_IV        (1u << 23)
 #define CA_DC        (1u << 27)
@@ -50,6 +51,8 @@ const struct cp0_reg *cp0_reg(unsigned reg, unsigned sel);
 #define CA_CE        (3u << 28)
 #define CA_TI        (1u << 30)
 #define CA_BD        (1u << 31)
+/* EBase */
+#define EBASE_CPUNUM 0x3ffu
 /* Config1 */
 #define C1_WR (1u << 3)
 /* Config3 */

@@ -2,7 +2,7 @@
 /* Integer arithmetic, logic, shifts, HI and LO, bit fields. */
 #include "frontend/lift.h"
 
-void lift_nop(struct lift *l) {} /* NOP, SSNOP, EHB, PAUSE, SYNC, PREF: frontend/README.md says why */
+void lift_nop(struct lift *l) {} /* NOP, SSNOP, EHB, PAUSE, PREF: frontend/README.md says why */
 
 /* ---- R format: rd = rs op rt ---- */
 

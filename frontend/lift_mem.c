@@ -126,11 +126,11 @@ void lift_swr(struct lift *l)
 #define STATE(field) offsetof(struct guest_state, field)
 
 /*
- * LL remembers the address and what it found; SC stores if it is the same address and still holds that, and otherwise puts
- * back what is there.  With one vCPU nothing comes between the load and the store of an SC.  Source: volume II, LL and SC:
- * another address between the two, or a device behind it, is UNPREDICTABLE.
+ * LL and SC where nobody else uses the memory.  LL remembers the address and what it found; SC stores if it is the same address
+ * and still holds that, and otherwise puts back what is there: nothing comes between the load and the store of an SC.  Source:
+ * volume II, LL and SC: another address between the two, or a device behind it, is UNPREDICTABLE.
  */
-void lift_ll(struct lift *l)
+static void ll_alone(struct lift *l)
 {
 	ir_ref address = lift_address(l);
 	ir_ref m = load_word(l, address, 0);
@@ -147,7 +147,7 @@ static ir_ref state_word(struct lift *l, int64_t off)
 	return ir_op1(l->b, IR_LO32, ir_emit(l->b, IR_LDS64, IR_NONE, IR_NONE, IR_NONE, off));
 }
 
-void lift_sc(struct lift *l)
+static void sc_alone(struct lift *l)
 {
 	struct ir_block *b = l->b;
 	ir_ref address = lift_address(l), value = lift_rt(l);
@@ -161,4 +161,39 @@ void lift_sc(struct lift *l)
 		lift_mem_flags(l) | MEM_MORE);
 	ir_emit(b, IR_STS32, ir_const(b, 0), IR_NONE, IR_NONE, STATE(llbit));
 	lift_set_rt(l, linked);
+}
+
+/* MODE_MP: vmm/cpu/atomic.c does it; these are rare enough. */
+static ir_ref word_meta(struct lift *l) { return ir_const(l->b, MEM_META(2, lift_mem_flags(l))); }
+
+void lift_ll(struct lift *l)
+{
+	ir_ref address;
+
+	if (!(l->mode & MODE_MP)) {
+		ll_alone(l);
+		return;
+	}
+	address = lift_address(l);
+	lift_set_rt(l, ir_call(l->b, HELPER_LL, address, word_meta(l), IR_NONE));
+}
+
+void lift_sc(struct lift *l)
+{
+	ir_ref address, value;
+
+	if (!(l->mode & MODE_MP)) {
+		sc_alone(l);
+		return;
+	}
+	address = lift_address(l);
+	value = lift_rt(l);
+	lift_set_rt(l, ir_call(l->b, HELPER_SC, address, value, word_meta(l)));
+}
+
+/* Alone a processor sees its own accesses in order, fence or no fence. */
+void lift_sync(struct lift *l)
+{
+	if (l->mode & MODE_MP)
+		ir_call(l->b, HELPER_SYNC, ir_const(l->b, l->word >> 6 & 31), IR_NONE, IR_NONE);
 }

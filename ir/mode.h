@@ -25,7 +25,9 @@ enum ir_mode {
 	MODE_ABS = 1u << 8,
 	/* Status.RE in user mode: bytes and halfwords are at the places of the other byte order, words stay. */
 	MODE_RE = 1u << 9,
-	MODE_BITS = 10,
+	/* Others use the memory at the same time: LL, SC and SYNC must mean something to them (frontend/lift_mem.c). */
+	MODE_MP = 1u << 10,
+	MODE_BITS = 11,
 };
 
 #endif

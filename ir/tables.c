@@ -65,7 +65,7 @@ const struct ir_name ir_exc_names[] = {
 
 const struct ir_name ir_mode_names[] = {
     {"fr", MODE_FR},   {"cu1", MODE_CU1}, {"cu0", MODE_CU0}, {"be", MODE_BE}, {"erl", MODE_ERL},
-    {"fpx", MODE_FPX}, {"abs", MODE_ABS}, {"re", MODE_RE},   {NULL, 0},
+    {"fpx", MODE_FPX}, {"abs", MODE_ABS}, {"re", MODE_RE},   {"mp", MODE_MP}, {NULL, 0},
 };
 
 const char *const ir_ksu_names[4] = {"kernel", "supervisor", "user", "ksu3"};

@@ -64,6 +64,18 @@ static LLVMValueRef probe(struct gen *g, LLVMValueRef gva, unsigned log2, bool w
 	return LLVMBuildIntToPtr(g->b, LLVMBuildAdd(g->b, gen_zext(g, gva), addend, ""), g->u->ptr, "");
 }
 
+/*
+ * Others may change it meanwhile: whole, and as often as the guest says (an unordered load might leave a loop), though in no order
+ * but that of SYNC.
+ */
+static void beside_others(struct gen *g, LLVMValueRef access, unsigned log2)
+{
+	if (!(g->blk->mode & MODE_MP))
+		return;
+	LLVMSetOrdering(access, LLVMAtomicOrderingMonotonic);
+	LLVMSetAlignment(access, 1u << log2);
+}
+
 static LLVMTypeRef type_of(struct gen *g, unsigned log2)
 {
 	LLVMTypeRef types[] = {g->u->i8, g->u->i16, g->u->i32, g->u->i64};
@@ -80,6 +92,7 @@ void gen_load_op(struct gen *g, uint32_t i)
 	g->mem_done++;
 	at = probe(g, g->val[in->arg[0]], a.log2, in->imm & MEM_INTENT);
 	v = gen_load(g, type_of(g, a.log2), at, MEM_CLASS_RAM);
+	beside_others(g, v, a.log2);
 	if (in->imm & MEM_BE && a.log2)
 		v = gen_bswap(g, v);
 	if (a.log2 < 2)
@@ -99,5 +112,5 @@ void gen_store_op(struct gen *g, uint32_t i)
 		v = LLVMBuildTrunc(g->b, v, type_of(g, a.log2), "");
 	if (in->imm & MEM_BE && a.log2)
 		v = gen_bswap(g, v);
-	gen_store(g, v, at, MEM_CLASS_RAM);
+	beside_others(g, gen_store(g, v, at, MEM_CLASS_RAM), a.log2);
 }

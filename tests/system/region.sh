@@ -9,8 +9,6 @@ need clang-19 ld.lld-19 python3
 build_guests
 rounds=100000 locks=10000
 [ "${DISCO_TEST_LENGTH:-short}" = short ] || rounds=1000000 locks=100000
-# Tier 2 reads once what a loop only reads.
-tiers=(--tiers 1)
 
 # entries NAME: of each machine, all ways from translated code into the monitor, and all that went there by a call
 entries() {
@@ -27,7 +25,7 @@ END
 }
 
 for order in el eb; do
-	timeout 100 "$DISCO" run "${tiers[@]}" --kernel "$guests/$order/region.elf" --mem 32M --vms 2 --processors 2 --shared-region ring=16K \
+	timeout 100 "$DISCO" run --kernel "$guests/$order/region.elf" --mem 32M --vms 2 --processors 2 --shared-region ring=16K \
 		--net none --no-reboot --stats="$work/bare{n}" --append "{n} $rounds $locks" </dev/null >"$work/out" 2>"$work/err" ||
 		fail "$order: status $?: $(cat "$work/err")"
 	! grep -q WRONG "$work/out" || fail "$order: $(grep WRONG "$work/out")"
@@ -71,7 +69,7 @@ clang-19 "${flags[@]}" -mfpxx -c tests/guest/region_linux.c -o "$work/region.o" 
 	fail "region_linux.c"
 mkdir "$work/share"
 cp "$work/region" "$work/share/"
-timeout 100 "$DISCO" run "${tiers[@]}" --kernel "$kernel" --initrd "$initrd" --mem 64M --vms 2 --processors 2 --shared-region ring=16K --share "$work/share" \
+timeout 100 "$DISCO" run --kernel "$kernel" --initrd "$initrd" --mem 64M --vms 2 --processors 2 --shared-region ring=16K --share "$work/share" \
 	--stats="$work/linux{n}" -- sh -c "/mnt/share/region {n} $rounds $locks; rmmod disco_region && ls /dev/disco" \
 	</dev/null >"$work/out" 2>"$work/err"
 for i in 1 2; do

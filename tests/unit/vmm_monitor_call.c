@@ -11,7 +11,7 @@
 #define A_LOAD(rt, n)  A_ORI(rt, ZERO, n)
 #define A_ADDI1(rt, n) I_TYPE(9, rt, rt, (n)&0xffff)
 
-enum { ROUNDS = 2000, ENOENT_ = 2, EFAULT_ = 14, EINVAL_ = 22, ENOSYS_ = 89 };
+enum { ROUNDS = 2000, ENOENT_ = 2, EFAULT_ = 14, EBUSY_ = 16, EINVAL_ = 22, ENOSYS_ = 89 };
 
 static int32_t call(struct vm *vm, uint32_t number, uint32_t a0, uint32_t a1)
 {
@@ -30,7 +30,7 @@ Test(monitor_call, numbers_and_arguments)
 	uint32_t full = RAM_BYTES / PAGE_BYTES;
 
 	cr_assert_eq(call(vm, MONITOR_CALL_VERSION, 1, 2), MONITOR_CALL_ABI);
-	cr_assert_eq(call(vm, MONITOR_CALL_REGION_LEAVE + 1, 0, 0), -ENOSYS_);
+	cr_assert_eq(call(vm, MONITOR_CALL_RING + 1, 0, 0), -ENOSYS_);
 	cr_assert_eq(call(vm, UINT32_MAX, 0, 0), -ENOSYS_);
 	for (uint32_t n = MONITOR_CALL_ZERO; n <= MONITOR_CALL_FREE; n++) {
 		cr_assert_eq(call(vm, n, 0x100000, 0), 0);
@@ -46,6 +46,26 @@ Test(monitor_call, numbers_and_arguments)
 		cr_assert_eq(call(vm, n, 0, full), 0);
 	}
 	cr_assert_eq(vm->vcpu->stats.pages_freed, full);
+	vm_free_alone(vm);
+}
+
+/* What there is of it without other vCPUs; with them: tests/unit/vmm_vcpus.c. */
+Test(monitor_call, one_vcpu)
+{
+	struct vm *vm = machine_open(&(struct vm_config){.icount = true}, TIERS_INTERP);
+
+	cr_assert_eq(call(vm, MONITOR_CALL_VCPUS, 0, 0), 1);
+	cr_assert_eq(call(vm, MONITOR_CALL_START, 0, DATA_VA & 0x1fffffff), -EBUSY_);
+	cr_assert_eq(call(vm, MONITOR_CALL_START, 1, DATA_VA & 0x1fffffff), -EINVAL_);
+	cr_assert_eq(call(vm, MONITOR_CALL_START, 0, 2), -EINVAL_);
+	cr_assert_eq(call(vm, MONITOR_CALL_START, 0, RAM_BYTES - 8), -EFAULT_);
+	cr_assert_eq(call(vm, MONITOR_CALL_START, 0, 0x1fffffc), -EFAULT_);
+	cr_assert_eq(call(vm, MONITOR_CALL_START, 0, UINT32_MAX - 3), -EFAULT_);
+	cr_assert_eq(call(vm, MONITOR_CALL_STOP, 0, 0), -EINVAL_);
+	cr_assert_eq(call(vm, MONITOR_CALL_RING, 1, 0), -EINVAL_);
+	cr_assert_eq(call(vm, MONITOR_CALL_RING, UINT32_MAX, 0), -EINVAL_);
+	cr_assert_eq(call(vm, MONITOR_CALL_RING, 0, 0), 0);
+	cr_assert(vm->vcpu->gs.cp0[CP0_Cause] & CA_IP1);
 	vm_free_alone(vm);
 }
 

@@ -5,6 +5,7 @@
 #include "vmm/cpu/helpers.h"
 #include "vmm/cpu/mem.h"
 #include "vmm/cpu/vcpu.h"
+#include "vmm/monitor/siblings.h"
 #include "vmm/monitor/vm.h"
 
 /* Coprocessor 0 as lifted code calls it.  Source: MIPS32 PRA volume III, chapter 9, by register. */
@@ -17,7 +18,7 @@ static uint32_t ns_to_count(const struct vcpu *v, uint64_t ns) { return (uint32_
 
 static uint32_t count_at(const struct vcpu *v, uint64_t now_ns)
 {
-	if (reg(v, CP0_Cause) & CA_DC)
+	if (vcpu_cause(v) & CA_DC)
 		return v->count_base;
 	return v->count_base + ns_to_count(v, now_ns);
 }
@@ -28,7 +29,7 @@ static void timer_expired(void *arg)
 {
 	struct vcpu *v = arg;
 
-	v->gs.cp0[CP0_Cause] |= CA_TI;
+	vcpu_change_cause(v, 0, CA_TI);
 	vcpu_set_irq(v, 7, true);
 	cp0_timer_update(v);
 }
@@ -39,7 +40,7 @@ void cp0_timer_update(struct vcpu *v)
 	uint64_t ns_per_tick = 1000000000u / v->count_hz, now = clk.now_ns(clk.opaque);
 	uint64_t ticks = reg(v, CP0_Compare) - count_at(v, now); /* of the same moment: TI is never early */
 
-	if (reg(v, CP0_Cause) & CA_DC) {
+	if (vcpu_cause(v) & CA_DC) {
 		clk.alarm(clk.opaque, UINT64_MAX, timer_expired, v);
 		return;
 	}
@@ -57,30 +58,43 @@ void cp0_timer_reset(struct vcpu *v)
 	cp0_timer_update(v);
 }
 
+/*
+ * The timer is an alarm of the machine's clock, and that is used under its lock, for which a vCPU that has siblings does not wait
+ * in the middle of an instruction (siblings.h): its dispatch loop does it, before the next one.
+ */
+static void timer_changed(struct vcpu *v)
+{
+	if (!vm_has_siblings(v->vm)) {
+		cp0_timer_update(v);
+		return;
+	}
+	v->timer_changed = true;
+	__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
+}
+
 static void write_count(struct vcpu *v, uint32_t value)
 {
 	v->count_base = value;
-	if (!(reg(v, CP0_Cause) & CA_DC))
+	if (!(vcpu_cause(v) & CA_DC))
 		v->count_base -= ns_to_count(v, clock_now_ns(v->vm->clock));
-	cp0_timer_update(v);
+	timer_changed(v);
 }
 
 static void write_compare(struct vcpu *v, uint32_t value)
 {
 	v->gs.cp0[CP0_Compare] = value;
-	v->gs.cp0[CP0_Cause] &= ~(uint64_t)CA_TI;
-	vcpu_set_irq(v, 7, false);
-	cp0_timer_update(v);
+	vcpu_change_cause(v, CA_TI | 0x8000, 0);
+	timer_changed(v);
 }
 
 static void write_cause(struct vcpu *v, uint32_t value)
 {
-	uint32_t old = reg(v, CP0_Cause), mask = cp0_reg(13, 0)->write_mask, count = cp0_count(v);
+	uint32_t old = vcpu_cause(v), mask = cp0_reg(13, 0)->write_mask, count = cp0_count(v);
 
 	if (!(v->model->config1 & C1_WR)) /* WP reads as 0 without watch registers */
 		mask &= ~CA_WP;
 
-	v->gs.cp0[CP0_Cause] = (old & ~mask) | (value & mask);
+	vcpu_change_cause(v, mask, value & mask);
 	if ((old ^ value) & CA_DC)
 		write_count(v, count); /* stops or goes on from here */
 }
@@ -114,6 +128,16 @@ static void leave_block(struct guest_state *gs)
 		__atomic_store_n(&gs->poll, 1, __ATOMIC_RELAXED);
 }
 
+/* TI as of now, not as of the last poll.  With siblings it is as of the last poll. */
+static void look_at_timer(struct vcpu *v)
+{
+	if (vm_has_siblings(v->vm))
+		return;
+	vm_lock(v->vm);
+	clock_run_due(v->vm->clock);
+	vm_unlock(v->vm);
+}
+
 HELPER_FN(cp0_read)
 {
 	struct vcpu *v = vcpu_of(gs);
@@ -122,10 +146,8 @@ HELPER_FN(cp0_read)
 	case CP0_Count:
 		return cp0_count(v);
 	case CP0_Cause:
-		vm_lock(v->vm);
-		clock_run_due(v->vm->clock); /* TI as of now, not as of the last poll */
-		vm_unlock(v->vm);
-		return gs->cp0[CP0_Cause];
+		look_at_timer(v);
+		return vcpu_cause(v);
 	case CP0_Random:
 		return take_random(v);
 	case CP0_LLAddr:
@@ -169,14 +191,18 @@ static uint32_t model_mask(const struct vcpu *v, unsigned index, uint32_t mask)
 /* Registers of the timer, which is an alarm of the machine's clock. */
 static void write_timer(struct vcpu *v, unsigned index, uint32_t value)
 {
-	vm_lock(v->vm);
+	bool alone = !vm_has_siblings(v->vm);
+
+	if (alone)
+		vm_lock(v->vm);
 	if (index == CP0_Count)
 		write_count(v, value);
 	else if (index == CP0_Compare)
 		write_compare(v, value);
 	else
 		write_cause(v, value);
-	vm_unlock(v->vm);
+	if (alone)
+		vm_unlock(v->vm);
 }
 
 HELPER_FN(cp0_write)

@@ -16,7 +16,7 @@ static uint32_t vector_base(const struct vcpu *v)
 
 static uint32_t interrupt_offset(const struct vcpu *v)
 {
-	uint32_t cause = cp0(v, CP0_Cause), spacing = cp0(v, CP0_IntCtl) & 0x3e0u, pending;
+	uint32_t cause = vcpu_cause(v), spacing = cp0(v, CP0_IntCtl) & 0x3e0u, pending;
 
 	if (!(cause & CA_IV))
 		return 0x180;
@@ -41,19 +41,19 @@ void exception_refund(struct vcpu *v)
 static void enter(struct vcpu *v, uint32_t code, uint32_t offset)
 {
 	struct guest_state *gs = &v->gs;
-	uint32_t status = cp0(v, CP0_Status), cause = cp0(v, CP0_Cause);
+	uint32_t status = cp0(v, CP0_Status), clear = CA_EXC | CA_CE, set;
 	uint32_t pc = (uint32_t)gs->pc, at = pc;
 
+	set = (code & 0x1f) << CA_EXC_SHIFT | (code >> 8 & 3) << CA_CE_SHIFT;
 	if (!(status & ST_EXL)) {
-		cause &= ~CA_BD;
+		clear |= CA_BD;
 		if (gs->site & SITE_BD) {
-			cause |= CA_BD;
+			set |= CA_BD;
 			pc -= 4;
 		}
 		gs->cp0[CP0_EPC] = pc;
 	}
-	cause = (cause & ~(CA_EXC | CA_CE)) | (code & 0x1f) << CA_EXC_SHIFT | (code >> 8 & 3) << CA_CE_SHIFT;
-	gs->cp0[CP0_Cause] = cause;
+	vcpu_change_cause(v, clear, set);
 	gs->pc = vector_base(v) + offset;
 	watchdog_exception(v, at, (uint32_t)gs->pc, code);
 	gs->cp0[CP0_Status] = status | ST_EXL;
@@ -87,7 +87,7 @@ bool exception_interrupt_pending(const struct vcpu *v)
 {
 	uint32_t status = cp0(v, CP0_Status);
 
-	return (status & (ST_IE | ST_EXL | ST_ERL)) == ST_IE && (cp0(v, CP0_Cause) & status & CA_IP);
+	return (status & (ST_IE | ST_EXL | ST_ERL)) == ST_IE && (vcpu_cause(v) & status & CA_IP);
 }
 
 bool exception_check_interrupts(struct vcpu *v)

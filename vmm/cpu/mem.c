@@ -10,6 +10,7 @@
 #include "vmm/cpu/helpers.h"
 #include "vmm/cpu/mem.h"
 #include "vmm/cpu/vcpu.h"
+#include "vmm/monitor/siblings.h"
 #include "vmm/monitor/vm.h"
 
 /*
@@ -83,21 +84,62 @@ static struct guest_page *ram_page(struct vcpu *v, struct gpa pa, enum pmap_acce
 
 	if (!vm_ram(v->vm, pa, &ram))
 		return NULL;
+	vm_memory_lock(v->vm);
 	g = pmap_get(v->vm->ram, ram, v->node, access, &err);
+	vm_memory_unlock(v->vm);
 	if (!g && err)
 		vm_end(v->vm, VM_NO_MEMORY);
 	return g;
 }
 
+static void fill(struct vcpu *v, struct gva va, struct guest_page *g, bool read, bool write, uint32_t code_id)
+{
+	vm_memory_lock(v->vm);
+	l2tlb_fill(v->l2tlb, va, g, read, write, code_id);
+	vm_memory_unlock(v->vm);
+}
+
+/*
+ * Siblings (siblings.h).  True: before this access another machine page takes the place of what they have too, or there are
+ * translations to be dropped.
+ */
+static bool takes_away(struct vcpu *v, struct gpa pa, enum pmap_access access)
+{
+	const struct machine_page *page;
+	struct gpa ram;
+
+	if (!vm_has_siblings(v->vm) || !vm_ram(v->vm, pa, &ram))
+		return false;
+	vm_memory_lock(v->vm);
+	page = pmap_peek(v->vm->ram, ram);
+	vm_memory_unlock(v->vm);
+	if (access == PMAP_EXEC) /* it gets a record, and loses its write tags */
+		return !page || page_has(page, PAGE_ZERO) || !page_has(page, PAGE_CODE);
+	return page && access == PMAP_WRITE && page_has(page, PAGE_SHARED | PAGE_CODE);
+}
+
+/* Whole, since others may access it at the same time; aligned. */
 static uint64_t load_host(const uint8_t *p, uint32_t meta)
 {
-	uint64_t x = 0;
-	uint32_t n = META_SIZE(meta);
+	switch (META_SIZE(meta)) {
+	case 1:
+		return __atomic_load_n(p, __ATOMIC_RELAXED);
+	case 2: {
+		uint16_t x = __atomic_load_n((const uint16_t *)(const void *)p, __ATOMIC_RELAXED);
 
-	memcpy(&x, p, n);
-	if (meta & MEM_BE)
-		x = __builtin_bswap64(x) >> (64 - 8 * n);
-	return x;
+		return meta & MEM_BE ? __builtin_bswap16(x) : x;
+	}
+	case 4: {
+		uint32_t x = __atomic_load_n((const uint32_t *)(const void *)p, __ATOMIC_RELAXED);
+
+		return meta & MEM_BE ? __builtin_bswap32(x) : x;
+	}
+	default: {
+		uint64_t x = __atomic_load_n((const uint64_t *)(const void *)p, __ATOMIC_RELAXED);
+
+		return meta & MEM_BE ? __builtin_bswap64(x) : x;
+	}
+	}
 }
 
 /* The instruction accesses another place of the word than its address: lift_mem.c. */
@@ -181,11 +223,24 @@ static void raise_fault(struct vcpu *v, enum tlb_result why, enum tlb_access acc
 
 static void store_host(uint8_t *p, uint64_t x, uint32_t meta)
 {
-	uint32_t n = META_SIZE(meta);
+	bool be = meta & MEM_BE;
 
-	if (meta & MEM_BE)
-		x = __builtin_bswap64(x << (64 - 8 * n));
-	memcpy(p, &x, n);
+	switch (META_SIZE(meta)) {
+	case 1:
+		__atomic_store_n(p, (uint8_t)x, __ATOMIC_RELAXED);
+		break;
+	case 2:
+		__atomic_store_n((uint16_t *)(void *)p, be ? __builtin_bswap16((uint16_t)x) : (uint16_t)x,
+				 __ATOMIC_RELAXED);
+		break;
+	case 4:
+		__atomic_store_n((uint32_t *)(void *)p, be ? __builtin_bswap32((uint32_t)x) : (uint32_t)x,
+				 __ATOMIC_RELAXED);
+		break;
+	default:
+		__atomic_store_n((uint64_t *)(void *)p, be ? __builtin_bswap64(x) : x, __ATOMIC_RELAXED);
+		break;
+	}
 }
 
 static uint64_t extend(uint64_t x, uint32_t meta)
@@ -204,11 +259,7 @@ static uint8_t *probe(struct guest_state *gs, uint64_t va, uint32_t size, bool w
 	return (va & (~PAGE_MASK | (size - 1))) == tag ? (uint8_t *)(intptr_t)((int64_t)va + e->addend) : NULL;
 }
 
-/*
- * Go back to the dispatch loop, which then executes the instruction that made this call by itself, with the vCPU between
- * two instructions before and after it.  In a delay slot that is the branch with its slot, as if it were after an exception.
- */
-static void step_alone(struct vcpu *v)
+void mem_step_alone(struct vcpu *v)
 {
 	struct guest_state *gs = &v->gs;
 
@@ -223,13 +274,14 @@ static void step_alone(struct vcpu *v)
 
 /*
  * --icount: a device may move time, its next deadline or an interrupt line, and all tiers must meet them at the same
- * instruction, wherever their blocks begin and end.  True: the access is not to be made now.
+ * instruction, wherever their blocks begin and end.  Siblings: the device may want them parked.  True: the access is not to be
+ * made now.
  */
 static bool device_wants_step(struct vcpu *v)
 {
-	if (!v->vm->cfg.icount || v->step)
+	if ((!v->vm->cfg.icount && !vm_has_siblings(v->vm)) || v->step)
 		return false;
-	step_alone(v);
+	mem_step_alone(v);
 	return true;
 }
 
@@ -266,9 +318,11 @@ static uint64_t device_read(struct vcpu *v, struct gpa pa, uint32_t meta, bool *
 	enum watchdog_where was = watchdog_enter(&v->watchdog, WATCHDOG_DEVICE);
 	uint64_t x;
 
+	siblings_leave(v);
 	vm_lock(v->vm);
 	x = board_load(v->vm->board, pa, meta, claimed);
 	vm_unlock(v->vm);
+	siblings_enter(v);
 	v->stats.mmio_reads++;
 	watchdog_enter(&v->watchdog, was);
 	return x;
@@ -278,9 +332,11 @@ static void device_write(struct vcpu *v, struct gpa pa, uint64_t x, uint32_t met
 {
 	enum watchdog_where was = watchdog_enter(&v->watchdog, WATCHDOG_DEVICE);
 
+	siblings_leave(v);
 	vm_lock(v->vm);
 	board_store(v->vm->board, pa, x, meta, claimed);
 	vm_unlock(v->vm);
+	siblings_enter(v);
 	v->stats.mmio_writes++;
 	watchdog_enter(&v->watchdog, was);
 }
@@ -308,7 +364,7 @@ HELPER_FN(mem_load)
 	}
 	g = ram_page(v, pa, PMAP_READ); /* also of an LL that means to write: the SC may be a store to code */
 	if (g) {
-		l2tlb_fill(v->l2tlb, va, g, acc == TLB_READ, dirty && guest_page_writable(g), 0);
+		fill(v, va, g, acc == TLB_READ, dirty && guest_page_writable(g), 0);
 		return extend(load_host(g->page->host + (pa.v & PAGE_MASK), meta), meta);
 	}
 	if (device_wants_step(v))
@@ -334,7 +390,9 @@ static struct machine_page *code_page_at(struct vcpu *v, struct gpa pa)
 
 	if (!vm_ram(v->vm, pa, &ram))
 		return NULL;
+	vm_memory_lock(v->vm);
 	page = pmap_peek(v->vm->ram, ram);
+	vm_memory_unlock(v->vm);
 	return page && page_has(page, PAGE_CODE) ? page : NULL;
 }
 
@@ -386,7 +444,7 @@ static bool store_ram(struct vcpu *v, struct gva va, struct guest_page *g, struc
 	v->stats.smc_stores += hit;
 	if (guest_page_writable(g)) {
 		readable = translate_va(v, va, TLB_READ, &unused, &dirty) == GUEST_OK;
-		l2tlb_fill(v->l2tlb, va, g, readable, true, 0);
+		fill(v, va, g, readable, true, 0);
 	}
 	return hit;
 }
@@ -400,16 +458,50 @@ static bool must_be_alone(const struct vcpu *v, uint32_t meta)
 	return (meta & MEM_MORE || (v->gs.site & SITE_BD && v->jit)) && !v->step;
 }
 
+/* pa is RAM, or a device. */
+static void store(struct vcpu *v, struct gva va, struct gpa pa, uint64_t x, uint32_t meta)
+{
+	bool code = ram_has_code(v, pa, META_SIZE(meta)), claimed = true;
+	struct guest_page *g;
+
+	if (must_be_alone(v, meta) && (code || ram_may_get_code(v, pa))) {
+		mem_step_alone(v);
+		return;
+	}
+	g = ram_page(v, pa, PMAP_WRITE);
+	if (g) {
+		if (store_ram(v, va, g, pa, x, meta, code) && !(meta & MEM_MORE))
+			leave_after(&v->gs);
+		return;
+	}
+	if (device_wants_step(v))
+		return;
+	device_write(v, pa, x, meta, &claimed);
+	if (!claimed && pa.v >= BUS_ERROR_BASE)
+		exception_raise(v, EXC_DBE);
+}
+
+/* Siblings are parked for it, and nobody is while translated code is on the stack. */
+static void store_parked(struct vcpu *v, struct gva va, struct gpa pa, uint64_t x, uint32_t meta)
+{
+	if (!v->step) {
+		mem_step_alone(v);
+		return;
+	}
+	siblings_stop_from(v);
+	store(v, va, pa, x, meta);
+	siblings_go_from(v);
+}
+
 HELPER_FN(mem_store)
 {
 	struct vcpu *v = vcpu_of(gs);
 	uint32_t meta = (uint32_t)c;
 	struct gva va = gva((uint32_t)a);
 	uint8_t *host = probe(gs, va.v, META_SIZE(meta), true);
-	struct guest_page *g;
 	enum tlb_result r;
 	struct gpa pa;
-	bool dirty, code, claimed = true;
+	bool dirty;
 
 	if (host) {
 		store_host(host, b, meta);
@@ -417,27 +509,86 @@ HELPER_FN(mem_store)
 	}
 	v->stats.slow_stores++;
 	r = va.v & (META_SIZE(meta) - 1) ? GUEST_ADDRESS_ERROR : translate_va(v, va, TLB_WRITE, &pa, &dirty);
+	if (r != GUEST_OK)
+		raise_fault(v, r, TLB_WRITE, va);
+	else if (takes_away(v, pa, PMAP_WRITE))
+		store_parked(v, va, pa, b, meta);
+	else
+		store(v, va, pa, b, meta);
+	return 0;
+}
+
+/* ---- words of LL and SC ---- */
+
+const uint8_t *mem_linked_word(struct vcpu *v, struct gva va, uint32_t meta)
+{
+	uint8_t *host = probe(&v->gs, va.v, META_SIZE(meta), false);
+	struct guest_page *g;
+	enum tlb_result r;
+	struct gpa pa;
+	bool dirty;
+
+	if (host)
+		return host;
+	v->stats.slow_loads++;
+	r = va.v & (META_SIZE(meta) - 1) ? GUEST_ADDRESS_ERROR : translate_va(v, va, TLB_READ, &pa, &dirty);
+	if (r != GUEST_OK) {
+		raise_fault(v, r, TLB_READ, va);
+		return NULL;
+	}
+	g = ram_page(v, pa, PMAP_READ);
+	if (!g)
+		return NULL;
+	fill(v, va, g, true, dirty && guest_page_writable(g), 0);
+	return g->page->host + (pa.v & PAGE_MASK);
+}
+
+/* As a store of what is there, whether it will be one or not. */
+static uint8_t *word_for(struct vcpu *v, struct gva va, struct gpa pa, uint32_t meta)
+{
+	struct guest_page *g = ram_page(v, pa, PMAP_WRITE);
+
+	if (!g)
+		return NULL;
+	if (guest_page_writable(g)) {
+		struct gpa unused;
+		bool dirty, readable = translate_va(v, va, TLB_READ, &unused, &dirty) == GUEST_OK;
+
+		fill(v, va, g, readable, true, 0);
+	} else {
+		v->stats.smc_stores += store_hits_code(v, g->page, pa, META_SIZE(meta));
+	}
+	return g->page->host + (pa.v & PAGE_MASK);
+}
+
+bool mem_conditional_word(struct vcpu *v, struct gva va, uint32_t meta, bool (*try)(struct vcpu *v, uint8_t *host))
+{
+	uint8_t *host = probe(&v->gs, va.v, META_SIZE(meta), true);
+	enum tlb_result r;
+	struct gpa pa;
+	bool dirty, parked, done;
+
+	if (host)
+		return try(v, host);
+	v->stats.slow_stores++;
+	r = va.v & (META_SIZE(meta) - 1) ? GUEST_ADDRESS_ERROR : translate_va(v, va, TLB_WRITE, &pa, &dirty);
 	if (r != GUEST_OK) {
 		raise_fault(v, r, TLB_WRITE, va);
-		return 0;
+		return false;
 	}
-	code = ram_has_code(v, pa, META_SIZE(meta));
-	if (must_be_alone(v, meta) && (code || ram_may_get_code(v, pa))) {
-		step_alone(v);
-		return 0;
+	parked = takes_away(v, pa, PMAP_WRITE);
+	/* SC still has to write its register, so nothing may come behind it if there was code: must_be_alone() */
+	if (!v->step && (parked || ram_has_code(v, pa, META_SIZE(meta)) || ram_may_get_code(v, pa))) {
+		mem_step_alone(v);
+		return false;
 	}
-	g = ram_page(v, pa, PMAP_WRITE);
-	if (g) {
-		if (store_ram(v, va, g, pa, b, meta, code) && !(meta & MEM_MORE))
-			leave_after(gs);
-		return 0;
-	}
-	if (device_wants_step(v))
-		return 0;
-	device_write(v, pa, b, meta, &claimed);
-	if (!claimed && pa.v >= BUS_ERROR_BASE)
-		exception_raise(v, EXC_DBE);
-	return 0;
+	if (parked)
+		siblings_stop_from(v);
+	host = word_for(v, va, pa, meta);
+	done = host && try(v, host);
+	if (parked)
+		siblings_go_from(v);
+	return done;
 }
 
 /* Caches are coherent here; what remains of CACHE is its address translation (hit operations, PRA volume II, CACHE). */
@@ -488,13 +639,33 @@ static struct machine_page *fetch_fast(struct vcpu *v, struct gva pc)
 	if ((uint32_t)(pc.v & (~PAGE_MASK | 3)) != (uint32_t)e->exec)
 		return NULL;
 	slot = page_cache_slot(v, host);
-	return slot->host == host ? slot->page : NULL;
+	if (slot->host != host)
+		return NULL;
+	/* siblings: whoever takes the flag away leaves the interpreter's exec tags */
+	return vm_has_siblings(v->vm) && !page_has(slot->page, PAGE_CODE) ? NULL : slot->page;
+}
+
+bool mem_fetch_needs_parking(struct vcpu *v, struct gva pc)
+{
+	return vm_has_siblings(v->vm) && !v->step && !fetch_fast(v, pc);
 }
 
 /* What translated code compares. The interpreter's blocks are known by their machine page, and nothing compares. */
 static uint32_t code_id(struct vcpu *v, struct machine_page *page, struct gva pc)
 {
 	return v->jit ? jit_code_id(vcpu_code_page(v, page, pc)) : 1;
+}
+
+/* A page that has no record yet gets PAGE_CODE here, where all that may write to it are parked. */
+static void protect_parked(struct vcpu *v, struct gpa pa)
+{
+	struct guest_page *g;
+
+	siblings_stop_from(v);
+	g = ram_page(v, pa, PMAP_EXEC);
+	if (g)
+		mem_protect_code(v, g->page);
+	siblings_go_from(v);
 }
 
 /* *why: the exception that a NULL stands for; GUEST_OK is a bus error. */
@@ -505,11 +676,14 @@ static struct machine_page *fetch_slow(struct vcpu *v, struct gva pc, enum tlb_r
 	bool dirty;
 
 	*why = pc.v & 3 ? GUEST_ADDRESS_ERROR : translate_va(v, pc, TLB_EXEC, &pa, &dirty);
+	while (*why == GUEST_OK && takes_away(v, pa, PMAP_EXEC) &&
+	       __atomic_load_n(&v->vm->end, __ATOMIC_ACQUIRE) == VM_RUNS)
+		protect_parked(v, pa);
 	g = *why == GUEST_OK ? ram_page(v, pa, PMAP_EXEC) : NULL;
 	if (g && mem_unmapped(v, pc)) {
 		v->abs_code[ABS_CODE_INDEX(pc.v)] = code_id(v, g->page, pc);
 	} else if (g) {
-		l2tlb_fill(v->l2tlb, gva(pc.v & ~PAGE_MASK), g, false, false, code_id(v, g->page, pc));
+		fill(v, gva(pc.v & ~PAGE_MASK), g, false, false, code_id(v, g->page, pc));
 		*page_cache_slot(v, g->page->host) = (struct page_cache_entry){g->page->host, g->page};
 	}
 	return g ? g->page : NULL;
@@ -543,7 +717,10 @@ void mem_protect_code(struct vcpu *v, struct machine_page *page)
 {
 	if (page_has(page, PAGE_CODE))
 		return;
+	ASSERT(siblings_are_stopped(v->vm));
 	page_set(page, PAGE_CODE);
-	if (!page_has(page, PAGE_SHARED)) /* which has no write tags */
-		l2tlb_drop_writes(v->l2tlb, machine_page_row(page));
+	if (page_has(page, PAGE_SHARED)) /* which has no write tags */
+		return;
+	for (unsigned i = 0; i < v->vm->n_vcpus; i++)
+		l2tlb_drop_writes(v->vm->vcpu[i].l2tlb, machine_page_row(page));
 }

@@ -6,8 +6,10 @@
 
 #include "numa/region.h"
 #include "vmm/cpu/helpers.h"
+#include "vmm/cpu/mem.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_memory.h"
+#include "vmm/monitor/siblings.h"
 #include "vmm/monitor/vm.h"
 
 /* As the guest's kernel numbers them. */
@@ -16,6 +18,7 @@ enum {
 	GUEST_EAGAIN = 11,
 	GUEST_ENOMEM = 12,
 	GUEST_EFAULT = 14,
+	GUEST_EBUSY = 16,
 	GUEST_EINVAL = 22,
 	GUEST_ENOSYS = 89,
 };
@@ -131,6 +134,47 @@ static int64_t region_leave(struct vcpu *v, uint32_t a0, uint32_t a1)
 	return bad;
 }
 
+/* ---- vCPUs ---- */
+
+static int64_t vcpus(struct vcpu *v, uint32_t a0, uint32_t a1) { return v->vm->n_vcpus; }
+
+/* a1: physical address of three words, pc, $29 and $4. */
+static int64_t start(struct vcpu *v, uint32_t a0, uint32_t a1)
+{
+	uint32_t word[3];
+	struct gpa ram;
+	int err;
+
+	if (a1 & 3)
+		return -GUEST_EINVAL;
+	for (unsigned i = 0; i < ARRAY_LEN(word); i++) {
+		if (!vm_ram(v->vm, gpa((uint64_t)a1 + 4 * i), &ram) ||
+		    pmap_read(v->vm->ram, ram, &word[i], sizeof(word[i])))
+			return -GUEST_EFAULT;
+		word[i] = v->vm->cfg.big_endian ? __builtin_bswap32(word[i]) : word[i];
+	}
+	err = vcpu_start(v, a0, word[0], word[1], word[2]);
+	return err == -EBUSY ? -GUEST_EBUSY : err ? -GUEST_EINVAL : 0;
+}
+
+/* The only one there is would never be started again. */
+static int64_t stop(struct vcpu *v, uint32_t a0, uint32_t a1)
+{
+	if (!vm_has_siblings(v->vm))
+		return -GUEST_EINVAL;
+	vcpu_power_off(v);
+	return 0;
+}
+
+static int64_t ring(struct vcpu *v, uint32_t a0, uint32_t a1) { return vcpu_ring(v->vm, a0) ? -GUEST_EINVAL : 0; }
+
+/* Others than these change what all have, or look at memory through it. */
+static bool needs_parking(const struct vcpu *v, uint64_t number)
+{
+	return vm_has_siblings(v->vm) && number != MONITOR_CALL_VERSION && number != MONITOR_CALL_VCPUS &&
+	       number != MONITOR_CALL_STOP && number != MONITOR_CALL_RING;
+}
+
 HELPER_FN(monitor_call)
 {
 	static int64_t (*const call[])(struct vcpu * v, uint32_t a0, uint32_t a1) = {
@@ -139,9 +183,20 @@ HELPER_FN(monitor_call)
 #undef MONITOR_CALL
 	};
 	struct vcpu *v = vcpu_of(gs);
+	bool parking = needs_parking(v, a);
+	int64_t result;
 
+	if (parking && !v->step) {
+		mem_step_alone(v);
+		return 0;
+	}
 	v->stats.monitor_calls++;
-	return (uint32_t)(a < ARRAY_LEN(call) ? call[a](v, (uint32_t)b, (uint32_t)c) : -GUEST_ENOSYS);
+	if (parking)
+		siblings_stop_from(v);
+	result = a < ARRAY_LEN(call) ? call[a](v, (uint32_t)b, (uint32_t)c) : -GUEST_ENOSYS;
+	if (parking)
+		siblings_go_from(v);
+	return (uint32_t)result;
 }
 
 void monitor_call_finish(struct vcpu *v)

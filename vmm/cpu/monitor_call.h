@@ -11,7 +11,7 @@
 struct vcpu;
 
 enum {
-	MONITOR_CALL_ABI = 2,
+	MONITOR_CALL_ABI = 3,
 	MONITOR_CALL_MAX_PAGES = 1 << 16,
 	/* Of REGION_MAP's second argument: the region's number is above its page's. */
 	MONITOR_CALL_REGION_SHIFT = 24,

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "frontend/cp0.h"
+#include "vmm/cpu/cp0.h"
 #include "vmm/cpu/exception.h"
 #include "vmm/cpu/interp_cache.h"
 #include "vmm/cpu/monitor_call.h"
@@ -13,6 +14,7 @@
 #include "vmm/devices/virtio_bus.h"
 #include "vmm/monitor/follow.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/monitor/siblings.h"
 #include "vmm/monitor/vm.h"
 
 /*
@@ -139,6 +141,10 @@ static void service(struct vcpu *v)
 	if (v->jit)
 		jit_install_finished(v->jit);
 	vm_lock(vm);
+	if (v->timer_changed) {
+		v->timer_changed = false;
+		cp0_timer_update(v);
+	}
 	clock_run_due(vm->clock);
 	virtio_bus_poll(vm);
 	monitor_call_finish(v);
@@ -198,7 +204,8 @@ static enum run_slice idle(struct vcpu *v)
 	bool on;
 
 	vm_lock(v->vm);
-	on = clock_idle(v->vm->clock, slack);
+	/* under --icount time passes while another vCPU works */
+	on = (!v->vm->cfg.icount || siblings_are_idle(v)) && clock_idle(v->vm->clock, slack);
 	vm_unlock(v->vm);
 	if (!on)
 		return SLICE_IDLE;
@@ -209,9 +216,23 @@ static enum run_slice idle(struct vcpu *v)
 /* WAIT ends when an interrupt is pending and not masked by IM, even with IE = 0 (PRA volume II, WAIT). */
 static bool still_idle(struct vcpu *v)
 {
-	if (v->idle && v->gs.cp0[CP0_Cause] & v->gs.cp0[CP0_Status] & CA_IP)
+	if (v->idle && __atomic_load_n(&v->power, __ATOMIC_ACQUIRE) == VCPU_ON &&
+	    vcpu_cause(v) & v->gs.cp0[CP0_Status] & CA_IP)
 		v->idle = false;
 	return v->idle;
+}
+
+/* It waits to be started.  True: it has been. */
+static bool power_up(struct vcpu *v)
+{
+	bool asked = __atomic_load_n(&v->power, __ATOMIC_ACQUIRE) == VCPU_ASKED;
+
+	if (!asked)
+		return false;
+	vm_lock(v->vm);
+	vcpu_power_up(v);
+	vm_unlock(v->vm);
+	return true;
 }
 
 static void begin_slice(struct vm *vm)
@@ -221,29 +242,20 @@ static void begin_slice(struct vm *vm)
 	vm_unlock(vm);
 }
 
-static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
+/* Where the guest was found: for tier 2. */
+static void look_where(struct vcpu *v)
+{
+	siblings_enter(v);
+	vcpu_update_mode(v); /* pc may have come to another page, or segment */
+	region_sample(v);
+	siblings_leave(v);
+}
+
+/* The guest's next instructions. */
+static enum exit_reason execute(struct vcpu *v, enum exit_reason last)
 {
 	struct vm *vm = v->vm;
 
-	if (last == EXIT_POLL && v->jit) {
-		vcpu_update_mode(v); /* pc may have come to another page, or segment */
-		region_sample(v);
-	}
-	if (__atomic_load_n(&v->gs.poll, __ATOMIC_ACQUIRE) || (vm->cfg.icount && v->gs.icount_left <= 0))
-		service(v);
-	if (vm->pauses) {
-		v->becomes = paused(v);
-		return EXIT_POLL;
-	}
-	if (v->retry_ns) { /* it was paused */
-		v->retry_ns = 0;
-		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
-		return EXIT_POLL;
-	}
-	if (still_idle(v)) {
-		v->becomes = idle(v);
-		return EXIT_POLL;
-	}
 	if (exception_check_interrupts(v)) {
 		last = EXIT_EXCEPTION;
 		v->step = false;
@@ -260,6 +272,33 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 	if (last == EXIT_HOT && !region_request(v))
 		return EXIT_EXCEPTION;
 	return run_translated(v, last);
+}
+
+static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
+{
+	struct vm *vm = v->vm;
+
+	if (last == EXIT_POLL && v->jit)
+		look_where(v);
+	if (__atomic_load_n(&v->gs.poll, __ATOMIC_ACQUIRE) || (vm->cfg.icount && v->gs.icount_left <= 0))
+		service(v);
+	if (__atomic_load_n(&vm->pauses, __ATOMIC_RELAXED)) {
+		v->becomes = paused(v);
+		return EXIT_POLL;
+	}
+	if (v->retry_ns) { /* it was paused */
+		v->retry_ns = 0;
+		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
+		return EXIT_POLL;
+	}
+	if (still_idle(v) && !power_up(v)) {
+		v->becomes = idle(v);
+		return EXIT_POLL;
+	}
+	siblings_enter(v);
+	last = execute(v, last);
+	siblings_leave(v);
+	return last;
 }
 
 /* What turn() does between two stretches of translated code when nobody waits: see jit_config.resume. */
@@ -305,8 +344,9 @@ static enum run_slice run_slice(struct vcpu *v)
 {
 	struct vm *vm = v->vm;
 
-	if (v->becomes == SLICE_IDLE) {
+	if (v->becomes == SLICE_IDLE || vm->cfg.icount) {
 		vm_lock(vm);
+		clock_switch(vm->clock, &v->gs);
 		clock_awake(vm->clock);
 		vm_unlock(vm);
 	}

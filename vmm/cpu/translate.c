@@ -79,6 +79,10 @@ HELPER_FN(slot_check)
 	uint64_t pc = gs->pc;
 	struct machine_page *page;
 
+	if (mem_fetch_needs_parking(v, gva((uint32_t)(pc + 4)))) {
+		mem_step_alone(v);
+		return 0;
+	}
 	page = mem_fetch_try(v, gva((uint32_t)(pc + 4)));
 	if (page && guest_word(v, page, 0) == (uint32_t)a)
 		return 0;

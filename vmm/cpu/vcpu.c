@@ -13,6 +13,7 @@
 #include "vmm/cpu/mem.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/monitor/siblings.h"
 #include "vmm/monitor/vm.h"
 
 /*
@@ -98,12 +99,13 @@ int vcpus_new(struct vcpu **out, struct vm *vm, unsigned n)
 	if (!v)
 		return -ENOMEM;
 	for (unsigned i = 0; i < n; i++) {
-		v[i] = (struct vcpu){.vm = vm, .model = vm->cfg.cpu, .count_hz = COUNT_HZ};
+		v[i] = (struct vcpu){.vm = vm, .number = i, .model = vm->cfg.cpu, .count_hz = COUNT_HZ};
+		v[i].power = i ? VCPU_OFF : VCPU_ON;
 		v[i].gs.helpers = vmm_helpers;
 		v[i].sched = (struct sched_vcpu){
 		    .shares = vm->cfg.shares ? vm->cfg.shares : SCHED_DEFAULT_SHARES,
 		    .cap = vm->cfg.cap,
-		    .number = vm->cfg.number,
+		    .number = vm->cfg.number * VM_MAX_VCPUS + i,
 		    .sample = vm->cfg.tier1 && vm->cfg.tier2 && !vm->cfg.icount, /* there it would but take time */
 		};
 		sched_vcpu_init(&v[i], vm->monitor->sched);
@@ -147,12 +149,13 @@ void vcpu_reset(struct vcpu *v)
 	gs->cp0[CP0_Config1] = v->model->config1;
 	gs->cp0[CP0_Config2] = v->model->config2;
 	gs->cp0[CP0_Config3] = v->model->config3;
+	gs->cp0[CP0_EBase] |= v->number;
 	guest_tlb_reset(&v->tlb, v->model->tlb_entries);
 	l2tlb_reset(v->l2tlb);
 	v->random = v->tlb.n - 1;
 	v->random_state = 0x2545f491u;
 	v->count_base = 0;
-	v->idle = false;
+	v->idle = v->power == VCPU_OFF;
 	v->step = false;
 	gs->fcr31 = 0;
 	gs->fcr0 = v->model->fir;
@@ -176,22 +179,38 @@ void vcpu_update_mode(struct vcpu *v)
 	mode |= (be ? MODE_BE : 0) | (st & ST_ERL ? MODE_ERL : 0);
 	mode |= fpu_fcsr_mode(gs->fcr31);
 	mode |= mem_unmapped(v, gva(gs->pc)) ? MODE_ABS : 0;
+	mode |= v->vm->mp ? MODE_MP : 0;
 	gs->mode = mode;
 	gs->pc_page = gs->pc & ~PAGE_MASK;
 	gs->l2tlb = l2tlb_select(v->l2tlb, (uint8_t)gs->cp0[CP0_EntryHi], ksu != MODE_KERNEL);
 }
 
+void vcpu_change_cause(struct vcpu *v, uint32_t clear, uint32_t set)
+{
+	uint64_t *cause = &v->gs.cp0[CP0_Cause], old = *cause;
+
+	if (!vm_has_siblings(v->vm)) {
+		*cause = (old & ~(uint64_t)clear) | set;
+		return;
+	}
+	old = __atomic_load_n(cause, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(cause, &old, (old & ~(uint64_t)clear) | set, true, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED))
+		;
+}
+
 void vcpu_set_irq(void *vcpu, unsigned pin, bool level)
 {
 	struct vcpu *v = vcpu;
-	uint64_t bit = 1u << (8 + pin);
+	uint32_t bit = 1u << (8 + pin);
 
 	ASSERT(vm_owned(v->vm));
-	if (level)
-		v->gs.cp0[CP0_Cause] |= bit;
-	else
-		v->gs.cp0[CP0_Cause] &= ~bit;
-	if (level && v->gs.cp0[CP0_Status] & bit)
+	vcpu_change_cause(v, bit, level ? bit : 0);
+	if (!level)
+		return;
+	if (vm_has_siblings(v->vm)) /* this may be another one's thread, and its own asleep */
+		sched_kick(v);
+	else if (v->gs.cp0[CP0_Status] & bit)
 		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
 }
 
@@ -232,20 +251,52 @@ void vcpu_move_code(struct vcpu *v, struct machine_page *page, struct gva pc, co
 
 void vcpu_code_stays(struct vcpu *v, struct guest_page *g, struct gpa pa)
 {
-	if (v->jit && g->page->code && jit_page_stays(v->jit, &g->page->code))
-		forget_record(v, g, pa);
+	if (!v->jit || !g->page->code || !jit_page_stays(v->jit, &g->page->code))
+		return;
+	for (unsigned i = 0; i < v->vm->n_vcpus; i++)
+		forget_record(&v->vm->vcpu[i], g, pa);
+}
+
+static bool lifted_dropped(struct vm *vm, struct machine_page *page, uint32_t off, uint32_t bytes)
+{
+	bool hit = false;
+
+	for (unsigned i = 0; i < vm->n_vcpus; i++)
+		hit |= interp_cache_invalidate(vm->vcpu[i].interp, page, off, bytes);
+	return hit;
+}
+
+static bool has_lifted(const struct vm *vm, const struct machine_page *page)
+{
+	for (unsigned i = 0; i < vm->n_vcpus; i++)
+		if (interp_cache_has(vm->vcpu[i].interp, page, 0, PAGE_BYTES))
+			return true;
+	return false;
+}
+
+/* A store took the page off its record, or translations off that: what leads a vCPU there goes. */
+static void forget_written(struct vcpu *v, const struct vcpu *writer, struct machine_page *page, struct gpa pa,
+			   bool hit)
+{
+	if (!page->code) {
+		forget_record(v, machine_page_row(page), pa);
+	} else if (hit && v != writer) {
+		jit_break(v->jit); /* jit_written() has looked after the writer's caches only */
+	}
 }
 
 bool vcpu_written(struct vcpu *v, struct machine_page *page, struct gpa pa, uint32_t off, uint32_t bytes)
 {
-	bool hit = interp_cache_invalidate(v->interp, page, off, bytes);
+	bool hit = lifted_dropped(v->vm, page, off, bytes), dropped;
 
+	ASSERT(siblings_are_stopped(v->vm));
 	if (v->jit && page->code) {
-		hit |= jit_written(v->jit, &page->code, &page->code_writes, off, bytes);
-		if (!page->code)
-			forget_record(v, machine_page_row(page), pa);
+		dropped = jit_written(v->jit, &page->code, &page->code_writes, off, bytes);
+		hit |= dropped;
+		for (unsigned i = 0; i < v->vm->n_vcpus; i++)
+			forget_written(&v->vm->vcpu[i], v, page, pa, dropped);
 	}
-	if (!page->code && !interp_cache_has(v->interp, page, 0, PAGE_BYTES))
+	if (!page->code && !has_lifted(v->vm, page))
 		page_clear(page, PAGE_CODE);
 	return hit;
 }
@@ -269,8 +320,10 @@ bool vcpu_invalidate_code(struct vcpu *v, struct machine_page *page, uint32_t of
 
 bool vcpu_code_at(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes)
 {
-	return interp_cache_has(v->interp, page, off, bytes) ||
-	       (v->jit && jit_is_code(v->jit, &page->code, off, bytes));
+	for (unsigned i = 0; i < v->vm->n_vcpus; i++)
+		if (interp_cache_has(v->vm->vcpu[i].interp, page, off, bytes))
+			return true;
+	return v->jit && jit_is_code(v->jit, &page->code, off, bytes);
 }
 
 bool vcpu_others_add_code(struct vcpu *v, struct machine_page *page)

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "frontend/cp0.h"
 #include "frontend/frontend.h"
 #include "jit/jit.h"
 #include "numa/numa.h"
@@ -41,10 +42,23 @@ enum run_slice {
 	SLICE_ENDED,  /* the machine has ended */
 };
 
+enum vcpu_power {
+	VCPU_ON,
+	VCPU_OFF,
+	VCPU_FILLED_IN, /* struct vcpu_start is being */
+	VCPU_ASKED,     /* to start */
+};
+
+/* How a vCPU begins that another one has started. */
+struct vcpu_start {
+	uint32_t pc, sp, arg, status, ebase;
+};
+
 struct vcpu {
 	_Alignas(64) struct guest_state
 	    gs; /* must be first: helpers get a guest_state and cast; no line is another vCPU's too */
 	struct vm *vm;
+	unsigned number; /* in vm->vcpu[] */
 	unsigned node;
 	const struct cpu_model *model;
 	struct frontend *frontend;
@@ -60,6 +74,17 @@ struct vcpu {
 	/* Monitor calls (monitor_call.c): memory that the guest has given up, until the dispatch loop takes it away. */
 	struct gpa freed;
 	uint64_t freed_bytes; /* 0: none */
+
+	/* With others in its machine (vmm/monitor/siblings.h). */
+	bool busy;               /* atomic */
+	int power;               /* atomic: enum vcpu_power */
+	struct vcpu_start start; /* of whoever set VCPU_FILLED_IN, then its own */
+	bool timer_changed;      /* Count, Compare or Cause was written: cp0_timer_update() is due */
+	/* What LL found, where others use the memory too (vmm/cpu/atomic.c). */
+	const uint8_t *ll_host;
+	uint64_t ll_stamp;
+	uint64_t ll_physical; /* --icount */
+	uint32_t sc_value;    /* what the SC in progress stores, as it will be in memory */
 
 	/* Count/Compare: Count = virtual time * count_hz + count_base (vmm/monitor/clock.h). */
 	uint64_t count_hz;
@@ -129,6 +154,14 @@ bool vcpu_invalidate_code(struct vcpu *v, struct machine_page *page, uint32_t of
 bool vcpu_code_at(struct vcpu *v, struct machine_page *page, uint32_t off, uint32_t bytes);
 /* May it become one at any moment? */
 bool vcpu_others_add_code(struct vcpu *v, struct machine_page *page);
+/*
+ * Cause is the vCPU's thread's, but for its IP bits, which others may change at the same time if there are several vCPUs.
+ */
+static inline uint32_t vcpu_cause(const struct vcpu *v)
+{
+	return (uint32_t)__atomic_load_n(&v->gs.cp0[CP0_Cause], __ATOMIC_RELAXED);
+}
+void vcpu_change_cause(struct vcpu *v, uint32_t clear, uint32_t set);
 /* A device drives CPU pin n (2..7). */
 void vcpu_set_irq(void *vcpu, unsigned pin, bool level);
 

@@ -5,6 +5,7 @@
 
 #include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_bus.h"
+#include "vmm/monitor/siblings.h"
 #include "vmm/monitor/vm.h"
 
 /* As far as the guest's pages are adjacent in the host, which they mostly are: they are handed out in order of first touch. */
@@ -14,6 +15,7 @@ uint8_t *virtio_memory_map(struct vm *vm, struct gpa pa, uint64_t *bytes, bool w
 	uint8_t *host = NULL;
 
 	*err = -EFAULT;
+	siblings_stop(vm);
 	while (got < *bytes) {
 		struct gpa at = gpa(pa.v + got), ram;
 		uint64_t room = PAGE_BYTES - (at.v & PAGE_MASK);
@@ -34,6 +36,12 @@ uint8_t *virtio_memory_map(struct vm *vm, struct gpa pa, uint64_t *bytes, bool w
 	return host;
 }
 
+static void leave_code(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->n_vcpus; i++)
+		__atomic_store_n(&vm->vcpu[i].gs.poll, 1, __ATOMIC_RELAXED);
+}
+
 /*
  * Translations of a page that a device wrote to go, as for a store of the guest's (mem.c).  A page that is shared was not written
  * to: what the device had was another one, which the guest page has lost meanwhile.
@@ -44,11 +52,12 @@ static void written_page(struct vcpu *v, struct machine_page *page, struct gpa p
 		return;
 	/* what was just run may be gone: leave it at the next poll point */
 	if (vcpu_written(v, page, pa, (uint32_t)(pa.v & PAGE_MASK), bytes))
-		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
+		leave_code(v->vm);
 }
 
 void virtio_memory_written(struct vm *vm, struct gpa pa, uint64_t bytes)
 {
+	siblings_stop(vm);
 	while (bytes) {
 		uint64_t off = pa.v & PAGE_MASK, n = bytes < PAGE_BYTES - off ? bytes : PAGE_BYTES - off;
 		struct machine_page *page;
@@ -78,6 +87,7 @@ const uint8_t *virtio_memory_map_block(struct vm *vm, struct gpa pa, struct bloc
 {
 	struct gpa ram;
 
+	siblings_stop(vm);
 	if (!vm_ram(vm, pa, &ram) || !pmap_map_block(vm->ram, ram, name))
 		return NULL;
 	return pmap_peek(vm->ram, ram)->host;
@@ -96,6 +106,7 @@ void virtio_memory_give_block(struct vm *vm, struct gpa pa, struct block_name na
 {
 	struct gpa ram;
 
+	siblings_stop(vm);
 	if (!vm_ram(vm, pa, &ram))
 		share_page_drop(vm->ram, page);
 	else if (pmap_give_block(vm->ram, ram, name, page))
@@ -106,20 +117,23 @@ void virtio_memory_give_block(struct vm *vm, struct gpa pa, struct block_name na
 
 static void unmap(void *opaque, struct gpa ram, struct guest_page *g)
 {
-	struct vcpu *v = ((struct vm *)opaque)->vcpu;
+	struct vm *vm = opaque;
 
 	if (page_has(g->page, PAGE_CODE))
-		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
-	vcpu_forget_page(v, g->page, vm_ram_physical(ram));
-	l2tlb_drop_page(v->l2tlb, g);
+		leave_code(vm);
+	for (unsigned i = 0; i < vm->n_vcpus; i++) {
+		vcpu_forget_page(&vm->vcpu[i], g->page, vm_ram_physical(ram));
+		l2tlb_drop_page(vm->vcpu[i].l2tlb, g);
+	}
 }
 
 static void protect(void *opaque, struct gpa ram, struct guest_page *g)
 {
-	struct vcpu *v = ((struct vm *)opaque)->vcpu;
+	struct vm *vm = opaque;
 
-	l2tlb_drop_writes(v->l2tlb, g);
-	vcpu_code_stays(v, g, vm_ram_physical(ram));
+	for (unsigned i = 0; i < vm->n_vcpus; i++)
+		l2tlb_drop_writes(vm->vcpu[i].l2tlb, g);
+	vcpu_code_stays(vm->vcpu, g, vm_ram_physical(ram));
 }
 
 static bool in_flight(void *opaque, const uint8_t *host) { return virtio_bus_uses(opaque, NULL, host); }
@@ -147,6 +161,7 @@ void virtio_memory_release(struct vm *vm, const struct virtio_device *d, struct 
 	struct gpa first = gpa(0), at;
 	uint64_t run = 0; /* bytes from `first` on that can go */
 
+	siblings_stop(vm);
 	for (uint64_t off = 0; off < bytes; off += PAGE_BYTES) {
 		if (!vm_ram(vm, gpa(pa.v + off), &at) || !forget_page(vm, d, at))
 			continue;

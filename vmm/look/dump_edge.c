@@ -17,8 +17,8 @@ void dump_mode_text(uint32_t mode, char text[DUMP_MODE_BYTES])
 	static const struct {
 		uint32_t bit;
 		const char *name;
-	} bits[] = {{MODE_CU0, "cu0"}, {MODE_CU1, "cu1"}, {MODE_FR, "fr"},   {MODE_FPX, "fpx"},
-		    {MODE_ERL, "erl"}, {MODE_BE, "be"},   {MODE_ABS, "abs"}, {MODE_RE, "re"}};
+	} bits[] = {{MODE_CU0, "cu0"}, {MODE_CU1, "cu1"}, {MODE_FR, "fr"}, {MODE_FPX, "fpx"}, {MODE_ERL, "erl"},
+		    {MODE_BE, "be"},   {MODE_ABS, "abs"}, {MODE_RE, "re"}, {MODE_MP, "mp"}};
 	int n = snprintf(text, DUMP_MODE_BYTES, "%s", dump_mode_name(mode));
 
 	for (size_t i = 0; i < ARRAY_LEN(bits); i++)

@@ -8,9 +8,10 @@
 
 #include "base/host_clock.h"
 #include "ir/guest_state.h"
+#include "vmm/monitor/vm.h"
 #include "vmm/monitor/watcher.h"
 
-#define MAX_ALARMS 32
+#define MAX_ALARMS (32 + VM_MAX_VCPUS)
 /* --icount: longest slice, so that input and quit requests are seen (0.1 s of guest time). */
 #define MAX_SLICE_INSNS 20000000
 
@@ -88,13 +89,22 @@ uint64_t clock_insns(const struct clock *c)
 	return c->insns + (uint64_t)(c->slice_insns - c->cfg.gs->icount_left - (int64_t)SITE_LEFT(c->cfg.gs->site));
 }
 
+/* Count is read without the lock, beside one who has it: of several vCPUs. */
+static uint64_t get(const uint64_t *number) { return __atomic_load_n(number, __ATOMIC_RELAXED); }
+static void set(uint64_t *number, uint64_t to) { __atomic_store_n(number, to, __ATOMIC_RELAXED); }
+
+static uint64_t running_ns(const struct clock *c)
+{
+	return host_now_ns() - get(&c->host_base_ns) + get(&c->skipped_ns);
+}
+
 uint64_t clock_now_ns(struct clock *c)
 {
 	if (c->cfg.icount)
 		return clock_insns(c) * CLOCK_NS_PER_INSN + c->skipped_ns;
-	if (c->stopped)
-		return c->stopped_ns;
-	return host_now_ns() - c->host_base_ns + c->skipped_ns;
+	if (__atomic_load_n(&c->stopped, __ATOMIC_ACQUIRE))
+		return get(&c->stopped_ns);
+	return running_ns(c);
 }
 
 void clock_set_date(struct clock *c, uint64_t date_ns) { c->date_ns = date_ns; }
@@ -196,7 +206,7 @@ static uint64_t skip(struct clock *c, uint64_t at_ns)
 		at_ns = c->next_ns;
 	if (at_ns <= now)
 		return 0;
-	c->skipped_ns += at_ns - now;
+	set(&c->skipped_ns, c->skipped_ns + at_ns - now);
 	rearm(c);
 	return at_ns - now;
 }
@@ -262,9 +272,19 @@ void clock_begin_slice(struct clock *c)
 	c->slice_insns = c->cfg.gs->icount_left = (int64_t)left;
 }
 
+void clock_switch(struct clock *c, struct guest_state *gs)
+{
+	if (!c->cfg.icount || c->cfg.gs == gs)
+		return;
+	c->insns = clock_insns(c);
+	c->cfg.gs = gs;
+	c->slice_insns = gs->icount_left = 0; /* clock_begin_slice() comes */
+}
+
 void clock_turn(struct clock *c, uint64_t ns)
 {
-	c->turn_end_ns = c->cfg.icount && ns ? clock_now_ns(c) + ns : UINT64_MAX;
+	if (c->cfg.icount)
+		c->turn_end_ns = ns ? clock_now_ns(c) + ns : UINT64_MAX;
 }
 
 bool clock_turn_over(struct clock *c) { return c->turn_end_ns != UINT64_MAX && clock_now_ns(c) >= c->turn_end_ns; }
@@ -310,14 +330,15 @@ bool clock_idle(struct clock *c, uint64_t slack_ns)
 
 void clock_stop(struct clock *c)
 {
-	c->stopped_ns = clock_now_ns(c);
-	c->stopped = true;
+	set(&c->stopped_ns, clock_now_ns(c));
+	__atomic_store_n(&c->stopped, true, __ATOMIC_RELEASE);
 }
 
 void clock_go(struct clock *c)
 {
-	c->stopped = false;
-	c->host_base_ns += clock_now_ns(c) - c->stopped_ns;
+	if (!c->cfg.icount)
+		set(&c->host_base_ns, c->host_base_ns + running_ns(c) - c->stopped_ns);
+	__atomic_store_n(&c->stopped, false, __ATOMIC_RELEASE);
 	rearm(c);
 }
 

@@ -11,7 +11,7 @@
  *
  * The date is a number of its own, since skipping must not shift it: clock_date_ns().
  *
- * Under the lock of its machine (vmm/monitor/vm.h), except clock_kick() and clock_input_ready().
+ * Under the lock of its machine (vmm/monitor/vm.h), except clock_kick(), clock_input_ready() and clock_now_ns().
  */
 #include "vmm/board/device.h"
 
@@ -49,6 +49,8 @@ bool clock_run_due(struct clock *c);
 uint64_t clock_insns(const struct clock *c);
 /* --icount: start a slice: sets gs->icount_left up to the next alarm (bounded). Call at every dispatch. */
 void clock_begin_slice(struct clock *c);
+/* --icount: another vCPU of the machine has its turn, and its instructions are time from now on.  Between two instructions. */
+void clock_switch(struct clock *c, struct guest_state *gs);
 /*
  * --icount: the slices that begin from now on end, and idle time is skipped, at most ns from here; 0: without limit.  So each
  * machine of a repeatable monitor has its turn.

@@ -7,6 +7,7 @@
 #include "numa/move.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/monitor/siblings.h"
 #include "vmm/monitor/vm.h"
 
 enum { STEP_MS = 10, STEP_PAGES = 32, STEP_LOOKS = 8192 /* rows of the pmap, some 20 us */ };
@@ -133,6 +134,7 @@ void follow(struct vcpu *v, uint64_t now_ns)
 
 	if (!f || now_ns - f->at_ns < STEP_MS * 1000000ull)
 		return;
+	siblings_stop(v->vm);
 	if (!f->first_ns)
 		f->first_ns = now_ns;
 	interval = (uint32_t)((now_ns - f->first_ns) / 1000 / f->cfg->interval_us);

@@ -11,6 +11,7 @@
 #include "vmm/monitor/audit.h"
 #include "vmm/monitor/rendezvous.h"
 #include "vmm/monitor/sched.h"
+#include "vmm/monitor/siblings.h"
 #include "vmm/monitor/vm.h"
 #include "vmm/monitor/watcher.h"
 
@@ -54,7 +55,8 @@ int monitor_new(struct monitor **out, const struct monitor_config *cfg)
 	if (mon->follow)
 		mon->numa = *cfg->numa;
 	pthread_mutex_init(&mon->lock, NULL);
-	err = open_all(mon, cfg);
+	mon->stamp = calloc(MONITOR_STAMPS, sizeof(*mon->stamp)); /* left to demand zero */
+	err = mon->stamp ? open_all(mon, cfg) : -ENOMEM;
 	if (err) {
 		monitor_free(mon);
 		return err;
@@ -79,6 +81,7 @@ void monitor_free(struct monitor *mon)
 	rendezvous_free(mon->rendezvous);
 	net_switch_free(mon->net_switch);
 	pthread_mutex_destroy(&mon->lock);
+	free(mon->stamp);
 	free(mon);
 }
 
@@ -192,6 +195,7 @@ void monitor_merge(struct vm *vm)
 		return;
 	n = n < MOST_PAGES ? n : MOST_PAGES;
 	m->at_ns = now;
+	siblings_stop(vm);
 	m->looked += pmap_merge(vm->ram, n);
 	if (m->looked >= pmap_bytes(vm->ram) / PAGE_BYTES)
 		end_round(m, pmap_stats(vm->ram)->merged, m->looked);

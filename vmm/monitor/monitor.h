@@ -34,8 +34,16 @@ struct monitor_config {
 	unsigned together;   /* repeatable: no machine runs before that many have come to vm_run(); 0: at once */
 };
 
+/* Of words that vCPUs have linked (vmm/cpu/atomic.c); a line of the host's cache each. */
+enum { MONITOR_STAMPS = 4096 };
+struct monitor_stamp {
+	uint64_t count; /* atomic */
+	uint64_t unused[7];
+};
+
 struct monitor {
 	struct machine_memory *memory;
+	struct monitor_stamp *stamp;   /* [MONITOR_STAMPS] */
 	bool share;                    /* monitor_config.share */
 	unsigned merge;                /* monitor_config.merge */
 	bool follow;                   /* monitor_config.numa */

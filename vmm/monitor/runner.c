@@ -19,7 +19,7 @@ static void run(struct sched *s, struct runner *r, struct vcpu *v)
 	enum run_slice why;
 
 	sched_begin(s, r, v);
-	v->sched.endless = s->n_known == v->vm->n_vcpus;
+	v->sched.endless = s->n_known == 1;
 	pthread_mutex_unlock(&s->lock);
 	clock_turn(v->vm->clock, s->cfg.repeatable && !v->sched.endless ? TURN_NS : 0);
 	panic_set_hook(v->sched.hook, v->sched.hook_arg);

@@ -12,6 +12,7 @@
 #include "vmm/devices/virtio_memory.h"
 #include "vmm/monitor/follow.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/monitor/siblings.h"
 
 #define LOW_RAM_BYTES ((uint64_t)256 << 20)
 #define HIGH_RAM_BASE ((uint64_t)512 << 20)
@@ -81,6 +82,7 @@ void vm_lock(struct vm *vm)
 
 void vm_unlock(struct vm *vm)
 {
+	siblings_go(vm);
 #ifdef DISCO_ASSERT
 	__atomic_store_n(&vm->owned, false, __ATOMIC_RELAXED);
 #endif
@@ -193,7 +195,11 @@ int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg)
 	vm_wants(cfg->want, "guest memory (--mem)", cfg->ram_bytes);
 	pthread_mutex_init(&vm->lock, NULL);
 	vm->monitor = mon;
-	vm->n_vcpus = 1;
+	pthread_mutex_init(&vm->park_lock, NULL);
+	pthread_mutex_init(&vm->memory_lock, NULL);
+	pthread_cond_init(&vm->parked, NULL);
+	vm->n_vcpus = cfg->vcpus ? cfg->vcpus : 1;
+	vm->mp = vm->n_vcpus > 1 || cfg->n_regions;
 	err = pmap_new(&vm->ram, mon->memory, cfg->ram_bytes);
 	if (!err)
 		err = follow_new(vm);
@@ -237,6 +243,9 @@ void vm_free(struct vm *vm)
 	follow_free(vm);
 	vm_changed(vm);
 	rendezvous_remove(&vm->work);
+	pthread_cond_destroy(&vm->parked);
+	pthread_mutex_destroy(&vm->memory_lock);
+	pthread_mutex_destroy(&vm->park_lock);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);
 }

@@ -3,7 +3,7 @@
 #define VMM_VM_H
 
 /*
- * One virtual machine: board, clock, vCPUs (for now one), and the part of the monitor's machine memory that it is given as
+ * One virtual machine: board, clock, vCPUs, and the part of the monitor's machine memory that it is given as
  * its RAM.  vmm/cpu/run_loop.h runs it.
  *
  * Its devices, which are all that its vCPUs share but memory, are used under its lock by whoever runs one of them: vm_lock().
@@ -24,7 +24,8 @@ struct virtio_bus;
 struct mc146818_battery;
 struct vm_dump;
 
-#define VM_RX_BYTES 4096
+#define VM_RX_BYTES  4096
+#define VM_MAX_VCPUS 64
 
 enum vm_end {
 	VM_RUNS = 0,
@@ -52,8 +53,10 @@ struct vm_config {
 	const struct cpu_model *cpu;
 	bool big_endian;
 	bool icount;
-	unsigned shares;  /* weight for the processors (vmm/monitor/sched.h), 0: SCHED_DEFAULT_SHARES */
-	unsigned cap;     /* percent of one processor that each vCPU has at most, 0: no limit */
+	unsigned shares; /* weight for the processors (vmm/monitor/sched.h), 0: SCHED_DEFAULT_SHARES */
+	unsigned cap;    /* percent of one processor that each vCPU has at most, 0: no limit */
+	unsigned
+	    vcpus; /* 1 .. VM_MAX_VCPUS, 0: 1; the first one runs, the others are started by the guest (monitor calls) */
 	unsigned number;  /* among the machines of the monitor: whose turn it is if they are to be repeatable */
 	bool count_insns; /* --stats */
 	bool keep_ir;     /* --dump h: show it beside the host code */
@@ -98,6 +101,7 @@ struct vm {
 	struct clock *clock;
 	struct vcpu *vcpu; /* an array */
 	unsigned n_vcpus;
+	bool mp; /* its memory has other users at the same time, vCPUs or machines: MODE_MP. Constant once it runs */
 	struct virtio_bus *virtio; /* virtio_bus.c; NULL: no device */
 	struct vm_dump *dump;      /* --dump, or NULL */
 	int end;                   /* enum vm_end; any thread may set it, then clock_kick() */
@@ -107,6 +111,13 @@ struct vm {
 	bool owned;           /* atomic: somebody has it */
 	bool running;         /* atomic: in vm_run(); else the devices are the caller's, without the lock */
 	unsigned pauses;      /* vm_pause() without its vm_go(); others may look (atomic) */
+
+	/* Several vCPUs: siblings.h. */
+	bool stopping;               /* atomic; set and cleared by the lock's owner: all are to be parked */
+	pthread_mutex_t park_lock;   /* for the waits of parking */
+	pthread_cond_t parked;       /* stopping, or some vCPU's busy, has changed */
+	uint64_t stops;              /* guarded by park_lock */
+	pthread_mutex_t memory_lock; /* guards the pmap's rows where only something is added; taken last of all */
 
 	/* Console input that the guest's UART had no room for yet.  Read ahead, so that the monitor's keys are seen. */
 	uint8_t rx[VM_RX_BYTES];
