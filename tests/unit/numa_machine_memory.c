@@ -6,6 +6,7 @@
 
 #include "numa/machine_memory.h"
 #include "numa/mesh.h"
+#include "numa/move.h"
 
 #define MIB (1024 * 1024ull)
 
@@ -97,6 +98,35 @@ Test(machine, falls_back_to_the_nearest_node_with_room)
 	cr_assert_eq(machine_memory_pages_used(m, -1), 18);
 	cr_assert_eq(machine_memory_pages_used(m, 4), 2);
 	cr_assert_null(machine_page_alloc(m, 8));
+	machine_memory_free(m);
+}
+
+/* Address space for more than may be used: each node has its part of what may be used, and no more. */
+Test(machine, capacity_is_spread_over_the_nodes)
+{
+	struct machine_memory *m;
+	uint64_t pages, room;
+
+	cr_assert_eq(
+	    machine_memory_new(
+		&m, &(struct machine_memory_config){.bytes = 16 * PAGE_BYTES, .most = 64 * PAGE_BYTES, .nodes = 4}),
+	    0);
+	for (unsigned i = 0; i < 16; i++) {
+		static const unsigned nodes[] = {0, 1, 2, 3}; /* of 2 x 2, from 0 */
+		struct machine_page *p = machine_page_alloc(m, 0);
+
+		cr_assert_not_null(p);
+		cr_expect_eq(p->node, nodes[i / 4], "page %u on node %u", i, p->node);
+	}
+	cr_expect_null(machine_page_alloc(m, 0));
+	machine_memory_node(m, 2, &pages, &room);
+	cr_expect_eq(pages, 4);
+	cr_expect_eq(room, 0);
+	cr_assert_eq(machine_memory_resize(m, 32 * PAGE_BYTES), 0);
+	machine_memory_node(m, 2, &pages, &room);
+	cr_expect_eq(pages, 8);
+	cr_expect_eq(room, 4);
+	cr_expect_eq(machine_page_alloc(m, 2)->node, 2);
 	machine_memory_free(m);
 }
 

@@ -11,6 +11,7 @@
  *
  * A page that came back counts as one that its node has missed on often enough; one that is shared counts as missed on by
  * another node as well.  So private pages migrate, shared ones are copied, and what has moved too often is left alone.
+ * Limit: of a machine's vCPUs on several nodes nobody knows which one it was that has used a page: it comes to the one that looks.
  */
 #include <stdint.h>
 
