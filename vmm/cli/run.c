@@ -385,6 +385,7 @@ static int close_run(struct run *r, int status)
 {
 	struct console_tap *tap = r->tap;
 	struct agent *agent = r->agent;
+	struct wakeup *wakeup;
 	bool drain;
 	int stats;
 
@@ -404,7 +405,11 @@ static int close_run(struct run *r, int status)
 	r->agent = NULL;
 	pthread_mutex_unlock(&r->lock);
 	status = agent_close(agent, drain, status);
-	wakeup_free(r->wakeup);
+	pthread_mutex_lock(&r->lock);
+	wakeup = r->wakeup; /* others may be about to kick it */
+	r->wakeup = NULL;
+	pthread_mutex_unlock(&r->lock);
+	wakeup_free(wakeup);
 	free(r->append);
 	return status;
 }
@@ -421,7 +426,7 @@ static bool wait_for_others(struct run *r, int status)
 		pthread_mutex_unlock(&r->opt->said->lock);
 	}
 	pthread_mutex_lock(&s->lock);
-	r->status = status;
+	r->open_status = status;
 	r->opened = true;
 	pthread_cond_broadcast(&s->changed);
 	while (s->phase == SESSION_OPENS)

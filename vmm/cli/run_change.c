@@ -37,9 +37,11 @@ static int no_memory(struct control_error *err) { return bad(err, -ENOMEM, "the 
 
 /* ---- more ---- */
 
-/* Why there cannot be one more, whatever it is. With the lock. */
-static int check_room(const struct session *s, struct control_error *err)
+/* Why there cannot be one more, whatever it is; the first ones are waited for. With the lock. */
+static int check_room(struct session *s, struct control_error *err)
 {
+	while (s->phase == SESSION_OPENS)
+		pthread_cond_wait(&s->changed, &s->lock);
 	if (!s->several)
 		return bad(err, -EINVAL,
 			   "this monitor is of one machine; others can be added to one that was begun with several, or "
@@ -48,7 +50,7 @@ static int check_room(const struct session *s, struct control_error *err)
 		return bad(err, -EINVAL,
 			   "--icount: a run that is to be repeated has the machines that it began with, and no others");
 	if (s->phase != SESSION_RUNS || stop_asked(s->stop))
-		return bad(err, -EINVAL, "this monitor is coming to its end, or has just begun");
+		return bad(err, -EINVAL, "this monitor is coming to its end");
 	return s->n < RUN_MAX_MACHINES ? 0 : bad(err, -EINVAL, "there are %d machines already", RUN_MAX_MACHINES);
 }
 
@@ -146,7 +148,7 @@ static int start(struct session *s, struct run *r, struct control_error *err)
 	}
 	while (!e && !r->opened)
 		pthread_cond_wait(&s->changed, &s->lock);
-	if (!e && r->status) {
+	if (!e && r->open_status) {
 		while (!r->gone)
 			pthread_cond_wait(&s->changed, &s->lock);
 		unlist(s, r);
@@ -161,7 +163,7 @@ static int start(struct session *s, struct run *r, struct control_error *err)
 int session_add(struct session *s, const struct control_addition *what, struct control_error *err)
 {
 	struct run *r = calloc(1, sizeof(*r));
-	uint64_t before = s->mem_bytes;
+	uint64_t before = 0;
 	int e;
 
 	if (!r)
@@ -169,8 +171,10 @@ int session_add(struct session *s, const struct control_addition *what, struct c
 	run_init(r, s, NULL);
 	e = make_plan(s, r, what, err);
 	r->opt = r->plan.opt;
-	if (!e)
+	if (!e) {
+		before = s->mem_bytes;
 		e = resize(s, before + run_memory_bytes(r->opt), err);
+	}
 	if (!e) {
 		e = start(s, r, err);
 		if (e)
@@ -228,7 +232,8 @@ static int take_away(struct session *s, const char *name, bool force, struct run
 		return bad(err, -EBUSY, "%s: has not ended", name);
 	r->removed = true;
 	e = wait_for_end(s, r, err);
-	r->removed = !e;
+	if (e)
+		r->removed = false;
 	if (e || s->phase != SESSION_RUNS)
 		return e; /* it was the last one: all of it goes */
 	unlist(s, r);

@@ -141,7 +141,10 @@ static void audit(void *opaque, unsigned moves, struct control_audit *out)
 static const char *pause_or_go(struct run *r, bool pause)
 {
 	__atomic_store_n(&r->want_pause, pause, __ATOMIC_RELEASE);
-	wakeup_kick(r->wakeup);
+	pthread_mutex_lock(&r->lock);
+	if (r->wakeup)
+		wakeup_kick(r->wakeup);
+	pthread_mutex_unlock(&r->lock);
 	return NULL;
 }
 

@@ -44,12 +44,12 @@ struct run {
 	bool exit_at_once; /* monitor_abandon() */
 	struct console_tail tail;
 	struct panic_watch panic;
-	bool mid_line; /* the guest's last output was not the end of a line */
-	bool warned;   /* of little memory */
-	bool spoke;    /* atomic: the user has seen something of the guest's */
-	struct wakeup *wakeup;
-	bool want_stats; /* atomic: SIGUSR1 came */
-	bool ended;      /* atomic: its end was asked for from outside, but not the session's */
+	bool mid_line;         /* the guest's last output was not the end of a line */
+	bool warned;           /* of little memory */
+	bool spoke;            /* atomic: the user has seen something of the guest's */
+	struct wakeup *wakeup; /* of its own thread and its vCPUs'; of others with `lock`, if it is there */
+	bool want_stats;       /* atomic: SIGUSR1 came */
+	bool ended;            /* atomic: its end was asked for from outside, but not the session's */
 
 	/* What the control socket asks for, and is told (run_control.c). */
 	int phase;         /* enum run_phase; atomic */
@@ -79,7 +79,8 @@ struct run {
 
 	pthread_t thread;
 	struct stop_thread stopping;
-	bool opened;  /* guarded by session.lock: all that it needs is there, or status says what is not */
+	bool opened; /* guarded by session.lock, as is: all that it needs is there, or why not */
+	int open_status;
 	bool gone;    /* guarded by session.lock: its thread comes to its end, and leaves all this */
 	bool removed; /* guarded by session.lock: nobody asks for its status */
 	int status;

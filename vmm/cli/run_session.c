@@ -188,7 +188,7 @@ static int start_machines(struct session *s, unsigned *started)
 		}
 		while (!r->opened)
 			pthread_cond_wait(&s->changed, &s->lock);
-		status = r->status;
+		status = r->open_status;
 	}
 	pthread_mutex_unlock(&s->lock);
 	err = !status && s->consoles ? consoles_start(s->consoles) : 0;
@@ -211,7 +211,10 @@ static int run_all(struct session *s)
 	started = status ? started : s->n;
 	for (unsigned i = 0; i < started; i++)
 		pthread_join(s->run[i]->thread, NULL);
-	return status ? status : session_status(s);
+	pthread_mutex_lock(&s->lock); /* control's worker may be about to say who was taken away */
+	status = status ? status : session_status(s);
+	pthread_mutex_unlock(&s->lock);
+	return status;
 }
 
 static int run_session(struct session *s)
@@ -227,6 +230,10 @@ static int run_session(struct session *s)
 		status = open_outputs(s);
 	if (!status)
 		status = run_all(s);
+	pthread_mutex_lock(&s->lock);
+	s->phase = s->phase == SESSION_OPENS ? SESSION_FAILED : s->phase; /* nobody waits for the first ones any more */
+	pthread_cond_broadcast(&s->changed);
+	pthread_mutex_unlock(&s->lock);
 	control_close(s->control);
 	status = close_outputs(s, status);
 	status = stop_status(s->stop, status);
