@@ -3,7 +3,7 @@
 
 /* Drivers, and what a machine with them can be given without asking: addresses and shared folders. */
 
-#define SETTLE_MS 50
+#define SETTLE_TRIES 250 /* of 1 ms or, where that is longer, a tick */
 
 /* virtio 1.2, 5 "Device Types": the module for each. */
 static const struct {
@@ -22,38 +22,55 @@ static bool same_module(const char *file, size_t n, const char *name)
 	return !name[n];
 }
 
+/* What is in /proc/vmallocinfo: how much of it modules have, by the name of the function that took it; a checksum. */
+struct vmalloc {
+	unsigned modules;
+	uint32_t sum;
+};
+
+static bool vmalloc_read(struct vmalloc *v)
+{
+	static const char taker[] = "load_module+";
+	int fd = (int)sys_open("/proc/vmallocinfo", O_RDONLY | O_CLOEXEC, 0);
+	char buf[512];
+	size_t at = 0;
+	long n;
+
+	*v = (struct vmalloc){0};
+	if (fd < 0)
+		return false;
+	while ((n = sys_read(fd, buf, sizeof(buf))) > 0)
+		for (long i = 0; i < n; i++) {
+			v->sum = v->sum * 31 + (unsigned char)buf[i];
+			at = buf[i] == taker[at] ? at + 1 : buf[i] == taker[0];
+			if (at == sizeof(taker) - 1) {
+				v->modules++;
+				at = 0;
+			}
+		}
+	sys_close(fd);
+	return true;
+}
+
 /*
  * The kernel gives back what only loading took (do_free_init) some time after a module is there, and with it the room of its
  * file.  The next module gets what is free by then, so that modules would be at other addresses in each machine and each boot: their
  * code would be another one, and its translations could not be shared.  So wait for it, which grace periods of RCU that hurry
- * (module_load) make short.  Memory of modules is in /proc/vmallocinfo by the name of the function that took it.
+ * (module_try) make short.  And wait until nobody takes or gives back any more: what the kernel's start, or a driver's, leaves to
+ * its threads was still there in one machine of fifty.
  */
 static void settle(const struct modules *m)
 {
-	static const char taker[] = "load_module+";
-	char buf[512];
-	unsigned tries = 0, found;
+	struct vmalloc now, last = {0};
+	unsigned quiet = 0, enough = m->loaded ? 1 : 3;
 
-	do {
-		int fd = (int)sys_open("/proc/vmallocinfo", O_RDONLY | O_CLOEXEC, 0);
-		size_t at = 0;
-		long n;
-
-		if (fd < 0)
+	for (unsigned tries = 0; tries < SETTLE_TRIES && vmalloc_read(&now); tries++) {
+		quiet = now.sum == last.sum ? quiet + 1 : 0;
+		if (now.modules <= m->loaded && quiet >= enough)
 			return;
-		found = 0;
-		while ((n = sys_read(fd, buf, sizeof(buf))) > 0)
-			for (long i = 0; i < n; i++) {
-				at = buf[i] == taker[at] ? at + 1 : buf[i] == taker[0];
-				if (at == sizeof(taker) - 1) {
-					found++;
-					at = 0;
-				}
-			}
-		sys_close(fd);
-		if (found > m->loaded)
-			sys_sleep_ms(1);
-	} while (found > m->loaded && ++tries < SETTLE_MS);
+		last = now;
+		sys_sleep_ms(1);
+	}
 }
 
 static long insert(struct modules *m, const char *path, size_t n)
@@ -128,6 +145,8 @@ static long module_try(struct modules *m, const char *name)
 		return -ENOENT;
 	if (m->tidy)
 		write_file("/sys/kernel/rcu_expedited", "1");
+	if (m->tidy && !m->loaded)
+		settle(m);
 	for (const char *line = m->text; *line;) {
 		size_t colon = 0, base = 0, end;
 
