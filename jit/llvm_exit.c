@@ -135,7 +135,7 @@ static void add_state64(struct gen *g, size_t off, int64_t n)
 void gen_refund(struct gen *g, uint32_t insn)
 {
 	int64_t left = (int64_t)g->blk->n_guest - insn;
-	int64_t probes_left = (int64_t)g->r->b[g->index].n_mem - g->mem_done;
+	int64_t probes_left = (int64_t)g->r->b[g->index].n_probes - g->probes_done;
 
 	if (left && g->cfg->icount)
 		add_state64(g, offsetof(struct guest_state, icount_left), left);
@@ -199,8 +199,8 @@ void gen_block_head(struct gen *g)
 	}
 	if (g->cfg->count_insns) {
 		add_state64(g, offsetof(struct guest_state, insns[TIER_2]), n);
-		if (rb->n_mem)
-			add_state64(g, offsetof(struct guest_state, probes), rb->n_mem);
+		if (rb->n_probes)
+			add_state64(g, offsetof(struct guest_state, probes), rb->n_probes);
 	}
 }
 

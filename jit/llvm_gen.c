@@ -218,7 +218,8 @@ static void gen_block(struct gen *g, uint32_t index)
 	g->index = index;
 	g->blk = g->r->blocks[index];
 	g->insn = 0;
-	g->mem_done = 0;
+	g->probes_done = 0;
+	windows_find(&g->windows, g->blk);
 	memset(&g->regs, 0, sizeof(g->regs));
 	memset(&g->fprs, 0, sizeof(g->fprs));
 	LLVMPositionBuilderAtEnd(g->b, g->bb[index]);

@@ -20,6 +20,7 @@
 
 #include "jit/jit_internal.h"
 #include "jit/tier2.h"
+#include "jit/window.h"
 
 /* ---- llvm_region.c ---- */
 #define REGION_EDGES (2 + IR_MAX_EXITS) /* of a block: target[0], target[1], exits[] */
@@ -34,7 +35,7 @@ struct region_block {
 	uint64_t reads, writes;    /* sets of guest registers, by GETREG number */
 	uint64_t wide;             /* not pinned, and used in the scope: in variables there */
 	uint64_t dirty_in;         /* may differ from gs->reg[] on entry */
-	uint32_t n_mem;            /* LOADs and STOREs */
+	uint32_t n_probes;         /* LOADs and STOREs that probe */
 	/* The same for FPRs, as sets of places (llvm_fpr.c). */
 	uint64_t fpr_uses, fpr_writes, fpr_wide, fpr_dirty_in;
 };
@@ -131,8 +132,10 @@ struct gen {
 	LLVMValueRef val[IR_MAX_INS];
 	struct gen_regs regs;
 	struct gen_fprs fprs;
-	uint32_t insn;     /* guest instruction */
-	uint32_t mem_done; /* LOADs and STOREs generated so far */
+	uint32_t insn;        /* guest instruction */
+	uint32_t probes_done; /* generated so far */
+	struct windows windows;
+	LLVMValueRef window[WINDOW_MAX]; /* host address minus gva */
 
 	struct tier2_link links[GEN_MAX_LINKS];
 	LLVMValueRef link_sym[GEN_MAX_LINKS];

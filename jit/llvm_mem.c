@@ -2,47 +2,35 @@
 /*
  * LOADs and STOREs: the probe of tlb/l2tlb_jit.h, inlined.  A miss (also of a misaligned address) leaves with
  * EXIT_SIDE before the instruction: musttail compiles faster than a call that merges back, and is half the size.
+ *
+ * The first access of a window (jit/window.h) leaves if not all of the window is a hit.  So the others need no check: nothing of
+ * a region moves a page but a helper, and no window goes on behind one of those.
  */
 #include "jit/llvm_gen.h"
 
-struct access {
-	uint8_t log2; /* of the bytes */
-	bool sign, store;
-};
-
-static struct access access_of(uint8_t op)
+/* Not all bytes of the window are in the page of its first access, at `gva`. */
+static LLVMValueRef is_across(struct gen *g, const struct window *w, LLVMValueRef gva)
 {
-	switch (op) {
-	case IR_LOAD8S:
-		return (struct access){.log2 = 0, .sign = true};
-	case IR_LOAD8U:
-		return (struct access){.log2 = 0};
-	case IR_LOAD16S:
-		return (struct access){.log2 = 1, .sign = true};
-	case IR_LOAD16U:
-		return (struct access){.log2 = 1};
-	case IR_LOAD32:
-		return (struct access){.log2 = 2};
-	case IR_LOAD64:
-		return (struct access){.log2 = 3};
-	case IR_STORE8:
-		return (struct access){.log2 = 0, .store = true};
-	case IR_STORE16:
-		return (struct access){.log2 = 1, .store = true};
-	case IR_STORE32:
-		return (struct access){.log2 = 2, .store = true};
-	case IR_STORE64:
-		return (struct access){.log2 = 3, .store = true};
-	}
-	panic("%s is no memory access", ir_op_info[op].name);
+	LLVMValueRef at = LLVMBuildAdd(g->b, gva, gen_w(g, (uint32_t)(w->lo - w->first_off)), "");
+
+	at = LLVMBuildAnd(g->b, at, gen_w(g, PAGE_MASK), "");
+	return LLVMBuildICmp(g->b, LLVMIntUGT, at, gen_w(g, (uint32_t)(PAGE_MASK + 1 - (uint64_t)(w->hi - w->lo))), "");
 }
 
-/* Host address of guest address `gva`; what follows is generated for a hit. */
-static LLVMValueRef probe(struct gen *g, LLVMValueRef gva, unsigned log2, bool write)
+static LLVMValueRef is_missing(struct gen *g, LLVMValueRef entry, bool write, LLVMValueRef key)
+{
+	size_t off = write ? offsetof(struct l2tlb_entry, write_tag) : offsetof(struct l2tlb_entry, read_tag);
+	LLVMValueRef tag = gen_load(g, g->u->i64, gen_gep(g, entry, off), MEM_CLASS_L2TLB);
+
+	return LLVMBuildICmp(g->b, LLVMIntNE, key, tag, "");
+}
+
+/* Host address minus `gva`, a guest address; what follows is generated for a hit.  w: of a window, all of which must be a hit. */
+static LLVMValueRef probe(struct gen *g, LLVMValueRef gva, unsigned log2, bool write, const struct window *w)
 {
 	const unsigned entry_log2 = 5;
 	const uint32_t mask = (uint32_t)~PAGE_MASK | ((1u << log2) - 1);
-	LLVMValueRef index, entry, tag, addend, miss;
+	LLVMValueRef index, entry, key, miss;
 	LLVMBasicBlockRef cold, on;
 
 	_Static_assert(sizeof(struct l2tlb_entry) == 1u << 5, "the shift of the index");
@@ -50,17 +38,35 @@ static LLVMValueRef probe(struct gen *g, LLVMValueRef gva, unsigned log2, bool w
 	index = LLVMBuildLShr(g->b, gva, gen_w(g, PAGE_SHIFT - entry_log2), "");
 	index = gen_zext(g, LLVMBuildAnd(g->b, index, gen_w(g, (L2TLB_ENTRIES - 1) << entry_log2), ""));
 	entry = LLVMBuildInBoundsGEP2(g->b, g->u->i8, g->l2tlb, &index, 1, "");
-	tag =
-	    gen_gep(g, entry, write ? offsetof(struct l2tlb_entry, write_tag) : offsetof(struct l2tlb_entry, read_tag));
-	tag = gen_load(g, g->u->i64, tag, MEM_CLASS_L2TLB);
-	miss = LLVMBuildICmp(g->b, LLVMIntNE, gen_zext(g, LLVMBuildAnd(g->b, gva, gen_w(g, mask), "")), tag, "");
+	key = gen_zext(g, LLVMBuildAnd(g->b, gva, gen_w(g, mask), ""));
+	miss = is_missing(g, entry, write, key);
+	if (w && (write ? w->reads : w->writes))
+		miss = LLVMBuildOr(g->b, miss, is_missing(g, entry, !write, key), "");
+	if (w && w->base != IR_NONE)
+		miss = LLVMBuildOr(g->b, miss, is_across(g, w, gva), "");
 	cold = gen_cold_branch(g, miss, "miss");
 	on = LLVMGetInsertBlock(g->b);
 	LLVMPositionBuilderAtEnd(g->b, cold);
 	gen_leave_side(g);
 	LLVMPositionBuilderAtEnd(g->b, on);
-	addend = gen_gep(g, entry, offsetof(struct l2tlb_entry, addend));
-	addend = gen_load(g, g->u->i64, addend, MEM_CLASS_L2TLB);
+	return gen_load(g, g->u->i64, gen_gep(g, entry, offsetof(struct l2tlb_entry, addend)), MEM_CLASS_L2TLB);
+}
+
+/* Host address of what instruction i accesses. */
+static LLVMValueRef host_of(struct gen *g, uint32_t i, bool write)
+{
+	const struct ir_ins *in = &g->blk->ins[i];
+	const struct window *w = window_of(&g->windows, i);
+	LLVMValueRef gva = g->val[in->arg[0]], addend;
+
+	if (window_probes(&g->windows, i)) {
+		g->probes_done++;
+		addend = probe(g, gva, w ? w->align_log2 : window_size_log2(in->op), write, w);
+		if (w)
+			g->window[w - g->windows.w] = addend;
+	} else {
+		addend = g->window[w - g->windows.w];
+	}
 	return LLVMBuildIntToPtr(g->b, LLVMBuildAdd(g->b, gen_zext(g, gva), addend, ""), g->u->ptr, "");
 }
 
@@ -86,31 +92,27 @@ static LLVMTypeRef type_of(struct gen *g, unsigned log2)
 void gen_load_op(struct gen *g, uint32_t i)
 {
 	const struct ir_ins *in = &g->blk->ins[i];
-	struct access a = access_of(in->op);
-	LLVMValueRef v, at;
+	unsigned log2 = window_size_log2(in->op);
+	bool sign = in->op == IR_LOAD8S || in->op == IR_LOAD16S;
+	LLVMValueRef v = gen_load(g, type_of(g, log2), host_of(g, i, in->imm & MEM_INTENT), MEM_CLASS_RAM);
 
-	g->mem_done++;
-	at = probe(g, g->val[in->arg[0]], a.log2, in->imm & MEM_INTENT);
-	v = gen_load(g, type_of(g, a.log2), at, MEM_CLASS_RAM);
-	beside_others(g, v, a.log2);
-	if (in->imm & MEM_BE && a.log2)
+	beside_others(g, v, log2);
+	if (in->imm & MEM_BE && log2)
 		v = gen_bswap(g, v);
-	if (a.log2 < 2)
-		v = a.sign ? LLVMBuildSExt(g->b, v, g->u->i32, "") : LLVMBuildZExt(g->b, v, g->u->i32, "");
+	if (log2 < 2)
+		v = sign ? LLVMBuildSExt(g->b, v, g->u->i32, "") : LLVMBuildZExt(g->b, v, g->u->i32, "");
 	g->val[i] = v;
 }
 
 void gen_store_op(struct gen *g, uint32_t i)
 {
 	const struct ir_ins *in = &g->blk->ins[i];
-	struct access a = access_of(in->op);
-	LLVMValueRef v = g->val[in->arg[1]], at;
+	unsigned log2 = window_size_log2(in->op);
+	LLVMValueRef v = g->val[in->arg[1]], at = host_of(g, i, true);
 
-	g->mem_done++;
-	at = probe(g, g->val[in->arg[0]], a.log2, true);
-	if (a.log2 < 2)
-		v = LLVMBuildTrunc(g->b, v, type_of(g, a.log2), "");
-	if (in->imm & MEM_BE && a.log2)
+	if (log2 < 2)
+		v = LLVMBuildTrunc(g->b, v, type_of(g, log2), "");
+	if (in->imm & MEM_BE && log2)
 		v = gen_bswap(g, v);
-	beside_others(g, gen_store(g, v, at, MEM_CLASS_RAM), a.log2);
+	beside_others(g, gen_store(g, v, at, MEM_CLASS_RAM), log2);
 }

@@ -52,7 +52,9 @@ static void find_uses(struct region *r, uint32_t i)
 {
 	const struct ir_block *b = r->blocks[i];
 	struct region_block *rb = &r->b[i];
+	struct windows ws;
 
+	windows_find(&ws, b);
 	for (uint32_t k = 0; k < b->n_ins; k++) {
 		const struct ir_ins *in = &b->ins[k];
 
@@ -63,7 +65,7 @@ static void find_uses(struct region *r, uint32_t i)
 		else if (in->op == IR_SETREG)
 			rb->writes |= (uint64_t)1 << in->imm;
 		else if (ir_op_info[in->op].effect == EFF_M)
-			rb->n_mem++;
+			rb->n_probes += window_probes(&ws, k);
 	}
 }
 

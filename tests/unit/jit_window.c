@@ -6,8 +6,9 @@
 #include "jit/window.h"
 #include "tests/unit/jit_machine.h"
 
-#define BLOCKS 6000
-#define STATES 4
+#define BLOCKS  6000
+#define REGIONS 400
+#define STATES  4
 
 /* What a block does in one guest instruction. */
 struct step {
@@ -356,4 +357,57 @@ Test(jit_window, random_blocks, .timeout = 120)
 	cr_assert_gt(accesses, slow, "hardly a probe hits");
 	arena_free(&a);
 	room_close(&r);
+}
+
+static struct ir_block *random_region(struct ir_gen *g, struct arena *a)
+{
+	struct step s[30];
+	unsigned steps = 2 + ir_gen_below(g, ARRAY_LEN(s) - 2);
+	struct ir_block *b;
+
+	for (unsigned i = 0; i < steps; i++)
+		s[i] = random_step(g);
+	b = make(a, s, steps);
+	ir_run_passes(b, NULL);
+	return b;
+}
+
+/* Tier 2 leaves before the first access of a window that is not all there (tier2_machine.h), and checks no other. */
+Test(jit_window, tier2, .timeout = 120)
+{
+	struct ir_gen g = {ir_gen_seed(32)}, again;
+	unsigned through = 0, side = 0;
+	struct rig r;
+
+	rig_open(&r, (struct jit_config){.sync_tier2 = true, .count_insns = true});
+	for (unsigned n = 0; n < REGIONS; n++) {
+		struct jit_region region = {.n_blocks = 1};
+		struct arena a = {NULL};
+		struct translation *t;
+		struct ir_block *b;
+
+		again = g;
+		b = random_region(&g, &a);
+		region.blocks = arena_new(&region.arena, struct ir_block *, 1);
+		region.blocks[0] = random_region(&again, &region.arena);
+		region.cp = rig_page(&r, 0);
+		cr_assert(jit_request_tier2(r.jit, &region));
+		t = jit_find(r.jit, rig_page(&r, 0), 0, b->mode, 0);
+		cr_assert_not_null(t, "refused");
+		for (unsigned k = 0; k < STATES; k++) {
+			enum exit_reason why;
+
+			machine_init(r.start, &g, b->mode, ROOM_PC_PAGE);
+			for (unsigned i = 0; i < ARRAY_LEN(bases); i++)
+				r.start->gs.reg[bases[i]] = random_base(&g);
+			r.start->leave_one_in = 0;
+			why = rig_check(&r, t, &b, 1, "tier 2");
+			through += why == EXIT_LINK;
+			side += why == EXIT_SIDE;
+		}
+		jit_invalidate_page(r.jit, rig_page(&r, 0));
+		arena_free(&a);
+	}
+	cr_assert(through > REGIONS / 4 && side > REGIONS / 4, "%u through, %u left", through, side);
+	rig_close(&r);
 }
