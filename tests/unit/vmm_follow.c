@@ -35,15 +35,20 @@ static struct world make(const char *settings, unsigned machines)
 	return w;
 }
 
+static void close_all(struct world *w)
+{
+	for (unsigned i = 0; i < 2; i++)
+		vm_free(w->vm[i]);
+	monitor_free(w->mon);
+}
+
 static void done(struct world *w)
 {
 	struct monitor_audit a;
 
 	monitor_audit(w->mon, &a);
 	cr_expect_eq(a.errors, 0, "%s", a.first);
-	for (unsigned i = 0; i < 2; i++)
-		vm_free(w->vm[i]);
-	monitor_free(w->mon);
+	close_all(w);
 }
 
 static uint32_t page_va(unsigned n) { return DATA_VA + n * PAGE_BYTES; }
@@ -151,6 +156,38 @@ Test(follow, a_processor_elsewhere_meanwhile)
 	step(&w, 0);
 	cr_expect_eq(node_of(vm, 0), 3);
 	done(&w);
+}
+
+/*
+ * LL, the page goes to another node and back to the same place, SC: what others might have stored to it meanwhile was
+ * stored elsewhere, and its stamp is as it was.  Where nobody is at the same time, nothing is missed.
+ */
+Test(follow, an_sc_fails_after_a_move_there_and_back)
+{
+	for (unsigned moved = 0; moved < 2; moved++) {
+		struct world w = make("nodes=4", 0);
+		struct vm *vm = w.vm[0] = machine_open_in(w.mon, &(struct vm_config){.vcpus = 2}, TIERS_1);
+		struct gpa pa = gpa(DATA_VA & 0x1fffffff);
+		uint8_t *host;
+
+		put_pages(vm, 1);
+		PUT(vm, CODE_VA, A_NOP);
+		vm->vcpu->gs.reg[T0] = 0xffffffff00000000u | DATA_VA;
+		machine_do(vm, A_LL(T1, 0, T0));
+		cr_assert_eq((uint32_t)vm->vcpu->gs.reg[T1], 0x1000);
+		host = pmap_peek(vm->ram, pa)->host;
+		if (moved) {
+			cr_assert_eq(pmap_bring(vm->ram, pa, 2), 0);
+			cr_assert_neq(pmap_peek(vm->ram, pa)->host, host);
+			cr_assert_eq(pmap_bring(vm->ram, pa, 0), 0);
+		}
+		cr_assert_eq(pmap_peek(vm->ram, pa)->host, host, "the same place");
+		vm->vcpu->gs.reg[T1] = 5;
+		machine_do(vm, A_SC(T1, 0, T0));
+		cr_expect_eq(vm->vcpu->gs.reg[T1], !moved);
+		cr_expect_eq(machine_word(vm, DATA_VA), moved ? 0x1000 : 5);
+		close_all(&w); /* no audit: PUT has written over code that has a record */
+	}
 }
 
 /* Two machines have the same page; the one on another node gets a copy, and a write is its own. */

@@ -305,6 +305,9 @@ void vcpu_forget_page(struct vcpu *v, struct machine_page *page, struct gpa pa)
 {
 	interp_cache_invalidate(v->interp, page, 0, PAGE_BYTES);
 	v->abs_code[ABS_CODE_INDEX(pa.v)] = 0;
+	/* The page may come back to this address, and an SC would not hear of what was stored to it elsewhere (atomic.c). */
+	if (!v->vm->cfg.icount && (uintptr_t)v->ll_host - (uintptr_t)page->host < PAGE_BYTES)
+		v->gs.llbit = 0;
 }
 
 bool vcpu_runs_page(const struct vcpu *v, struct gpa pa) { return v->abs_code[ABS_CODE_INDEX(pa.v)] != 0; }

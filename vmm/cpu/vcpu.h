@@ -143,7 +143,7 @@ void vcpu_code_stays(struct vcpu *v, struct guest_page *g, struct gpa pa);
 bool vcpu_written(struct vcpu *v, struct machine_page *page, struct gpa pa, uint32_t off, uint32_t bytes);
 /*
  * The guest's page at pa is about to lose the machine page, which others may still have: unmapped code of it is not executed
- * there any more, and no lifted block.  For mapped code l2tlb_drop_page() does that.
+ * there any more, and no lifted block.  For mapped code l2tlb_drop_page() does that.  A link of LL to a word of it is broken.
  */
 void vcpu_forget_page(struct vcpu *v, struct machine_page *page, struct gpa pa);
 /* Has unmapped code at pa, or at an address that looks like it, been entered since? */
