@@ -66,7 +66,7 @@ load=${load/i=0/'$b dd if=/data/random of=/tmp/keep bs=4096 skip={n}0 count=9 2>
 
 # run WHAT STOPS MOVES OPTION... : the load, with `disco audit` beside it
 run() {
-	local what=$1 stops=$2 moves=$3 image pid status
+	local what=$1 stops=$2 moves=$3 image pid audit status
 	shift 3
 	image=$(sha256sum <"$disk")
 	"$DISCO" run --vms $machines --control "$name" --kernel "$vmlinux" --initrd "$initrd" --disk "$disk,mode=cow" --merge 50000 \
@@ -76,7 +76,14 @@ run() {
 		[ "$(cut -d'|' -f1 "$work/out" 2>/dev/null | sort -u | wc -l)" -eq $machines ] && break
 		sleep 0.1
 	done
-	"$DISCO" audit --stops "$stops" --moves "$moves" --json >"$work/audit.json" 2>"$work/audit.err"
+	"$DISCO" audit --stops "$stops" --moves "$moves" --json >"$work/audit.json" 2>"$work/audit.err" &
+	audit=$!
+	for _ in 1 2 3 4 5 6 7 8; do # a client that is stopped and goes on has lost nothing
+		sleep 0.1
+		kill -STOP $audit
+		kill -CONT $audit
+	done 2>"$work/kill.err"
+	wait $audit
 	status=$?
 	kill "$pid"
 	wait "$pid"

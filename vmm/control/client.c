@@ -19,8 +19,13 @@ struct control_client {
 /* The next line. NULL: the monitor is gone, or silent, or says what no monitor says. */
 static json_t *read_line(struct control_client *c)
 {
-	ssize_t n = getline(&c->line, &c->room, c->in);
+	ssize_t n;
 
+	do { /* a client that was stopped and goes on (Ctrl-Z, a debugger) is interrupted: signal(7), of sockets with a time limit */
+		errno = 0;
+		clearerr(c->in);
+		n = getline(&c->line, &c->room, c->in);
+	} while (n < 0 && errno == EINTR);
 	return n > 0 ? json_loadb(c->line, (size_t)n, 0, NULL) : NULL;
 }
 
