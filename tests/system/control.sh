@@ -34,6 +34,7 @@ lines() {
 }
 
 start() {
+	: >"$work/out" # which the one before has written to
 	timeout 280 "$DISCO" up "$work/lab.yaml" >"$work/out" 2>"$work/err" </dev/null &
 	pid=$!
 	lines "$work/out" '^job\| works|^web[12]\| .*built-in shell' 3
@@ -155,6 +156,21 @@ by_commands() {
 	[ $status -eq 9 ] && [ "$(grep -v '^job| ' "$work/err")" = "disco up: 1 of 3 machines failed: job (status 9)" ] ||
 		fail "after stop and kill: status $status, $(cat "$work/err")"
 	says 0 '' ps
+	# one that is stopped: said, and the others are listed
+	start
+	"$DISCO" run --kernel "$vmlinux" --initrd "$INITRD" --mem 64M --net none --control still -- sleep 1000 >/dev/null 2>&1 </dev/null &
+	local still=$!
+	for ((i = 0; i < 100; i++)); do
+		"$DISCO" ps | grep -qE '^still +vm ' && break
+		sleep 0.1
+	done
+	kill -STOP $still
+	"$DISCO" ps >"$work/out2" 2>"$work/err2"
+	[ $? -eq 1 ] && [ "$(cat "$work/err2")" = "disco ps: still: the monitor does not answer (is it stopped?)" ] && [ "$(grep -c '^lab ' "$work/out2")" -eq 3 ] ||
+		fail "a stopped monitor: $(cat "$work/out2" "$work/err2")"
+	kill -CONT $still
+	kill -TERM $still "$pid"
+	wait $still "$pid"
 	says 2 "disco kill: the name of a machine is wanted" kill
 	says 2 "disco ps: --all: no such option; see 'disco help ps'" ps --all
 }

@@ -101,6 +101,26 @@ bad_input() {
 	[ $status -eq 2 ] && grep -qE "^disco up: $work/lab/bad.yaml:1: --mem: 1000 machines with 256000M together, and this host has only" "$work/err" ||
 		fail "too much memory: status $status, $(cat "$work/err")"
 	[ "$(wc -l <"$work/err")" -eq 1 ] || fail "too much memory: $(cat "$work/err")"
+	# kernels and initrds that are none: found before anything is started
+	head -c 100000 "$vmlinux" >"$work/lab/cut"
+	: >"$work/lab/empty"
+	truncate -s 63M "$work/lab/large"
+	for case in "kernel=cut=truncated: segment . ends at byte [0-9]*, the file at 100000" "kernel=bad.yaml=not an ELF file" \
+		"kernel=empty=is empty" "kernel=.=is a directory" "initrd=empty=is empty" "initrd=none=No such file or directory" \
+		"initrd=/proc/self/mem=Input/output error" "initrd=large=66060288 bytes do not fit between the kernel.*"; do
+		IFS== read -r key file why <<<"$case"
+		up bad <<-END
+			defaults: {kernel: vmlinux, mem: 64M, command: [echo, on]}
+			machines:
+			- {name: a}
+			- name: b
+			  $key: $file
+		END
+		[ "${file#/}" = "$file" ] && file=$work/lab/$file
+		[ $status -eq 2 ] && [ ! -s "$work/out" ] && [ "$(wc -l <"$work/err")" -eq 1 ] &&
+			grep -qx "disco up: $work/lab/bad.yaml:5: --$key $file: $why" "$work/err" ||
+			fail "$key: $file: status $status, $(cat "$work/out" "$work/err")"
+	done
 	# one cannot be opened: the other is not started
 	up bad <<-END
 		machines:

@@ -79,6 +79,7 @@ static const char *choose_monitor(const struct machine_list *l, const char *want
 		for (unsigned i = 0; i < l->n_monitors; i++)
 			if (strcmp(l->monitor[i].name, wanted) == 0)
 				return wanted;
+		control_found_complain(l, "add");
 		(void)bad("add", wanted, "no monitor of that name runs; 'disco ps' lists those that do");
 		return NULL;
 	}

@@ -57,8 +57,10 @@ int control_ps(int argc, char **argv)
 		print_json(&l);
 	else
 		print_table(&l);
+	control_found_complain(&l, "ps");
+	status = l.n_silent || l.no_memory ? STATUS_FAILED : STATUS_OK;
 	control_found_free(&l);
-	return STATUS_OK;
+	return status;
 }
 
 /* ---- disco stop, kill, pause, resume, reset ---- */

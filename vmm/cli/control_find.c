@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/cli/control_find.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,16 +70,22 @@ static void ask_monitor(void *opaque, const char *name)
 	struct control_client *c;
 	struct control_error err;
 	json_t *machines, *machine, *totals;
+	struct machine_list *l = opaque;
+	int opened = control_client_open(&c, name);
 	size_t i;
 
-	if (control_client_open(&c, name))
-		return; /* nobody there: it was killed */
+	if (opened == -ETIMEDOUT) {
+		l->n_silent++;
+		put_name(l->silent, sizeof(l->silent), name);
+	}
+	if (opened)
+		return; /* else nobody is there: it was killed */
 	machines = control_client_call(c, "x-query-machines", NULL, &err);
-	json_array_foreach(machines, i, machine) add(opaque, name, machine);
+	json_array_foreach(machines, i, machine) add(l, name, machine);
 	json_decref(machines);
 	totals = control_client_call(c, "x-query-monitor", NULL, &err);
 	if (totals)
-		add_monitor(opaque, name, totals);
+		add_monitor(l, name, totals);
 	json_decref(totals);
 	control_client_close(c);
 }
@@ -101,6 +108,19 @@ struct machine_list control_find_all(void)
 		qsort(l.machine, l.n, sizeof(*l.machine),
 		      order); /* of glibc: a merge sort, which keeps the order of equals */
 	return l;
+}
+
+void control_found_complain(const struct machine_list *l, const char *command)
+{
+	char others[32] = "";
+
+	if (l->n_silent > 1)
+		snprintf(others, sizeof(others), ", and %u others", l->n_silent - 1);
+	if (l->n_silent)
+		fprintf(stderr, "disco %s: %s%s: the monitor does not answer (is it stopped?)\n", command, l->silent,
+			others);
+	if (l->no_memory)
+		fprintf(stderr, "disco %s: the host has no memory left for all that there is\n", command);
 }
 
 void control_found_free(struct machine_list *l)
@@ -140,6 +160,8 @@ const struct found_machine *control_find(const struct machine_list *l, const cha
 		}
 		meant = f;
 	}
+	if (!meant)
+		control_found_complain(l, command);
 	if (!meant)
 		fprintf(stderr, "disco %s: %.200s: no machine of that name %s; 'disco ps' lists those that %s\n",
 			command, what, also_ended ? "is there" : "runs", also_ended ? "are" : "do");

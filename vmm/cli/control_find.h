@@ -26,12 +26,16 @@ struct machine_list {
 	unsigned n, n_monitors;
 	struct found_machine *machine;
 	struct found_monitor *monitor;
+	unsigned n_silent;             /* monitors that do not answer */
+	char silent[FOUND_NAME_BYTES]; /* one of them */
 	bool no_memory;
 };
 
 /* Sorted by monitor; within one in its own order. */
 struct machine_list control_find_all(void);
 void control_found_free(struct machine_list *l);
+/* A line on standard error, as of `disco COMMAND`, if there are monitors that do not answer: what is listed is not all. */
+void control_found_complain(const struct machine_list *l, const char *command);
 bool control_has_ended(const struct found_machine *f);
 /*
  * The one that runs (also_ended: or has ended) and is called so: NAME, or MONITOR/NAME. NULL: there is none, or several, which is

@@ -245,7 +245,9 @@ void top_print(const struct top_looks *looks, FILE *out)
 		monitor_line(l, &l->monitor[i], line, sizeof(line));
 		fprintf(out, "%s\n", line);
 	}
-	if (!l->n)
+	if (l->n_silent)
+		fprintf(out, "%s: does not answer\n", l->silent);
+	else if (!l->n)
 		fputs("no machine runs\n", out);
 	for (unsigned i = 0; i < t.n; i++) {
 		if (!i) {
@@ -322,13 +324,17 @@ void top_draw(struct top_view *v, const struct top_looks *looks, FILE *out)
 	const struct machine_list *l = &looks->is;
 	struct table t = make_table(looks, v->order);
 	struct screen s = {out, v->columns, v->rows, 0};
-	bool spacious = !v->rows || v->rows >= l->n_monitors + 8;
+	bool spacious = !v->rows || v->rows >= l->n_monitors + 9;
 	char line[600];
 
 	fputs(HOME, out);
 	/* of many monitors the machines are what is wanted */
 	for (unsigned i = 0; i < l->n_monitors && (spacious || s.used < v->rows / 3); i++) {
 		monitor_line(l, &l->monitor[i], line, sizeof(line));
+		put_text(&s, line);
+	}
+	if (l->n_silent) {
+		snprintf(line, sizeof(line), "%s: does not answer", l->silent);
 		put_text(&s, line);
 	}
 	if (spacious)

@@ -121,8 +121,14 @@ int control_client_open(struct control_client **out, const char *name)
 	}
 	c->fd = fd;
 	(void)setvbuf(c->in, NULL, _IONBF, 0); /* what is behind an answer may be a console's */
-	set_wait(c, CLIENT_WAIT_S);
+	set_wait(c, CLIENT_GREETING_S);
+	errno = 0;
 	greeting = read_line(c);
+	if (!greeting && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		control_client_close(c);
+		return -ETIMEDOUT;
+	}
+	set_wait(c, CLIENT_WAIT_S);
 	open = json_object_get(greeting, "QMP") ? control_client_call(c, "qmp_capabilities", NULL, &err) : NULL;
 	json_decref(greeting);
 	if (!open) {

@@ -7,11 +7,14 @@
 
 #include "vmm/control/socket.h"
 
-enum { CLIENT_WAIT_S = 10 };
+enum { CLIENT_WAIT_S = 10, CLIENT_GREETING_S = 4 };
 
 struct control_client;
 
-/* name: of the socket. 0, or -errno: -ENOENT, -ECONNREFUSED: there is no such monitor. */
+/*
+ * name: of the socket. 0, or -errno: -ENOENT, -ECONNREFUSED: there is no such monitor; -ETIMEDOUT: it says nothing for
+ * CLIENT_GREETING_S (it is stopped, or stuck).
+ */
 MUST_CHECK int control_client_open(struct control_client **out, const char *name);
 /* Its descriptor, which is a console's after x-console. */
 int control_client_fd(const struct control_client *c);
