@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One machine with several vCPUs on several processors, in every tier and byte order: what they see of each other's loads, stores,
- * LL, SC, SYNC, code and doorbells.  Each program's result is exact, or a load that must not have seen what it saw.
+ * LL, SC, SYNC, code and doorbells, at times while their pages go from node to node.  Each program's result is exact, or a load that must not have seen what it saw.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -11,11 +11,13 @@
 #include <unistd.h>
 
 #include "frontend/cp0.h"
+#include "numa/move.h"
 #include "tests/oracle/asm.h"
 #include "vmm/boot/loader.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/monitor/move.h"
 #include "vmm/monitor/siblings.h"
 
 enum { VCPUS = 8, PROCESSORS = 4, RAM_BYTES = 8 << 20 };
@@ -88,6 +90,7 @@ struct setting {
 	struct monitor *mon;
 	unsigned tiers, vcpus;
 	bool big_endian, icount;
+	bool moving; /* their pages go from node to node meanwhile */
 };
 
 /* vCPUs at CODE_VA: a0 number, a1 rounds, a2 how many, s0 the data. */
@@ -130,10 +133,43 @@ static struct vm *make(const struct setting *s, unsigned rounds)
 	return vm;
 }
 
+enum { ENOUGH_MOVES = 24 };
+static struct {
+	struct monitor *mon;
+	bool over; /* atomic */
+	uint64_t moved;
+} mover;
+
+static void *move(void *arg)
+{
+	uint64_t rng = 1;
+
+	while (!__atomic_load_n(&mover.over, __ATOMIC_ACQUIRE)) {
+		unsigned node;
+		uint32_t mpn;
+
+		rng = rng * 6364136223846793005u + 1442695040888963407u;
+		page_any(mover.mon->memory, rng >> 16, &mpn, &node);
+		mover.moved += monitor_move(mover.mon, NULL, mpn, node) == 0;
+		if (rng >> 62 == 0)
+			usleep(50); /* that they get on */
+	}
+	return NULL;
+}
+
 static uint64_t run(struct vm *vm, const struct setting *s, const char *what)
 {
-	enum vm_end why = vm_run(vm);
+	enum vm_end why;
+	pthread_t thread;
 
+	mover.mon = s->mon;
+	mover.over = false;
+	if (s->moving && pthread_create(&thread, NULL, move, NULL))
+		abort();
+	why = vm_run(vm);
+	__atomic_store_n(&mover.over, true, __ATOMIC_RELEASE);
+	if (s->moving)
+		pthread_join(thread, NULL);
 	if (why != VM_RESET)
 		fail(what, s->tiers, why, VM_RESET);
 	return s->icount ? vm_state_hash(vm) : 0;
@@ -445,6 +481,17 @@ static void all(unsigned tiers, bool big_endian)
 	code(&s, CALLED_VA + 0x100);
 	bells(&s);
 	ended(&s);
+	if (tiers == TIERS_1 || tiers == TIERS_12) {
+		/* how many pages go in that time depends on what else the host does */
+		uint64_t enough = mover.moved + ENOUGH_MOVES;
+
+		s.moving = true;
+		for (unsigned i = 0; i < 4 && mover.moved < enough; i++) {
+			counters(&s);
+			list(&s);
+			pages(&s);
+		}
+	}
 	monitor_free(s.mon);
 }
 
@@ -473,5 +520,10 @@ int main(void)
 	repeated(list, "state after the list");
 	repeated(pages, "state after the pages");
 	repeated(bells, "state after the bells");
+	printf("vcpus: %lu pages moved under them\n", (unsigned long)mover.moved);
+	if (mover.moved < ENOUGH_MOVES / 8) {
+		fprintf(stderr, "vcpus: hardly a page was moved\n");
+		failed = 1;
+	}
 	return failed;
 }
