@@ -16,15 +16,25 @@ enum { STOP_WAIT_S = 60 };
 
 /* ---- disco ps ---- */
 
+static int wider(int width, const char *text) { return (int)strlen(text) > width ? (int)strlen(text) : width; }
+
 static void print_table(const struct machine_list *l)
 {
+	int monitor = 12, machine = 12, status = 10;
+
+	for (unsigned i = 0; i < l->n; i++) {
+		monitor = wider(monitor, l->machine[i].monitor);
+		machine = wider(machine, l->machine[i].name);
+		status = wider(status, l->machine[i].status);
+	}
 	if (l->n)
-		printf("%-20s %-20s %-14s %8s %10s\n", "MONITOR", "MACHINE", "STATUS", "MEMORY", "UP");
+		printf("%-*s  %-*s  %-*s  %7s  %9s\n", monitor, "MONITOR", machine, "MACHINE", status, "STATUS",
+		       "MEMORY", "UP");
 	for (unsigned i = 0; i < l->n; i++) {
 		const struct found_machine *f = &l->machine[i];
 
-		printf("%-20s %-20s %-14s %7" PRIu64 "M %6" PRIu64 ".%" PRIu64 " s\n", f->monitor, f->name, f->status,
-		       f->memory >> 20, f->up_ms / 1000, f->up_ms / 100 % 10);
+		printf("%-*s  %-*s  %-*s  %6" PRIu64 "M  %5" PRIu64 ".%" PRIu64 " s\n", monitor, f->monitor, machine,
+		       f->name, status, f->status, f->memory >> 20, f->up_ms / 1000, f->up_ms / 100 % 10);
 	}
 }
 

@@ -46,6 +46,8 @@ static enum control_state state_of(struct run *r)
 	return state;
 }
 
+static bool has_ended(enum control_state state) { return state == CONTROL_SHUTDOWN || state == CONTROL_PANICKED; }
+
 static void look(void *opaque, unsigned i, struct control_machine *out)
 {
 	struct run *r = ((struct session *)opaque)->run[i];
@@ -62,7 +64,7 @@ static void look(void *opaque, unsigned i, struct control_machine *out)
 		return; /* the rest is not there yet */
 	out->big_endian = r->big_endian;
 	out->thread = r->tid;
-	out->up_ms = host_now_ns() / 1000000 - r->began_ms;
+	out->up_ms = has_ended(out->state) ? r->ended_ms - r->began_ms : host_now_ns() / 1000000 - r->began_ms;
 	for (unsigned k = 0; k < ARRAY_LEN(r->insns); k++)
 		out->insns[k] = __atomic_load_n(&r->insns[k], __ATOMIC_RELAXED);
 	pthread_mutex_lock(&r->lock);
@@ -76,7 +78,7 @@ static void look(void *opaque, unsigned i, struct control_machine *out)
 		out->zero_bytes = pmap_class_pages(ram, MEMORY_ZERO) * PAGE_BYTES;
 	}
 	pthread_mutex_unlock(&r->lock);
-	if (out->state == CONTROL_SHUTDOWN || out->state == CONTROL_PANICKED)
+	if (has_ended(out->state))
 		out->status = r->status;
 }
 
@@ -323,6 +325,7 @@ static const char *reason_of(const struct run *r)
 
 void run_control_ended(struct run *r)
 {
+	r->ended_ms = host_now_ns() / 1000000;
 	__atomic_store_n(&r->phase, RUN_HAS_ENDED, __ATOMIC_RELEASE);
 	control_event(r->session->control, CONTROL_EVENT_SHUTDOWN, r->opt->name, reason_of(r));
 }

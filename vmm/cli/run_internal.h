@@ -61,7 +61,7 @@ struct run {
 	bool reset_by_host;
 	bool big_endian;
 	pid_t tid;
-	uint64_t began_ms; /* host_now_ns() */
+	uint64_t began_ms, ended_ms; /* host_now_ns(); the end before phase says so */
 
 	/* Set and cleared by the run's thread with `lock`, so that others may use them with it. */
 	pthread_mutex_t lock;
