@@ -18,7 +18,7 @@ mkdir "$work/lab"
 ln -s "$(realpath "$vmlinux")" "$work/lab/vmlinux"
 ln -s "$(realpath "$INITRD")" "$work/lab/initrd"
 rounds=30 # tests/tsan/add_rm.c has 50, without Linux
-[ "${DISCO_TEST_LENGTH:-short}" = long ] && rounds=200
+[ "${DISCO_TEST_LENGTH:-short}" = long ] && rounds=100
 loop='echo "works at $(cat /sys/class/net/eth0/address)"; i=0; while sleep 1; do i=$((i + 1)); echo "count $i"; done'
 
 # config NAME REST: of a machine that is to be added
