@@ -72,10 +72,14 @@ struct machine_page *page_find(const struct machine_memory *m, enum name_kind ki
 
 struct machine_page *page_copy_on(const struct machine_memory *m, const struct machine_page *page, unsigned node)
 {
-	const struct page_name *n = page->names;
-	struct machine_page *copy = n ? page_find(m, n->kind, n->hi, n->lo, node) : NULL;
+	/* by any of them: a copy that was made before the page got its last name does not have that one */
+	for (const struct page_name *n = page->names; n; n = n->next_of_page) {
+		struct machine_page *copy = page_find(m, n->kind, n->hi, n->lo, node);
 
-	return copy && copy->node == node ? copy : NULL;
+		if (copy->node == node)
+			return copy;
+	}
+	return NULL;
 }
 
 int page_names_copy(struct machine_memory *m, const struct machine_page *from, struct machine_page *to)

@@ -333,6 +333,26 @@ Test(bring, a_copy_for_each_node)
 	done(&w);
 }
 
+/* A copy that has been made before the page was also found by its bytes has one name of two. */
+Test(bring, a_copy_with_fewer_names)
+{
+	struct world w = make(64);
+	struct machine_page *page = share_block(&w, 0x41), *copy;
+
+	cr_assert_eq(pmap_bring(w.p[1], page_at(5), 1), 0);
+	copy = pmap_peek(w.p[1], page_at(5));
+	pmap_share_equal(w.p[0], page_at(4), PAGE_BYTES);
+	cr_assert(page_has(page, PAGE_HASHED) && !page_has(copy, PAGE_HASHED));
+	cr_expect_eq(move(&w, page, 1), -EEXIST);
+	cr_assert_eq(pmap_bring(w.p[2], page_at(6), 1), 0);
+	cr_expect_eq(pmap_peek(w.p[2], page_at(6)), copy);
+	cr_expect_eq(copy->refs, 2);
+	audit(&w);
+	cr_assert_eq(pmap_bring(w.p[2], page_at(6), 2), 0);
+	audit(&w);
+	done(&w);
+}
+
 Test(bring, when_it_stays)
 {
 	struct world w = make(8); /* two on each node */
