@@ -40,6 +40,7 @@ static const struct {
     {"--name", "web"},
     {"--vms", "3"},
     {"--control", "lab"},
+    {"--vcpus", "4"},
     {"--processors", "2"},
     {"--shares", "300"},
     {"--cap", "25"},

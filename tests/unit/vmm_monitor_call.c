@@ -30,7 +30,7 @@ Test(monitor_call, numbers_and_arguments)
 	uint32_t full = RAM_BYTES / PAGE_BYTES;
 
 	cr_assert_eq(call(vm, MONITOR_CALL_VERSION, 1, 2), MONITOR_CALL_ABI);
-	cr_assert_eq(call(vm, MONITOR_CALL_RING + 1, 0, 0), -ENOSYS_);
+	cr_assert_eq(call(vm, MONITOR_CALL_EXIT + 1, 0, 0), -ENOSYS_);
 	cr_assert_eq(call(vm, UINT32_MAX, 0, 0), -ENOSYS_);
 	for (uint32_t n = MONITOR_CALL_ZERO; n <= MONITOR_CALL_FREE; n++) {
 		cr_assert_eq(call(vm, n, 0x100000, 0), 0);

@@ -52,6 +52,14 @@ MUST_CHECK int loader_load_initrd(struct pmap *ram, const char *path, uint64_t f
 MUST_CHECK int loader_check(const char *kernel, const char *initrd, uint64_t ram_bytes, bool unpacks,
 			    bool *initrd_is_bad, struct loader_error *err);
 
+/* ---- loader_note.c ---- */
+/*
+ * Does the executable say that it starts vCPUs by monitor calls: a PT_NOTE with name "Disco", type LOADER_NOTE_VCPUS? False too for what
+ * cannot be read, or is none: the loader will say that.
+ */
+enum { LOADER_NOTE_VCPUS = 1 };
+bool loader_starts_vcpus(const char *path);
+
 /* ---- loader_vmlinuz.c ---- */
 /*
  * The kernel inside a Linux vmlinuz as an ELF file of its own, in *out (to be freed): what the program around it would make of it in

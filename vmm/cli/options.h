@@ -138,6 +138,7 @@ struct run_options {
 	const char *append; /* never NULL; --append and what the devices and the command add to it */
 	uint64_t mem_bytes;
 	const struct cpu_model *cpu;
+	unsigned vcpus;       /* --vcpus, or 0: one */
 	unsigned processors;  /* --processors, or 0 */
 	unsigned shares, cap; /* --shares, --cap, or 0 */
 	bool icount;
@@ -219,6 +220,8 @@ struct dump_options {
 	int tier;           /* 1 or 2 */
 	const struct cpu_model *cpu;
 };
+
+static inline unsigned run_vcpus(const struct run_options *o) { return o->vcpus ? o->vcpus : 1; }
 
 /* Besides 0 and -EINVAL: print something and end with status 0. */
 enum { OPTIONS_HELP = 1, OPTIONS_CPU_LIST = 2 };

@@ -4,6 +4,7 @@
 #include "frontend/cp0.h"
 #include "jit/jit.h"
 #include "vmm/monitor/sched.h"
+#include "vmm/monitor/vm.h"
 
 #include <ctype.h>
 #include <getopt.h>
@@ -90,6 +91,9 @@ static int option_shares(void *field, const struct option_value *v)
 	return option_number(v, 1, SCHED_MAX_SHARES, field);
 }
 
+OPTION_TYPE(vcpus, unsigned);
+static int option_vcpus(void *field, const struct option_value *v) { return option_number(v, 1, VM_MAX_VCPUS, field); }
+
 OPTION_TYPE(cap, unsigned);
 static int option_cap(void *field, const struct option_value *v) { return option_number(v, 1, 100, field); }
 
@@ -140,6 +144,11 @@ static int run_check(const struct run_options *out, struct options_error *err)
 		return options_bad(err, "--dump %s: l and L need tier 2, which --tiers left out", out->dump);
 	if (out->hot.executions && !(out->tier1 && out->tier2))
 		return options_bad(err, "--hot: needs both tiers, and --tiers left one out");
+	if (out->vcpus > 1 && out->dump)
+		return options_bad(err,
+				   "--vcpus: with --dump there is one, or what they have translated would be mixed up");
+	if (out->vcpus > 1 && out->command)
+		return options_bad(err, "--vcpus: a command runs in a Linux guest, which starts no further vCPUs");
 	if (out->symbols && !out->dump)
 		return options_bad(err, "--symbols: needs --dump");
 	if (out->json && !out->dump)

@@ -157,6 +157,7 @@ static int open_vm(struct run *r, bool big_endian)
 	    .cpu = opt->cpu,
 	    .big_endian = big_endian,
 	    .icount = opt->icount,
+	    .vcpus = opt->vcpus,
 	    .shares = opt->shares,
 	    .cap = opt->cap,
 	    .number = opt->number,
@@ -241,7 +242,8 @@ static int boot(struct run *r, bool big_endian, bool *again)
 	if (!status)
 		status = run_load(r);
 	if (status) {
-		monitor_absent(r->session->monitor);
+		for (unsigned i = 0; i < run_vcpus(r->opt); i++)
+			monitor_absent(r->session->monitor);
 		close_vm(r);
 		return status;
 	}

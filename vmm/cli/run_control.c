@@ -53,7 +53,8 @@ static void look(void *opaque, unsigned i, struct control_machine *out)
 	struct run *r = ((struct session *)opaque)->run[i];
 	const struct run_options *opt = r->opt;
 
-	*out = (struct control_machine){.name = opt->name, .state = state_of(r), .mem_bytes = opt->mem_bytes};
+	*out = (struct control_machine){
+	    .name = opt->name, .state = state_of(r), .mem_bytes = opt->mem_bytes, .vcpus = run_vcpus(opt)};
 	out->n_disks = opt->n_disks;
 	for (unsigned k = 0; k < opt->n_disks; k++)
 		out->disk[k] =
@@ -71,7 +72,8 @@ static void look(void *opaque, unsigned i, struct control_machine *out)
 	if (r->vm) {
 		const struct pmap *ram = r->vm->ram;
 
-		out->processor_ms = sched_used_ns(r->vm->vcpu) / 1000000;
+		for (unsigned k = 0; k < r->vm->n_vcpus; k++)
+			out->processor_ms += sched_used_ns(&r->vm->vcpu[k]) / 1000000;
 		out->private_bytes = pmap_class_pages(ram, MEMORY_PRIVATE) * PAGE_BYTES;
 		out->block_bytes = pmap_class_pages(ram, MEMORY_BLOCK) * PAGE_BYTES;
 		out->equal_bytes = pmap_class_pages(ram, MEMORY_EQUAL) * PAGE_BYTES;
@@ -266,6 +268,16 @@ static void take_typed(struct run *r)
 		wakeup_kick(r->wakeup);
 }
 
+/* Of all vCPUs; those of the others are as of a moment ago. */
+static uint64_t insns_of(const struct vm *vm, unsigned tier)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < vm->n_vcpus; i++)
+		n += __atomic_load_n(&vm->vcpu[i].gs.insns[tier], __ATOMIC_RELAXED);
+	return n;
+}
+
 void run_control_poll(struct run *r)
 {
 	bool want = __atomic_load_n(&r->want_pause, __ATOMIC_ACQUIRE);
@@ -273,7 +285,7 @@ void run_control_poll(struct run *r)
 	take_typed(r);
 	if (r->session->count_insns)
 		for (unsigned i = 0; i < ARRAY_LEN(r->insns); i++)
-			__atomic_store_n(&r->insns[i], r->vm->vcpu->gs.insns[i], __ATOMIC_RELAXED);
+			__atomic_store_n(&r->insns[i], insns_of(r->vm, i), __ATOMIC_RELAXED);
 	if (want == r->paused)
 		return;
 	if (want)

@@ -162,6 +162,12 @@ int run_load(struct run *r)
 	uint32_t regs[4];
 	int e;
 
+	if (vm->n_vcpus > 1 && !loader_starts_vcpus(r->opt->kernel)) {
+		run_say(r,
+			"--vcpus %u: %s starts no further vCPUs (it has no note that says so; a Linux guest has one)",
+			vm->n_vcpus, r->opt->kernel);
+		return STATUS_USAGE;
+	}
 	vm_change(vm);
 	e = load_images(r, &image, regs, &err);
 	vm_changed(vm);

@@ -120,9 +120,11 @@ static int open_monitor(struct session *s)
 				     .merge = opt->merge.given ? opt->merge.pages : MERGE_DEFAULT,
 				     .processors = opt->processors,
 				     .repeatable = opt->icount,
-				     .together = s->n};
+				     .together = 0};
 	int err;
 
+	for (unsigned i = 0; i < s->n; i++)
+		cfg.together += run_vcpus(s->run[i]->opt);
 	for (unsigned i = 0; i < s->n; i++)
 		cfg.memory_bytes += run_memory_bytes(s->run[i]->opt);
 	s->mem_bytes = cfg.memory_bytes;

@@ -51,6 +51,8 @@ int run_status(const struct run *r, enum vm_end why)
 		run_say(r, "the host has no memory left for the guest");
 		return STATUS_FAILED;
 	}
+	if (why == VM_POWER_OFF && r->vm->exit_status >= 0)
+		return r->vm->exit_status;
 	return STATUS_OK;
 }
 

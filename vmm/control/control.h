@@ -42,6 +42,7 @@ struct control_machine {
 	enum control_state state;
 	bool big_endian;
 	pid_t thread;
+	unsigned vcpus; /* 0: one */
 	uint64_t mem_bytes, up_ms;
 	uint64_t processor_ms;                                        /* that it has had since its last reset */
 	uint64_t private_bytes, block_bytes, equal_bytes, zero_bytes; /* of its memory, by what stands for it */

@@ -201,18 +201,25 @@ static json_t *query_status(struct request *r)
 	return json_pack("{s:s, s:b, s:b}", "status", states[state], "running", state == CONTROL_RUNS, "singlestep", 0);
 }
 
+static json_t *one_cpu(const struct control_machine *m, unsigned index, unsigned of_machine)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), "/machine/%s/cpu%u", m->name, of_machine);
+	return json_pack("{s:i, s:s, s:i, s:s, s:{}, s:s}", "cpu-index", (int)index, "qom-path", path, "thread-id",
+			 (int)m->thread, "target", m->big_endian ? "mips" : "mipsel", "props", "x-machine", m->name);
+}
+
 static json_t *query_cpus_fast(struct request *r)
 {
 	json_t *list = json_array();
 	struct control_machine m;
+	unsigned more = 0; /* vCPUs of machines before that are not their first ones */
 
 	for (unsigned i = 0; next_machine(r, &i, &m); i++) {
-		char path[80];
-
-		snprintf(path, sizeof(path), "/machine/%s/cpu0", m.name);
-		json_array_append_new(list, json_pack("{s:i, s:s, s:i, s:s, s:{}, s:s}", "cpu-index", (int)i,
-						      "qom-path", path, "thread-id", (int)m.thread, "target",
-						      m.big_endian ? "mips" : "mipsel", "props", "x-machine", m.name));
+		for (unsigned k = 0; !k || k < m.vcpus; k++)
+			json_array_append_new(list, one_cpu(&m, i + more + k, k));
+		more += m.vcpus ? m.vcpus - 1 : 0;
 	}
 	return list;
 }

@@ -168,11 +168,22 @@ static int64_t stop(struct vcpu *v, uint32_t a0, uint32_t a1)
 
 static int64_t ring(struct vcpu *v, uint32_t a0, uint32_t a1) { return vcpu_ring(v->vm, a0) ? -GUEST_EINVAL : 0; }
 
+/* The first call says with what. */
+static int64_t end_machine(struct vcpu *v, uint32_t a0, uint32_t a1)
+{
+	int none = -1;
+
+	__atomic_compare_exchange_n(&v->vm->exit_status, &none, (int)(a0 & 255), false, __ATOMIC_SEQ_CST,
+				    __ATOMIC_SEQ_CST);
+	vm_end(v->vm, VM_POWER_OFF);
+	return 0;
+}
+
 /* Others than these change what all have, or look at memory through it. */
 static bool needs_parking(const struct vcpu *v, uint64_t number)
 {
 	return vm_has_siblings(v->vm) && number != MONITOR_CALL_VERSION && number != MONITOR_CALL_VCPUS &&
-	       number != MONITOR_CALL_STOP && number != MONITOR_CALL_RING;
+	       number != MONITOR_CALL_STOP && number != MONITOR_CALL_RING && number != MONITOR_CALL_EXIT;
 }
 
 HELPER_FN(monitor_call)

@@ -199,6 +199,7 @@ int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg)
 	pthread_mutex_init(&vm->memory_lock, NULL);
 	pthread_cond_init(&vm->parked, NULL);
 	vm->n_vcpus = cfg->vcpus ? cfg->vcpus : 1;
+	vm->exit_status = -1;
 	vm->mp = vm->n_vcpus > 1 || cfg->n_regions;
 	err = pmap_new(&vm->ram, mon->memory, cfg->ram_bytes);
 	if (!err)

@@ -104,6 +104,7 @@ struct vm {
 	bool mp; /* its memory has other users at the same time, vCPUs or machines: MODE_MP. Constant once it runs */
 	struct virtio_bus *virtio; /* virtio_bus.c; NULL: no device */
 	struct vm_dump *dump;      /* --dump, or NULL */
+	int exit_status;           /* atomic: VM_POWER_OFF by a monitor call that says so, or -1 */
 	int end;                   /* enum vm_end; any thread may set it, then clock_kick() */
 
 	pthread_mutex_t lock; /* guards board, clock and virtio, and what follows */
