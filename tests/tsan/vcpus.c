@@ -16,6 +16,7 @@
 #include "vmm/boot/loader.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/vcpu.h"
+#include "vmm/monitor/audit.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/monitor/move.h"
 #include "vmm/monitor/siblings.h"
@@ -60,12 +61,14 @@ static uint32_t order(const struct vm *vm, uint32_t w) { return vm->cfg.big_endi
 
 static void put(struct vm *vm, uint32_t va, const uint32_t *words, size_t n)
 {
+	vm_change(vm);
 	for (size_t i = 0; i < n; i++) {
 		uint32_t w = order(vm, words[i]);
 
 		if (pmap_write(vm->ram, gpa((va & 0x1fffffff) + 4 * i), &w, sizeof(w)))
 			abort();
 	}
+	vm_changed(vm);
 }
 #define PUT(vm, va, ...) put(vm, va, (const uint32_t[]){__VA_ARGS__}, ARRAY_LEN(((const uint32_t[]){__VA_ARGS__})))
 
@@ -467,11 +470,45 @@ static struct monitor *monitor(bool repeatable, bool share)
 	return mon;
 }
 
+/* Everybody is stopped at random moments, and all that is known of them compared. */
+struct auditor {
+	struct monitor *mon;
+	unsigned tiers;
+	bool over; /* atomic */
+	unsigned long stops, entries;
+	pthread_t thread;
+};
+
+static void *audit(void *arg)
+{
+	struct auditor *a = arg;
+	struct monitor_audit got;
+	uint32_t x = 1;
+
+	while (!__atomic_load_n(&a->over, __ATOMIC_ACQUIRE)) {
+		struct timespec pause = {.tv_nsec = (x = x * 1664525u + 1013904223u) >> 7};
+
+		nanosleep(&pause, NULL); /* thirty milliseconds at most */
+		monitor_audit_live(a->mon, NULL, &got);
+		if (got.errors) {
+			fprintf(stderr, "vcpus: tiers %s: audit: %s\n", tier_names[a->tiers], got.first);
+			failed = 1;
+			break;
+		}
+		a->stops++;
+		a->entries += got.entries;
+	}
+	return NULL;
+}
+
 static void all(unsigned tiers, bool big_endian)
 {
 	struct setting s = {
 	    .mon = monitor(false, big_endian), .tiers = tiers, .vcpus = VCPUS, .big_endian = big_endian};
+	struct auditor auditor = {.mon = s.mon, .tiers = tiers};
 
+	if (pthread_create(&auditor.thread, NULL, audit, &auditor))
+		abort();
 	counters(&s);
 	list(&s);
 	pages(&s);
@@ -492,6 +529,10 @@ static void all(unsigned tiers, bool big_endian)
 			pages(&s);
 		}
 	}
+	__atomic_store_n(&auditor.over, true, __ATOMIC_RELEASE);
+	pthread_join(auditor.thread, NULL);
+	if (!auditor.stops || !auditor.entries)
+		fail("entries that were audited", tiers, auditor.entries, 1);
 	monitor_free(s.mon);
 }
 

@@ -679,6 +679,8 @@ static struct machine_page *fetch_slow(struct vcpu *v, struct gva pc, enum tlb_r
 	while (*why == GUEST_OK && takes_away(v, pa, PMAP_EXEC) &&
 	       __atomic_load_n(&v->vm->end, __ATOMIC_ACQUIRE) == VM_RUNS)
 		protect_parked(v, pa);
+	if (*why == GUEST_OK && takes_away(v, pa, PMAP_EXEC))
+		return NULL; /* the machine has ended, and nobody is parked */
 	g = *why == GUEST_OK ? ram_page(v, pa, PMAP_EXEC) : NULL;
 	if (g && mem_unmapped(v, pc)) {
 		v->abs_code[ABS_CODE_INDEX(pc.v)] = code_id(v, g->page, pc);
