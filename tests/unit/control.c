@@ -40,7 +40,7 @@ TestSuite(control, .init = make_dir, .fini = remove_dir);
 
 static struct {
 	enum control_state state[2];
-	unsigned acts[2][5];
+	unsigned acts[2][5], vcpus[2];
 	const char *why; /* what act() answers */
 	unsigned audit_errors;
 	unsigned entered, added, removed;
@@ -60,6 +60,7 @@ static void look(void *opaque, unsigned i, struct control_machine *out)
 					.private_bytes = 4096,
 					.insns = {0, 0, 9},
 					.status = 3,
+					.vcpus = machines.vcpus[i],
 					.big_endian = i == 1,
 					.n_disks = i};
 	out->disk[0] = (struct control_disk){"x.img", "raw", true};
@@ -180,6 +181,16 @@ Test(control, conversation)
 	answers(&q, SAY("x-query-monitor"),
 		"{\"return\":{\"processors\":2,\"running\":1,\"queued\":0,\"machine-memory\":4096,\"disk-blocks\":0,"
 		"\"equal\":0}}");
+	machines.vcpus[1] = 2;
+	answers(&q, TELL("query-cpus-fast", "b"),
+		"{\"return\":[{\"cpu-index\":1,\"qom-path\":\"/machine/b/cpu0\",\"thread-id\":101,\"target\":\"mips\","
+		"\"props\":{},\"x-machine\":\"b\"},{\"cpu-index\":2,\"qom-path\":\"/machine/b/cpu1\",\"thread-id\":101,"
+		"\"target\":\"mips\",\"props\":{},\"x-machine\":\"b\"}]}");
+	answers(&q, TELL("x-query-machines", "b"),
+		"{\"return\":[{\"name\":\"b\",\"status\":\"paused\",\"vcpus\":2,\"memory\":1048576,\"up-ms\":5,"
+		"\"processor-ms\":0,\"private\":4096,\"disk-blocks\":0,\"equal\":0,\"zero\":0,"
+		"\"instructions-interpreted\":0,\"instructions-tier1\":0,\"instructions-tier2\":9}]}");
+	machines.vcpus[1] = 1;
 	answers(&q, TELL("stop", "a"), "{\"return\":{}}");
 	answers(&q, SAY("cont"), "{\"return\":{}}");
 	answers(&q, TELL("system_reset", "b"), "{\"return\":{}}");

@@ -71,7 +71,7 @@ static void ask_monitor(void *opaque, const char *name)
 	struct control_error err;
 	json_t *machines, *machine, *totals;
 	struct machine_list *l = opaque;
-	int opened = control_client_open(&c, name);
+	int opened = control_client_find(&c, name);
 	size_t i;
 
 	if (opened == -ETIMEDOUT) {

@@ -102,7 +102,7 @@ json_t *control_client_ask(struct control_client *c, const char *command, json_t
 	return value;
 }
 
-int control_client_open(struct control_client **out, const char *name)
+static int open_within(struct control_client **out, const char *name, unsigned greeting_s)
 {
 	struct control_client *c;
 	struct control_error err;
@@ -121,7 +121,7 @@ int control_client_open(struct control_client **out, const char *name)
 	}
 	c->fd = fd;
 	(void)setvbuf(c->in, NULL, _IONBF, 0); /* what is behind an answer may be a console's */
-	set_wait(c, CLIENT_GREETING_S);
+	set_wait(c, greeting_s);
 	errno = 0;
 	greeting = read_line(c);
 	if (!greeting && (errno == EAGAIN || errno == EWOULDBLOCK)) {
@@ -139,6 +139,13 @@ int control_client_open(struct control_client **out, const char *name)
 	*out = c;
 	return 0;
 }
+
+int control_client_find(struct control_client **out, const char *name)
+{
+	return open_within(out, name, CLIENT_GREETING_S);
+}
+
+int control_client_open(struct control_client **out, const char *name) { return open_within(out, name, CLIENT_WAIT_S); }
 
 int control_client_fd(const struct control_client *c) { return c->fd; }
 

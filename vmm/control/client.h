@@ -15,6 +15,8 @@ struct control_client;
  * name: of the socket. 0, or -errno: -ENOENT, -ECONNREFUSED: there is no such monitor; -ETIMEDOUT: it says nothing for
  * CLIENT_GREETING_S (it is stopped, or stuck).
  */
+MUST_CHECK int control_client_find(struct control_client **out, const char *name);
+/* The same, for one that is known to be there: it may take CLIENT_WAIT_S. */
 MUST_CHECK int control_client_open(struct control_client **out, const char *name);
 /* Its descriptor, which is a console's after x-console. */
 int control_client_fd(const struct control_client *c);

@@ -258,7 +258,8 @@ static json_t *query_machines(struct request *r)
 	struct control_machine m;
 
 	for (unsigned i = 0; next_machine(r, &i, &m); i++) {
-		json_t *one = json_pack("{s:s, s:s, s:i}", "name", m.name, "status", states[m.state], "vcpus", 1);
+		json_t *one = json_pack("{s:s, s:s, s:i}", "name", m.name, "status", states[m.state], "vcpus",
+					(int)(m.vcpus ? m.vcpus : 1));
 
 #define CONTROL_FIGURE(field, name) json_object_set_new(one, name, json_integer((json_int_t)m.field));
 #include "vmm/control/commands.def"
