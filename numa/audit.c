@@ -16,6 +16,7 @@ struct audit {
 	unsigned errors;
 	char *first;
 	size_t bytes;
+	uint64_t lent;
 };
 
 static void PRINTF_LIKE(2, 3) wrong(struct audit *a, const char *fmt, ...)
@@ -49,6 +50,10 @@ static void check_user(struct audit *a, const struct machine_page *page, const s
 	if (!u->pmap && u->gpn == PAGE_USER_REGION) {
 		if (!page_has(page, PAGE_REGION))
 			wrong(a, "machine page %u is used by a region and not one of its pages", page->mpn);
+	} else if (!u->pmap && u->gpn == PAGE_USER_LENT) {
+		a->lent++;
+		if (!page_has(page, PAGE_SHARED))
+			wrong(a, "machine page %u is lent and can be written to", page->mpn);
 	} else if (!is_alive(a, u->pmap))
 		wrong(a, "machine page %u is used by a VM that is gone", page->mpn);
 	else if (u->gpn == PAGE_USER_HELD ? !is_held(u->pmap, page)
@@ -68,7 +73,8 @@ static void check_names(struct audit *a, const struct machine_page *page)
 	}
 	if (equal != page_has(page, PAGE_HASHED))
 		wrong(a, "machine page %u: is it found by its bytes or not?", page->mpn);
-	if ((page->names != NULL) != page_has(page, PAGE_SHARED))
+	/* what was lent has no name until the scan finds it */
+	if (page->names ? !page_has(page, PAGE_SHARED) : page_has(page, PAGE_SHARED) && !page_has(page, PAGE_EQUAL))
 		wrong(a, "machine page %u: names %s, flags %#x", page->mpn, page->names ? "some" : "none", page->flags);
 }
 
@@ -104,7 +110,7 @@ static void check_page(struct audit *a, struct machine_page *page, struct sums *
 	a->out.with_code += __atomic_load_n(&page->code, __ATOMIC_ACQUIRE) != NULL;
 	if (__atomic_load_n(&page->code, __ATOMIC_ACQUIRE) && !page_has(page, PAGE_CODE))
 		wrong(a, "machine page %u has translations and can be written to", page->mpn);
-	if (page->names || page_has(page, PAGE_REGION))
+	if (page_has(page, PAGE_SHARED | PAGE_REGION))
 		s->shared[page_class(page)]++;
 	s->idle += !page->refs && page->names;
 	s->orphans += !page->refs && !page->names;
@@ -179,6 +185,9 @@ unsigned machine_memory_audit(struct machine_memory *m, struct memory_audited *o
 		wrong(&a, "%llu pages without users and %llu being filled, %llu and %llu counted",
 		      (unsigned long long)s.idle, (unsigned long long)s.orphans, (unsigned long long)m->sharing.idle,
 		      (unsigned long long)m->sharing.filling);
+	if (a.lent != m->sharing.lent)
+		wrong(&a, "%llu pages are lent, %llu counted", (unsigned long long)a.lent,
+		      (unsigned long long)m->sharing.lent);
 	for (unsigned c = 0; c < NUM_MEMORY_CLASSES; c++)
 		if (s.shared[c] != m->sharing.pages[c])
 			wrong(&a, "%llu shared pages of class %u, %llu counted", (unsigned long long)s.shared[c], c,

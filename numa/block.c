@@ -92,9 +92,9 @@ static struct machine_page *publish(struct pmap *p, uint64_t gpn, struct block_n
 	}
 	err = page_user_add(m, page, p, gpn);
 	ASSERT(!err); /* the first one */
-	page_set(page, PAGE_SHARED);
+	page_share(m, page, 0);
 	if (other || !name.image || page_name_add(m, page, NAME_BLOCK, name.image, name.block))
-		page_clear(page, PAGE_SHARED); /* private, then */
+		page_unshare(m, page); /* private, then */
 	pthread_mutex_unlock(&m->lock);
 	return page;
 }

@@ -55,11 +55,11 @@ static void publish_equal(struct pmap *p, struct guest_page *g, XXH128_hash_t ha
 		p->ops.protect(p->ops.opaque, gpa((uint64_t)(g - p->row) << PAGE_SHIFT), g);
 	pthread_mutex_lock(&m->lock);
 	if (private)
-		page_set(page, PAGE_SHARED | PAGE_EQUAL);
+		page_share(m, page, PAGE_EQUAL);
 	if (page_find(m, NAME_EQUAL, hash.high64, hash.low64, p->node) ||
 	    page_name_add(m, page, NAME_EQUAL, hash.high64, hash.low64)) {
 		if (private) /* another machine was faster: the next time */
-			page_clear(page, PAGE_SHARED | PAGE_EQUAL);
+			page_unshare(m, page);
 	} else {
 		page_set(page, PAGE_HASHED);
 	}

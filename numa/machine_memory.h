@@ -57,6 +57,7 @@ struct sharing {
 	struct machine_page *oldest, *newest; /* pages that have names and no users */
 	uint64_t idle;                        /* of them */
 	uint64_t filling;                     /* share_page_new() */
+	uint64_t lent;                        /* pmap_lend() */
 	uint64_t pages[NUM_MEMORY_CLASSES];   /* shared machine pages */
 };
 
@@ -137,7 +138,10 @@ MUST_CHECK int page_names_copy(struct machine_memory *m, const struct machine_pa
 MUST_CHECK int page_name_add(struct machine_memory *m, struct machine_page *page, enum name_kind kind, uint64_t hi,
 			     uint64_t lo);
 bool page_has_block_name(const struct machine_page *page);
-void page_names_drop(struct machine_memory *m, struct machine_page *page);
+/* Nobody may write to it from now on; flags: PAGE_EQUAL or 0.  Its users have no write tags. */
+void page_share(struct machine_memory *m, struct machine_page *page, unsigned flags);
+/* It is nobody else's any more: its names go too.  A page that is not shared is fine. */
+void page_unshare(struct machine_memory *m, struct machine_page *page);
 /* Was the hash seen at another place? If not, this is where it was seen. */
 bool candidate_seen(struct machine_memory *m, uint64_t hash, const struct guest_page *where);
 
@@ -152,6 +156,7 @@ MUST_CHECK int pmap_replace(struct pmap *p, uint64_t gpn, struct machine_page *n
  * and then nothing has changed.
  */
 MUST_CHECK int pmap_own_page(struct pmap *p, uint64_t gpn, unsigned node, bool copy);
+bool pmap_written_in_flight(const struct pmap *p, const struct machine_page *page);
 bool pmap_in_flight(const struct pmap *p, const struct machine_page *page);
 
 /* A counter that its own thread counts and others read. */

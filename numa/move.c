@@ -6,6 +6,15 @@
 
 #include "numa/machine_memory.h"
 
+/* Has somebody the page's row who is no VM and cannot be stopped: who is to get it, lent? */
+static bool is_lent(struct machine_page *page)
+{
+	for (uint32_t i = 0; i < page->refs; i++)
+		if (!page_user_at(page, i)->pmap)
+			return true;
+	return false;
+}
+
 int page_move_begin(struct machine_memory *m, uint32_t mpn, unsigned node, struct machine_page **page)
 {
 	int err = 0;
@@ -16,6 +25,8 @@ int page_move_begin(struct machine_memory *m, uint32_t mpn, unsigned node, struc
 		err = -EAGAIN;
 	else if (!(*page)->refs || (*page)->node == node || page_has(*page, PAGE_REGION))
 		err = -ENOENT;
+	else if (is_lent(*page))
+		err = -EBUSY;
 	else
 		m->moving = *page;
 	pthread_mutex_unlock(&m->lock);
@@ -113,7 +124,10 @@ static int make_copy(struct pmap *p, uint64_t gpn, struct machine_page *page, un
 	if (!new)
 		return -ENOMEM;
 	memcpy(new->host, page->host, PAGE_BYTES);
-	page_set(new, page->flags & (PAGE_SHARED | PAGE_EQUAL | PAGE_HASHED));
+	if (page_has(page, PAGE_SHARED)) {
+		page_share(m, new, page->flags & PAGE_EQUAL);
+		page_set(new, page->flags & PAGE_HASHED);
+	}
 	*copy = new;
 	err = page_user_add(m, new, p, gpn);
 	ASSERT(!err); /* the first one */

@@ -18,7 +18,8 @@
 
 /*
  * mpn: below the number of machine pages.  *page is its row, which is nobody else's until page_move_end().
- * Returns  0; -ENOENT: it is free, or nobody's, or a region's, or there already; -EAGAIN: another page is on its way.
+ * Returns  0; -ENOENT: it is free, or nobody's, or a region's, or there already; -EAGAIN: another page is on its way; -EBUSY: it is
+ *	    lent (share.h).
  * Context  any thread.
  */
 MUST_CHECK int page_move_begin(struct machine_memory *m, uint32_t mpn, unsigned node, struct machine_page **page);

@@ -101,8 +101,6 @@ int page_name_add(struct machine_memory *m, struct machine_page *page, enum name
 		return -ENOMEM;
 	*n = (struct page_name){
 	    .next_in_bucket = *bucket, .next_of_page = page->names, .page = page, .kind = kind, .hi = hi, .lo = lo};
-	if (!page->names)
-		m->sharing.pages[page_class(page)]++;
 	*bucket = n;
 	page->names = n;
 	return 0;
@@ -116,10 +114,17 @@ bool page_has_block_name(const struct machine_page *page)
 	return false;
 }
 
-void page_names_drop(struct machine_memory *m, struct machine_page *page)
+void page_share(struct machine_memory *m, struct machine_page *page, unsigned flags)
 {
-	if (page->names)
+	page_set(page, PAGE_SHARED | flags);
+	m->sharing.pages[page_class(page)]++;
+}
+
+void page_unshare(struct machine_memory *m, struct machine_page *page)
+{
+	if (page_has(page, PAGE_SHARED))
 		m->sharing.pages[page_class(page)]--;
+	page_clear(page, PAGE_SHARED | PAGE_EQUAL | PAGE_HASHED);
 	while (page->names) {
 		struct page_name *n = page->names, **at = bucket_of(m, n->kind, n->hi, n->lo);
 

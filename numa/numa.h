@@ -29,7 +29,8 @@ enum page_flags {
 	PAGE_CODE = 1u << 0,   /* has a code record, or lifted blocks: no write tags (self-modifying code) */
 	PAGE_SHARED = 1u << 1, /* nobody may write to it: copy-on-write */
 	PAGE_ZERO = 1u << 2,   /* the one page of zeroes; also PAGE_SHARED */
-	PAGE_EQUAL = 1u << 3,  /* shared because of what it holds, and not as a block of a disk */
+	PAGE_EQUAL =
+	    1u << 3, /* shared because of what it holds, or because it was lent, and not as a block of a disk */
 	PAGE_HASHED = 1u << 4, /* shared, and can be found by what it holds */
 	PAGE_REGION =
 	    1u << 5, /* of a region (region.h): all that have it may write to it, and nobody runs code from it */
@@ -42,6 +43,7 @@ struct page_user {
 };
 #define PAGE_USER_HELD   UINT64_MAX       /* no guest page's any more, but a device of the VM is still busy with it */
 #define PAGE_USER_REGION (UINT64_MAX - 1) /* no VM's: the region that it is a page of */
+#define PAGE_USER_LENT   (UINT64_MAX - 2) /* no VM's: it is on its way to one (share.h) */
 
 /* One row of the memmap.  Nothing in it is one VM's own: that is in struct guest_page. */
 struct machine_page {
@@ -142,8 +144,8 @@ struct pmap_ops {
 	void (*unmap)(void *opaque, struct gpa pa, struct guest_page *g);
 	/* Nobody may write to it from now on without coming to the door: take the write tags away. */
 	void (*protect)(void *opaque, struct gpa pa, struct guest_page *g);
-	/* Is a request of a device's in flight that has this page of host memory? */
-	bool (*in_flight)(void *opaque, const uint8_t *host);
+	/* Is a request of a device's in flight that has this page of host memory; written: to write to it? */
+	bool (*in_flight)(void *opaque, const uint8_t *host, bool written);
 	void *opaque;
 };
 

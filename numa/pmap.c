@@ -136,7 +136,12 @@ uint64_t pmap_bytes(const struct pmap *p) { return p->pages * PAGE_BYTES; }
 
 bool pmap_in_flight(const struct pmap *p, const struct machine_page *page)
 {
-	return p->ops.in_flight && p->ops.in_flight(p->ops.opaque, page->host);
+	return p->ops.in_flight && p->ops.in_flight(p->ops.opaque, page->host, false);
+}
+
+bool pmap_written_in_flight(const struct pmap *p, const struct machine_page *page)
+{
+	return p->ops.in_flight && p->ops.in_flight(p->ops.opaque, page->host, true);
 }
 
 /* Give back what was kept for requests that are done. */
@@ -236,9 +241,8 @@ static bool take_over(struct pmap *p, struct machine_page *page)
 	pthread_mutex_lock(&p->memory->lock);
 	alone = page->refs == 1;
 	if (alone) {
-		page_names_drop(p->memory, page);
 		pmap_count(p, page_class(page), -1);
-		page_clear(page, PAGE_SHARED | PAGE_EQUAL | PAGE_HASHED);
+		page_unshare(p->memory, page);
 		pmap_count(p, MEMORY_PRIVATE, 1);
 	}
 	pthread_mutex_unlock(&p->memory->lock);

@@ -131,7 +131,7 @@ static struct machine_page *join(struct pmap *p, uint64_t gpn, struct region *r,
 
 	*err = 0;
 	pthread_mutex_lock(&p->memory->lock);
-	page = r->page[n];
+	page = r->page[n]; /* which is never moved */
 	if (page && page != p->row[gpn].page)
 		*err = page_user_add(p->memory, page, p, gpn);
 	pthread_mutex_unlock(&p->memory->lock);

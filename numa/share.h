@@ -65,6 +65,23 @@ bool page_is_of(struct machine_memory *m, struct machine_page *page, const struc
  */
 unsigned page_unmap_users(struct machine_memory *m, struct machine_page *page);
 
+/* ---- pages that one VM sends to another ---- */
+/* Does this monitor's memory share pages at all? */
+bool share_is_on(const struct machine_memory *m);
+/*
+ * The page of p's with this host memory (page-aligned), with what is in it now: from now on nobody writes to it, the sender neither,
+ * and it stays until it is taken or given back.  NULL: it is to be copied (nothing is shared here; a request in flight
+ * writes to it; it is of a region, or no guest page's any more).  The VM's thread.  Cost O(its L2TLB entries + requests in flight).
+ */
+struct machine_page *pmap_lend(struct pmap *p, const uint8_t *host);
+/*
+ * A page that was lent stands for guest page pa (page-aligned) from now on, copy-on-write.  0, and it is lent no more; -EFAULT (pa is no
+ * memory, or of a region), -ENOMEM.  The VM's thread.
+ */
+MUST_CHECK int pmap_take(struct pmap *p, struct gpa pa, struct machine_page *page);
+/* Nobody takes it. Any thread. */
+void share_give_back(struct machine_memory *m, struct machine_page *page);
+
 /* ---- what it comes to ---- */
 enum memory_class { MEMORY_PRIVATE, MEMORY_BLOCK, MEMORY_EQUAL, MEMORY_ZERO, MEMORY_REGION, NUM_MEMORY_CLASSES };
 /* Of a VM: its guest pages by what stands for them.  All of them together: what it would take alone.  Any thread. */
@@ -84,6 +101,7 @@ struct pmap_stats {
 	uint64_t merged;                 /* pages given back because there was an equal one */
 	uint64_t breaks;                 /* writes to a shared page that made a copy of it */
 	uint64_t taken_over;             /* writes to a shared page that nobody else had any more */
+	uint64_t lent, taken;            /* pages sent to other machines, and got from them, without a copy */
 	uint64_t zero_maps, zero_breaks; /* reads of memory never written to, and writes after such a read */
 	uint64_t moved,
 	    replicated; /* pages that came to this VM's node: its own; copies of shared ones, or one there was */

@@ -47,7 +47,7 @@ unsigned page_reclaim(struct machine_memory *m, unsigned max)
 		page = m->sharing.oldest;
 		if (page) {
 			idle_remove(&m->sharing, page);
-			page_names_drop(m, page);
+			page_unshare(m, page);
 		}
 		pthread_mutex_unlock(&m->lock);
 		if (!page)
@@ -131,7 +131,7 @@ bool page_user_remove(struct machine_memory *m, struct machine_page *page, struc
 		idle_add(&m->sharing, page);
 		return false;
 	}
-	page_names_drop(m, page);
+	page_unshare(m, page);
 	return true;
 }
 

@@ -513,7 +513,7 @@ static void activate(struct virtio_device *d)
 
 	if (d->host.share && disk_image(b->disk, &image))
 		b->image = d->host.share->image(d->host.opaque, &image);
-	d->late_in = b->image;
+	d->late_in = b->image != 0;
 	if (d->host.synchronous || b->pool)
 		return;
 	if (blk_pool_new(&b->pool, THREADS, do_request, wake, b))

@@ -206,10 +206,10 @@ void virtio_retry(struct virtio_device *d)
 	d->ops->retry(d);
 }
 
-bool virtio_uses(const struct virtio_device *d, const uint8_t *host, uint64_t bytes)
+bool virtio_uses(const struct virtio_device *d, const uint8_t *host, uint64_t bytes, bool written)
 {
 	for (unsigned i = 0; i < d->n_queues; i++)
-		if (virtq_uses(&d->queue[i], host, bytes))
+		if (virtq_uses(&d->queue[i], host, bytes, written))
 			return true;
 	return false;
 }

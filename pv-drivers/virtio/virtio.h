@@ -25,6 +25,9 @@ enum virtio_id {
 	VIRTIO_ID_9P = 9,
 };
 
+/* The subsystem vendor of a device that knows more than the standard says (docs/disco-net.md): no other driver looks at it. */
+enum { VIRTIO_VENDOR_DISCO = 0xd15c };
+
 /* 2.1 "Device Status Field" */
 enum virtio_status {
 	VIRTIO_ACKNOWLEDGE = 1,
@@ -58,6 +61,10 @@ struct virtio_share {
 	void (*drop_page)(void *opaque, struct machine_page *page);
 	/* It has been read: map it at pa.  name.image 0: for this machine alone.  Takes page. */
 	void (*give_block)(void *opaque, struct gpa pa, struct block_name name, struct machine_page *page);
+	/* The page of the machine's with this host memory, to be sent to another one: pmap_lend(). NULL: it is to be copied. */
+	struct machine_page *(*lend)(void *opaque, const uint8_t *host);
+	/* A page that another machine has lent is at pa from now on: pmap_take(). False: it cannot be, and is still lent. */
+	bool (*take)(void *opaque, struct gpa pa, struct machine_page *page);
 };
 
 /* What the monitor gives to a device.  Filled by vmm/ (or a test) when the device is put on a bus. */
@@ -113,6 +120,8 @@ struct virtio_device {
 	/* Filled by the device before it goes onto a bus. */
 	const char *name; /* for messages: "disk bench.img" */
 	uint16_t id;      /* enum virtio_id */
+	uint16_t
+	    vendor; /* what the driver sees as virtio_device.id.vendor; 0: the usual one, and VIRTIO_VENDOR_DISCO */
 	uint64_t features_offered;
 	unsigned n_queues;
 	uint16_t queue_max[VIRTIO_MAX_QUEUES]; /* powers of two, <= VIRTQ_MAX_SIZE */
@@ -120,7 +129,8 @@ struct virtio_device {
 	unsigned config_bytes;
 	const uint8_t *config_writable; /* mask of as many bytes, or NULL: nothing */
 	uint32_t request_max_bytes;     /* of one chain, both directions; VIRTQ_MAX_BYTES after virtio_device_init() */
-	bool late_in; /* chains come without host memory for what is to be written: virtq_place().  Needs host.share */
+	uint32_t
+	    late_in; /* bits: of these queues, chains come without memory for what is to be written: virtq_place(). Needs host.share */
 	const struct virtio_ops *ops;
 
 	/* Filled by the bus. */
@@ -185,7 +195,7 @@ void virtio_enable_queue(struct virtio_device *d, unsigned n);
 void virtio_notify(struct virtio_device *d, unsigned queue);
 /* Count one more request of this turn; false: the turn is over, and the queue will be notified in the next. */
 bool virtio_may_pop(struct virtq *q);
-/* Is [host, host + bytes) part of a request in flight? */
-bool virtio_uses(const struct virtio_device *d, const uint8_t *host, uint64_t bytes);
+/* Is [host, host + bytes) part of a request in flight; written: of what is to be written? */
+bool virtio_uses(const struct virtio_device *d, const uint8_t *host, uint64_t bytes, bool written);
 
 #endif

@@ -75,7 +75,7 @@ struct virtq_chain {
  */
 MUST_CHECK int virtq_pop(struct virtq *q, struct virtq_chain **c);
 /*
- * Of a device that asked for it (virtio_device.late_in): find host memory for `in`, once, before anything else is done with it.
+ * Of a queue whose device asked for it (virtio_device.late_in): find host memory for `in`, once, before anything else is done with it.
  * place() may bring its own for [pa, pa + *bytes), which are in[at ..]; it may shorten *bytes. NULL: what the guest has there.
  * 0, -ENOMEM.
  */

@@ -177,7 +177,7 @@ static int add_buffer(struct virtq_held *h, const struct desc *d)
 		return broken(q, "a request is larger than this device takes");
 	if (pa + left < pa)
 		return broken(q, "a buffer is outside of memory");
-	if (d->flags & DESC_WRITE && q->dev->late_in) {
+	if (d->flags & DESC_WRITE && q->dev->late_in >> q->index & 1) {
 		if (!host->share->is_memory(host->opaque, gpa(pa), left))
 			return broken(q, "a buffer is outside of memory");
 		h->c.in_bytes += left;
@@ -353,10 +353,11 @@ static bool overlap(const struct iovec *v, unsigned n, const uint8_t *host, uint
 	return false;
 }
 
-bool virtq_uses(const struct virtq *q, const uint8_t *host, uint64_t bytes)
+bool virtq_uses(const struct virtq *q, const uint8_t *host, uint64_t bytes, bool written)
 {
 	for (const struct virtq_held *h = q->first_in_flight; h; h = h->next)
-		if (overlap(h->c.out, h->c.n_out, host, bytes) || overlap(h->c.in, h->c.n_in, host, bytes))
+		if ((!written && overlap(h->c.out, h->c.n_out, host, bytes)) ||
+		    overlap(h->c.in, h->c.n_in, host, bytes))
 			return true;
 	return false;
 }

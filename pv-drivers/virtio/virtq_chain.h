@@ -16,8 +16,8 @@ MUST_CHECK int virtq_chain_gather(struct virtq *q, uint16_t head, struct virtq_c
 void virtq_chain_written(const struct virtq_chain *c, uint64_t n);
 void virtq_chain_free(struct virtq_chain *c);
 
-/* Is [host, host + bytes) part of a chain in flight? Cost O(segments in flight). */
-bool virtq_uses(const struct virtq *q, const uint8_t *host, uint64_t bytes);
+/* Is [host, host + bytes) part of a chain in flight; written: of what is to be written? Cost O(segments in flight). */
+bool virtq_uses(const struct virtq *q, const uint8_t *host, uint64_t bytes, bool written);
 
 /* 0, -EINVAL (size, alignment), -EFAULT (an area is not in memory), -ENOMEM: before the queue is enabled. */
 MUST_CHECK int virtq_check(const struct virtq *q);

@@ -239,7 +239,7 @@ Test(move, given_back_meanwhile)
 
 static const uint8_t *busy_host;
 
-static bool in_flight(void *opaque, const uint8_t *host) { return host == busy_host; }
+static bool in_flight(void *opaque, const uint8_t *host, bool written) { return host == busy_host; }
 
 Test(move, devices_and_full_nodes)
 {

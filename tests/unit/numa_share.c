@@ -394,7 +394,10 @@ static void on_protect(void *opaque, struct gpa pa, struct guest_page *g)
 	v->protected ++;
 }
 
-static bool on_in_flight(void *opaque, const uint8_t *host) { return ((struct vm *)opaque)->busy == host; }
+static bool on_in_flight(void *opaque, const uint8_t *host, bool written)
+{
+	return ((struct vm *)opaque)->busy == host;
+}
 
 static void listen(struct world *w, struct vm *v, unsigned vm)
 {

@@ -152,8 +152,8 @@ Test(virtq, segments_split_at_pages_and_merge_where_the_host_is_contiguous)
 	cr_assert_eq(c->in[3].iov_len, 16);
 	cr_assert_eq(c->n_ranges, 2, "guest memory is contiguous for longer");
 	cr_assert_eq(c->ranges[0].bytes, 6 * PAGE_BYTES);
-	cr_assert(virtq_uses(&r->dev.queue[0], r->g.page[0x14], 1));
-	cr_assert_not(virtq_uses(&r->dev.queue[0], r->g.page[0x16], PAGE_BYTES));
+	cr_assert(virtq_uses(&r->dev.queue[0], r->g.page[0x14], 1, false));
+	cr_assert_not(virtq_uses(&r->dev.queue[0], r->g.page[0x16], PAGE_BYTES, false));
 	cr_assert_eq(iov_slice(c->in, c->n_in, 4 * PAGE_BYTES - 1, PAGE_BYTES + 2, v, 4), 3);
 	cr_assert_eq(v[0].iov_len, 1);
 	cr_assert_eq(v[1].iov_len, PAGE_BYTES);
@@ -162,7 +162,7 @@ Test(virtq, segments_split_at_pages_and_merge_where_the_host_is_contiguous)
 	cr_assert_eq(iov_slice(c->in, c->n_in, 4 * PAGE_BYTES - 1, PAGE_BYTES + 2, v, 2), -E2BIG);
 	cr_assert_eq(iov_slice(c->in, c->n_in, c->in_bytes, 1, v, 4), 0);
 	virtq_drop(c);
-	cr_assert_not(virtq_uses(&r->dev.queue[0], r->g.page[0x14], 1));
+	cr_assert_not(virtq_uses(&r->dev.queue[0], r->g.page[0x14], 1, false));
 	rig_free(r);
 }
 

@@ -68,12 +68,12 @@ static void host_release(void *opaque, struct gpa pa, uint64_t bytes)
 	virtio_memory_release(f->vm, f->dev, pa, bytes);
 }
 
-bool virtio_bus_uses(const struct vm *vm, const struct virtio_device *but, const uint8_t *host)
+bool virtio_bus_uses(const struct vm *vm, const struct virtio_device *but, const uint8_t *host, bool written)
 {
 	const struct virtio_bus *b = vm->virtio;
 
 	for (unsigned i = 0; b && i < b->n; i++)
-		if (b->f[i]->dev != but && virtio_uses(b->f[i]->dev, host, PAGE_BYTES))
+		if (b->f[i]->dev != but && virtio_uses(b->f[i]->dev, host, PAGE_BYTES, written))
 			return true;
 	return false;
 }
@@ -140,8 +140,24 @@ static void share_give_block(void *opaque, struct gpa pa, struct block_name name
 	virtio_memory_give_block(((struct virtio_function *)opaque)->vm, pa, name, page);
 }
 
-static const struct virtio_share share_ops = {share_image,    share_is_memory, share_map_block,
-					      share_new_page, share_drop_page, share_give_block};
+static struct machine_page *share_lend(void *opaque, const uint8_t *host)
+{
+	return virtio_memory_lend(((struct virtio_function *)opaque)->vm, host);
+}
+
+static bool share_take(void *opaque, struct gpa pa, struct machine_page *page)
+{
+	return virtio_memory_take(((struct virtio_function *)opaque)->vm, pa, page);
+}
+
+static const struct virtio_share share_ops = {.image = share_image,
+					      .is_memory = share_is_memory,
+					      .map_block = share_map_block,
+					      .new_page = share_new_page,
+					      .drop_page = share_drop_page,
+					      .give_block = share_give_block,
+					      .lend = share_lend,
+					      .take = share_take};
 
 /* ---- registers ---- */
 
@@ -267,7 +283,7 @@ static int function_open(struct virtio_function *f, unsigned place)
 	int err;
 
 	pci_device_init(d, VENDOR, (uint16_t)(DEVICE_BASE + f->dev->id), REVISION, class_of(f->dev));
-	pci_put16(d, PCI_REG_SUBSYSTEM_VENDOR, VENDOR);
+	pci_put16(d, PCI_REG_SUBSYSTEM_VENDOR, f->dev->vendor ? f->dev->vendor : VENDOR);
 	pci_put16(d, PCI_REG_SUBSYSTEM, f->dev->id);
 	d->s.config[PCI_REG_INTERRUPT_PIN] = (uint8_t)(1 + function % 4);
 	if (!function)

@@ -28,8 +28,8 @@ void virtio_bus_retry(struct vm *vm);
 /* Before the clock and the board are freed: threads of the devices use them.  NULL is fine. */
 void virtio_bus_free(struct virtio_bus *b);
 
-/* Has a request in flight, of any device but that one (or NULL), this page of host memory? */
-bool virtio_bus_uses(const struct vm *vm, const struct virtio_device *but, const uint8_t *host);
+/* Has a request in flight, of any device but that one (or NULL), this page of host memory; written: to write to it? */
+bool virtio_bus_uses(const struct vm *vm, const struct virtio_device *but, const uint8_t *host, bool written);
 /* For --stats: the i-th device, or NULL at the end. */
 const struct virtio_device *virtio_bus_device(const struct vm *vm, unsigned i);
 

@@ -113,6 +113,17 @@ void virtio_memory_give_block(struct vm *vm, struct gpa pa, struct block_name na
 		vm_end(vm, VM_NO_MEMORY);
 }
 
+/* ---- pages from machine to machine ---- */
+
+struct machine_page *virtio_memory_lend(struct vm *vm, const uint8_t *host) { return pmap_lend(vm->ram, host); }
+
+bool virtio_memory_take(struct vm *vm, struct gpa pa, struct machine_page *page)
+{
+	struct gpa ram;
+
+	return vm_ram(vm, pa, &ram) && pmap_take(vm->ram, ram, page) == 0;
+}
+
 /* ---- what the door asks ---- */
 
 static void unmap(void *opaque, struct gpa ram, struct guest_page *g)
@@ -136,7 +147,10 @@ static void protect(void *opaque, struct gpa ram, struct guest_page *g)
 	vcpu_code_stays(vm->vcpu, g, vm_ram_physical(ram));
 }
 
-static bool in_flight(void *opaque, const uint8_t *host) { return virtio_bus_uses(opaque, NULL, host); }
+static bool in_flight(void *opaque, const uint8_t *host, bool written)
+{
+	return virtio_bus_uses(opaque, NULL, host, written);
+}
 
 struct pmap_ops virtio_memory_pmap_ops(struct vm *vm)
 {
@@ -150,7 +164,7 @@ static bool forget_page(struct vm *vm, const struct virtio_device *d, struct gpa
 {
 	struct guest_page *g = pmap_row(vm->ram, ram);
 
-	if (!g || !g->page || virtio_bus_uses(vm, d, g->page->host))
+	if (!g || !g->page || virtio_bus_uses(vm, d, g->page->host, false))
 		return false;
 	unmap(vm, ram, g);
 	return true;

@@ -17,6 +17,8 @@ bool virtio_memory_inside(const struct vm *vm, struct gpa pa, uint64_t bytes);
 const uint8_t *virtio_memory_map_block(struct vm *vm, struct gpa pa, struct block_name name);
 struct machine_page *virtio_memory_new_page(struct vm *vm);
 void virtio_memory_give_block(struct vm *vm, struct gpa pa, struct block_name name, struct machine_page *page);
+struct machine_page *virtio_memory_lend(struct vm *vm, const uint8_t *host);
+bool virtio_memory_take(struct vm *vm, struct gpa pa, struct machine_page *page);
 /* What the machine's door asks it: numa/numa.h. */
 struct pmap_ops virtio_memory_pmap_ops(struct vm *vm);
 

@@ -83,7 +83,7 @@ static bool changing(void *opaque, const void *host)
 	const struct monitor *mon = opaque;
 
 	for (const struct vm *vm = mon->machines; vm; vm = vm->next)
-		if (virtio_bus_uses(vm, NULL, host))
+		if (virtio_bus_uses(vm, NULL, host, false))
 			return true;
 	return false;
 }
