@@ -89,7 +89,7 @@ int page_names_copy(struct machine_memory *m, const struct machine_page *from, s
 	for (const struct page_name *n = from->names; n && !err; n = n->next_of_page)
 		err = page_name_add(m, to, n->kind, n->hi, n->lo);
 	if (err)
-		page_names_drop(m, to);
+		page_unshare(m, to);
 	return err;
 }
 

@@ -216,6 +216,7 @@ static void load_drivers(struct modules *m)
 {
 	const struct sys_dirent *e;
 	unsigned seen = 0;
+	bool maps = false;
 	struct dir d;
 
 	if (!have_virtio() || module_load(m, "virtio_pci"))
@@ -228,7 +229,12 @@ static void load_drivers(struct modules *m)
 		for (unsigned i = 0; i < ARRAY_LEN(drivers); i++)
 			if (strcmp(id, drivers[i].id) == 0)
 				seen |= 1u << i;
+		read_file(join(path, "/sys/bus/virtio/devices/", e->name, "/vendor"), id, sizeof(id));
+		maps |= strcmp(id, "0xd15c") == 0;
 	}
+	/* before virtio_net, which takes what is left */
+	if (maps && have_ours(m, "disco_net"))
+		(void)module_load(m, "disco_net");
 	for (unsigned i = 0; i < ARRAY_LEN(drivers); i++)
 		if (seen & 1u << i)
 			(void)module_load(m, drivers[i].module);

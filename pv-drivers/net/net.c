@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "pv-drivers/net/net_cable.h"
+#include "numa/share.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -40,6 +41,9 @@ int net_init(struct net *n, const struct net_config *cfg, const struct net_ops *
 
 void net_fini(struct net *n)
 {
+	/* One that was sent while the card left. */
+	while (n->rx.mem && net_ring_peek(&n->rx))
+		net_rx_pop(n);
 	pthread_mutex_destroy(&n->card_lock);
 	net_ring_free(&n->rx);
 }
@@ -120,8 +124,21 @@ struct net_frame *net_rx_peek(struct net *n)
 	return net_ring_peek(&n->rx);
 }
 
+void net_use_pages(struct net *n, bool takes, struct machine_page *(*lend)(void *opaque, const uint8_t *host),
+		   void *opaque)
+{
+	n->lend = lend;
+	n->lend_opaque = opaque;
+	__atomic_store_n(&n->takes_pages, takes, __ATOMIC_RELAXED);
+}
+
 void net_rx_pop(struct net *n)
 {
+	struct net_frame *f = net_ring_peek(&n->rx);
+
+	for (unsigned i = 0; i < f->n_lent; i++)
+		if (net_frame_lent(f)[i].page)
+			share_give_back(n->memory, net_frame_lent(f)[i].page);
 	if (net_ring_pop(&n->rx) && n->ops->room)
 		n->ops->room(n);
 }

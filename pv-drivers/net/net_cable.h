@@ -41,12 +41,28 @@ enum {
 	NET_FRAME_ALIGN = 16,
 };
 
+/*
+ * A frame in a ring.  Pages of it may be lent (net_pages.h): then data has what is between them, and behind that the list of them.  It
+ * takes as much of the ring as if it were copied, so that what is on its way to a card that does not read is bounded.
+ */
 struct net_frame {
-	uint32_t bytes; /* of data */
+	uint32_t bytes;  /* of all of it */
+	uint16_t n_lent; /* net_frame_lent() */
 	struct net_hdr hdr;
-	uint8_t data[];
+	_Alignas(16) uint8_t data[];
 };
-_Static_assert(sizeof(struct net_frame) == 16, "data is aligned");
+_Static_assert(sizeof(struct net_frame) == 32, "data is aligned");
+
+struct net_lent {
+	struct machine_page *page; /* numa/share.h; NULL: it has been taken */
+	uint32_t at;               /* of the frame: PAGE_BYTES from there on are in it */
+};
+static inline struct net_lent *net_frame_lent(struct net_frame *f)
+{
+	uint64_t copied = f->bytes - (uint64_t)f->n_lent * PAGE_BYTES;
+
+	return (struct net_lent *)(void *)(f->data + ((copied + 15) & ~15ull));
+}
 
 /*
  * Frames from one thread to one other, without locks.  A frame is contiguous.  Positions run freely; what lies between
@@ -98,6 +114,12 @@ struct net {
 	uint16_t mtu;        /* what the driver is told; 0: nothing, it is Ethernet's */
 	bool checksums_good; /* what it delivers has right checksums */
 	struct net_ring rx;
+	/* Of machines that lend pages to each other, or NULL. */
+	struct machine_memory *memory;
+	int takes_pages; /* the card does (atomic) */
+	/* Of the card, its vCPU thread: virtio_share.lend. NULL: it lends none. */
+	struct machine_page *(*lend)(void *opaque, const uint8_t *host);
+	void *lend_opaque;
 	int listening;             /* a card takes frames; otherwise they are dropped (atomic) */
 	struct net_counters count; /* net_tally() */
 	void (*complain)(void *opaque, const char *line);
@@ -144,7 +166,11 @@ void net_attach(struct net *n, void (*wake)(void *opaque), void *opaque);
 void net_detach(struct net *n);
 /* Off: frames are dropped, and what waits is thrown away. */
 void net_listen(struct net *n, bool on);
+/* Lent pages may come, or not; how the card lends its own. */
+void net_use_pages(struct net *n, bool takes, struct machine_page *(*lend)(void *opaque, const uint8_t *host),
+		   void *opaque);
 struct net_frame *net_rx_peek(struct net *n);
+/* What it still has of lent pages is given back. */
 void net_rx_pop(struct net *n);
 static inline int net_send(struct net *n, const struct net_hdr *h, const struct iovec *iov, unsigned n_iov,
 			   uint32_t bytes)

@@ -16,11 +16,14 @@
 
 #include "pv-drivers/virtio/devices.h"
 #include "pv-drivers/net/net_offload.h"
+#include "pv-drivers/net/net_pages.h"
 
 enum {
 	RX = 0,
 	TX = 1,
 	CTRL = 2,
+	PAGES = 3, /* for received payload, with NET_F_PAGES */
+	PAGES_SIZE = 512,
 	RX_SIZE = 256,
 	TX_SIZE = 256,
 	CTRL_SIZE = 64,
@@ -52,6 +55,7 @@ struct card {
 	struct net *net;
 	char name[64];
 	uint8_t config[CONFIG_BYTES];
+	bool splits;       /* NET_F_PAGES: headers and payload go into buffers of their own */
 	uint64_t offloads; /* the NET_GUEST_OFFLOADS that are on */
 	struct net_filter filter;
 	struct virtq_chain *held;                    /* a frame that the cable has not taken yet */
@@ -185,8 +189,8 @@ static int take_buffers(struct card *c, uint64_t bytes)
 	return (int)n;
 }
 
-/* One frame, in the form in which the guest gets it.  1: done with it, 0: no buffers now. */
-static int put_frame(struct card *c, struct net_hdr h, const uint8_t *data, uint32_t bytes)
+/* The same for a driver that has headers and payload in one. */
+static int put_whole(struct card *c, struct net_hdr h, const uint8_t *data, uint32_t bytes, uint32_t payload)
 {
 	struct virtq *q = &c->dev.queue[RX];
 	int n = take_buffers(c, (uint64_t)HDR_BYTES + bytes);
@@ -208,7 +212,19 @@ static int put_frame(struct card *c, struct net_hdr h, const uint8_t *data, uint
 	net_tally(&c->net->count.rx_frames, 1);
 	net_tally(&c->net->count.rx_bytes, bytes);
 	net_tally(&c->net->count.copied_bytes, bytes);
+	net_tally(&c->net->count.payload_copied, bytes - payload);
 	return 1;
+}
+
+/* One frame, in the form in which the guest gets it; only where it splits, pages may be lent.  1: done with it, 0: no buffers now. */
+static int put_frame(struct card *c, struct net_hdr h, const struct net_parts *p)
+{
+	uint32_t copied = p->bytes - p->n_lent * (uint32_t)PAGE_BYTES, have = NET_HEAD_BYTES;
+	uint32_t payload = net_payload_at(p->data, copied < have ? copied : have, p->bytes);
+
+	if (c->splits)
+		return net_split_put(c->net, &c->dev.queue[RX], &c->dev.queue[PAGES], h, p, payload);
+	return put_whole(c, h, p->data, p->bytes, payload);
 }
 
 /* A piece of the frame in front.  Those that went before buffers ran out are not repeated. */
@@ -219,7 +235,7 @@ static bool put_segment(void *opaque, const uint8_t *frame, uint32_t bytes)
 
 	if (c->segment_now++ < c->segments_done)
 		return true;
-	if (!put_frame(c, h, frame, bytes))
+	if (!put_frame(c, h, &(struct net_parts){.data = frame, .bytes = bytes}))
 		return false;
 	c->segments_done++;
 	return true;
@@ -232,27 +248,49 @@ static bool takes_gso(const struct card *c, uint8_t type)
 	return c->offloads & ((type & ~NET_GSO_ECN) == NET_GSO_TCPV6 ? NET_F_GUEST_TSO6 : NET_F_GUEST_TSO4);
 }
 
+/* It is to be worked on, or its driver wants it in one: lent pages are copied, which stay in the ring until the frame goes. */
+static void put_together(struct card *c, struct net_parts *p)
+{
+	if (!p->n_lent)
+		return;
+	net_parts_gather(p, c->gathered);
+	net_tally(&c->net->count.copied_bytes, p->n_lent * PAGE_BYTES);
+	*p = (struct net_parts){.data = c->gathered, .bytes = p->bytes};
+}
+
+/* A large segment for a driver that takes none. */
+static int receive_in_segments(struct card *c, const struct net_frame *f, const struct net_parts *p, bool go_on)
+{
+	c->segments_done = go_on ? c->segments_done : 0;
+	c->segment_now = 0;
+	c->segmenting = !net_segment(&f->hdr, p->data, p->bytes, c->segment, put_segment, c);
+	return !c->segmenting;
+}
+
 /* 1: done with it, 0: it stays in front until there are buffers. */
 static int receive(struct card *c, struct net_frame *f)
 {
 	bool takes_csum = c->offloads & NET_F_GUEST_CSUM, go_on = c->segmenting;
+	bool in_segments = f->hdr.gso_type && (!takes_csum || !takes_gso(c, f->hdr.gso_type));
+	struct net_parts p = net_frame_parts(f);
+	struct net_hdr own = f->hdr, *h = &f->hdr;
 
 	c->segmenting = false;
 	if (!net_filter_takes(&c->filter, f->data, f->bytes))
 		return 1;
-	if (f->hdr.gso_type && (!takes_csum || !takes_gso(c, f->hdr.gso_type))) {
-		c->segments_done = go_on ? c->segments_done : 0;
-		c->segment_now = 0;
-		c->segmenting = !net_segment(&f->hdr, f->data, f->bytes, c->segment, put_segment, c);
-		return !c->segmenting;
-	}
+	if (!c->splits || in_segments || !takes_csum)
+		put_together(c, &p);
+	if (in_segments)
+		return receive_in_segments(c, f, &p, go_on);
+	if (p.data != f->data) /* made anew the next time, without what is done to it now */
+		h = &own;
 	if (!takes_csum) {
-		net_csum_complete(&f->hdr, f->data, f->bytes);
-		f->hdr.flags = 0;
-	} else if (!(f->hdr.flags & NET_HDR_NEEDS_CSUM) && c->net->checksums_good) {
-		f->hdr.flags |= NET_HDR_DATA_VALID;
+		net_csum_complete(h, (uint8_t *)(uintptr_t)p.data, p.bytes);
+		h->flags = 0;
+	} else if (!(h->flags & NET_HDR_NEEDS_CSUM) && c->net->checksums_good) {
+		h->flags |= NET_HDR_DATA_VALID;
 	}
-	return put_frame(c, f->hdr, f->data, f->bytes);
+	return put_frame(c, *h, &p);
 }
 
 static void receive_waiting(struct card *c)
@@ -266,6 +304,8 @@ static void receive_waiting(struct card *c)
 		net_rx_pop(c->net);
 	if (n > RX_TURN_FRAMES)
 		virtio_wake(&c->dev);
+	if (c->splits)
+		virtq_signal(&c->dev.queue[PAGES]);
 	virtq_signal(&c->dev.queue[RX]);
 }
 
@@ -277,7 +317,12 @@ static void card_activate(struct virtio_device *d)
 {
 	struct card *c = card_of(d);
 
+	const struct virtio_share *share = d->host.share;
+
 	c->offloads = d->features & NET_GUEST_OFFLOADS;
+	c->splits = virtio_has(d, NET_F_PAGES);
+	d->late_in = c->splits && share ? 1u << PAGES : 0;
+	net_use_pages(c->net, d->late_in, share ? share->lend : NULL, d->host.opaque);
 	net_filter_reset(&c->filter, c->config + CONFIG_MAC, d->features);
 	net_listen(c->net, true);
 }
@@ -286,7 +331,7 @@ static void card_notify(struct virtio_device *d, unsigned queue)
 {
 	struct card *c = card_of(d);
 
-	if (queue == RX)
+	if (queue == RX || queue == PAGES)
 		receive_waiting(c);
 	else if (queue == TX)
 		send_waiting(c);
@@ -309,6 +354,8 @@ static void card_reset(struct virtio_device *d)
 		virtq_drop(c->held);
 	c->held = NULL;
 	c->segmenting = false;
+	c->splits = false;
+	net_use_pages(c->net, false, NULL, NULL);
 }
 
 static void card_free(struct virtio_device *d)
@@ -344,12 +391,15 @@ int virtio_net_new(struct virtio_device **out, struct net *net, const char *name
 	if (!c)
 		return -ENOMEM;
 	strncpy(c->name, name, sizeof(c->name) - 1);
-	virtio_device_init(&c->dev, c->name, VIRTIO_ID_NET, FEATURES | (net->mtu ? NET_F_MTU : 0), &ops);
+	virtio_device_init(&c->dev, c->name, VIRTIO_ID_NET,
+			   FEATURES | (net->mtu ? NET_F_MTU : 0) | (net->memory ? NET_F_PAGES : 0), &ops);
 	c->net = net;
-	c->dev.n_queues = 3;
+	c->dev.vendor = net->memory ? VIRTIO_VENDOR_DISCO : 0;
+	c->dev.n_queues = net->memory ? 4 : 3;
 	c->dev.queue_max[RX] = RX_SIZE;
 	c->dev.queue_max[TX] = TX_SIZE;
 	c->dev.queue_max[CTRL] = CTRL_SIZE;
+	c->dev.queue_max[PAGES] = PAGES_SIZE;
 	c->dev.config = c->config;
 	c->dev.config_bytes = CONFIG_BYTES;
 	net_mac(net, c->config + CONFIG_MAC);

@@ -26,6 +26,8 @@
 #define NET_F_CTRL_RX_EXTRA       (1ull << 20)
 #define NET_F_CTRL_MAC_ADDR       (1ull << 23)
 #define NET_F_SPEED_DUPLEX        (1ull << 63)
+/* Not of the standard, and offered with VIRTIO_VENDOR_DISCO only: docs/disco-net.md. */
+#define NET_F_PAGES (1ull << 58)
 /* What CTRL_GUEST_OFFLOADS may switch off and on again. */
 #define NET_GUEST_OFFLOADS (NET_F_GUEST_CSUM | NET_F_GUEST_TSO4 | NET_F_GUEST_TSO6 | NET_F_GUEST_ECN)
 

@@ -93,7 +93,7 @@ static void pump(void *opaque)
 
 	while ((f = net_rx_peek(g->user))) {
 		struct iovec iov = {f->data, f->bytes};
-		struct lan_frame lf = {&f->hdr, &iov, 1, f->bytes, &g->user->count.copied_bytes};
+		struct lan_frame lf = {&f->hdr, &iov, 1, f->bytes, &g->user->count.copied_bytes, NULL};
 
 		/* Its checksums are right, or left to the card: nothing was on a wire. */
 		if (!(f->hdr.flags & NET_HDR_NEEDS_CSUM))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A card's cable to a lan of its monitor's switch (net_lan.h). */
 #include "pv-drivers/net/net_lan.h"
+#include "pv-drivers/net/net_pages.h"
 #include "pv-drivers/net/net_policy.h"
 
 #include <errno.h>
@@ -21,11 +22,12 @@ struct lan_card {
 
 /*
  * The one place where a frame's bytes go from machine to machine.  Twice at most are they copied: here, because a guest's memory
- * is touched on its own vCPU's side alone, and from the ring into the receive buffers.
+ * is touched on its own vCPU's side alone, and from the ring into the receive buffers; pages that are lent are not (net_pages.h).
  */
 static bool card_put(struct lan_port *p, const struct lan_frame *f)
 {
 	struct lan_card *c = (struct lan_card *)p->card;
+	uint32_t copied = f->bytes;
 	struct net_frame *to;
 	bool wake = false;
 
@@ -34,13 +36,12 @@ static bool card_put(struct lan_port *p, const struct lan_frame *f)
 	pthread_mutex_lock(&c->rx_lock);
 	to = net_ring_reserve(&c->net.rx, f->bytes);
 	if (to) {
-		net_gather(f->iov, f->n_iov, to->data, f->bytes);
-		to->bytes = f->bytes;
-		to->hdr = *f->hdr;
+		net_frame_fill(to, f, __atomic_load_n(&c->net.takes_pages, __ATOMIC_RELAXED));
+		copied -= to->n_lent * (uint32_t)PAGE_BYTES;
 		wake = net_ring_commit(&c->net.rx, to);
 	}
 	pthread_mutex_unlock(&c->rx_lock);
-	net_tally(to ? f->copied_bytes : &c->net.count.rx_no_room, to ? f->bytes : 1);
+	net_tally(to ? f->copied_bytes : &c->net.count.rx_no_room, to ? copied : 1);
 	if (wake)
 		net_wake_card(&c->net);
 	return to;
@@ -51,7 +52,7 @@ static bool card_put(struct lan_port *p, const struct lan_frame *f)
 static int card_send(struct net *n, const struct net_hdr *h, const struct iovec *iov, unsigned n_iov, uint32_t bytes)
 {
 	struct lan_card *c = (struct lan_card *)n;
-	struct lan_frame f = {h, iov, n_iov, bytes, &n->count.copied_bytes};
+	struct lan_frame f = {h, iov, n_iov, bytes, &n->count.copied_bytes, n};
 
 	if (!lan_forward(&c->port, &f))
 		net_tally(&n->count.tx_dropped, 1);
@@ -155,6 +156,7 @@ int net_lan_open(struct net **out, const struct net_config *cfg, struct net_erro
 	}
 	pthread_mutex_init(&c->rx_lock, NULL);
 	c->net.mtu = cfg->mtu;
+	c->net.memory = net_switch_memory(cfg->net_switch);
 	e = join(c, cfg, err);
 	if (e) {
 		card_free(c);

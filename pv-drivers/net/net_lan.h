@@ -54,6 +54,7 @@ struct lan_frame {
 	unsigned n_iov;
 	uint32_t bytes;         /* NET_ETH_BYTES at least */
 	uint64_t *copied_bytes; /* the sender's counter */
+	struct net *from;       /* the sender's card; NULL: the gateway's */
 };
 
 struct lan_port {

@@ -13,6 +13,7 @@ enum {
 	IPV4_BYTES = 20,
 	IPV6_BYTES = 40,
 	TCP_BYTES = 20,
+	UDP_BYTES = 8,
 	TCP_CSUM = 16,
 	TCP_FLAGS = 13,
 	TCP_FIN = 0x01,
@@ -103,10 +104,10 @@ bool net_tcp_parse(struct net_tcp *t, const uint8_t *head, uint32_t have, uint32
 		type = get16(head + off + 2);
 		off += 4;
 	}
-	t->l3 = off;
 	t->v6 = type == ETH_IPV6;
 	if (type != ETH_IPV4 && type != ETH_IPV6)
 		return false;
+	t->l3 = off;
 	if (!(t->v6 ? skip_ipv6(&off, head, have) : skip_ipv4(&off, head, have)))
 		return false;
 	t->l4 = off;
@@ -115,6 +116,29 @@ bool net_tcp_parse(struct net_tcp *t, const uint8_t *head, uint32_t have, uint32
 	n = (head[off + 12] >> 4) * 4u;
 	t->payload = off + n;
 	return n >= TCP_BYTES && t->payload <= have && t->payload <= bytes;
+}
+
+uint32_t net_payload_at(const uint8_t *head, uint32_t have, uint32_t bytes)
+{
+	struct net_tcp t = {0};
+	uint32_t at;
+	uint8_t proto;
+
+	if (net_tcp_parse(&t, head, have, bytes))
+		return t.payload;
+	at = t.l3;
+	if (!at || at + IPV4_BYTES > have)
+		return bytes;
+	if (t.v6) {
+		proto = head[at + 6];
+		at += IPV6_BYTES;
+	} else {
+		proto = get16(head + at + 6) & 0x1fff ? 0 : head[at + 9]; /* of the first fragment */
+		at += (head[at] & 15) * 4u;
+	}
+	if (proto == IPPROTO_UDP)
+		at += UDP_BYTES;
+	return at <= have && at <= bytes ? at : bytes;
 }
 
 int net_hdr_check(struct net_hdr *h, const uint8_t *head, uint32_t bytes)

@@ -28,6 +28,11 @@ struct net_tcp {
  */
 MUST_CHECK bool net_tcp_parse(struct net_tcp *t, const uint8_t *head, uint32_t have, uint32_t bytes);
 /*
+ * Where the payload of TCP, UDP or what else is in an IP packet begins; `bytes`: there is none.  have: bytes at head, of a frame of
+ * `bytes`.
+ */
+uint32_t net_payload_at(const uint8_t *head, uint32_t have, uint32_t bytes);
+/*
  * Does the header fit the frame?  On success *h is normal: flags without what a sender may not set, fields without a
  * meaning are zero, hdr_len is right.  head: the first min(bytes, NET_HEAD_BYTES).  0 or -EINVAL.
  */

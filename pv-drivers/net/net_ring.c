@@ -44,6 +44,7 @@ struct net_frame *net_ring_reserve(struct net_ring *r, uint32_t bytes)
 		return NULL;
 	}
 	r->reserved = pos;
+	frame_at(r, pos)->n_lent = 0;
 	return frame_at(r, pos);
 }
 

@@ -5,17 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "numa/share.h"
+
 struct net_switch {
+	struct machine_memory *memory; /* or NULL */
 	pthread_mutex_t lock;
 	struct net_lan *lans; /* through next */
 };
 
-int net_switch_new(struct net_switch **out)
+int net_switch_new(struct net_switch **out, struct machine_memory *memory)
 {
 	struct net_switch *sw = calloc(1, sizeof(*sw));
 
 	if (!sw)
 		return -ENOMEM;
+	sw->memory = memory && share_is_on(memory) ? memory : NULL;
 	pthread_mutex_init(&sw->lock, NULL);
 	*out = sw;
 	return 0;
@@ -29,6 +33,8 @@ void net_switch_free(struct net_switch *sw)
 	pthread_mutex_destroy(&sw->lock);
 	free(sw);
 }
+
+struct machine_memory *net_switch_memory(const struct net_switch *sw) { return sw->memory; }
 
 /* ---- lans ---- */
 

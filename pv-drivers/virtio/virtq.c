@@ -22,7 +22,8 @@ enum {
 /* ---- the rings in guest memory ---- */
 
 /*
- * A field of a ring.  Rings are aligned (virtq_check()), so that no field crosses a page.  NULL: *err is -EPROTO (it is
+ * A field of a ring, of 2 or 4 bytes.  Rings are aligned (virtq_check()), so that none crosses a page; the two words of a used
+ * element may be on different ones.  NULL: *err is -EPROTO (it is
  * not in guest memory: the queue is broken now) or -ENOMEM.
  */
 static void *ring_field(struct virtq *q, struct gpa ring, uint64_t off, uint64_t bytes, bool write, int *err)
@@ -62,6 +63,17 @@ static void ring_put16(struct virtq *q, struct gpa ring, uint64_t off, uint16_t 
 	if (!p)
 		return;
 	__atomic_store_n(p, v, __ATOMIC_RELEASE);
+	q->dev->host.written(q->dev->host.opaque, gpa(ring.v + off), sizeof(v));
+}
+
+static void ring_put32(struct virtq *q, struct gpa ring, uint64_t off, uint32_t v)
+{
+	int err;
+	uint32_t *p = ring_field(q, ring, off, sizeof(*p), true, &err);
+
+	if (!p)
+		return;
+	*p = v;
 	q->dev->host.written(q->dev->host.opaque, gpa(ring.v + off), sizeof(v));
 }
 
@@ -202,9 +214,8 @@ void virtq_set_notification(struct virtq *q, bool on)
 void virtq_fill(struct virtq_chain *c, uint64_t written, unsigned n)
 {
 	struct virtq *q = c->q;
-	uint16_t slot = (uint16_t)(q->used_next + n) & (uint16_t)(q->size - 1);
-	uint32_t *element;
-	int err;
+	uint64_t element =
+	    RING_ENTRIES + (uint64_t)USED_ENTRY_BYTES * ((uint16_t)(q->used_next + n) & (uint16_t)(q->size - 1));
 
 	if (written > c->in_bytes)
 		written = c->in_bytes;
@@ -212,16 +223,10 @@ void virtq_fill(struct virtq_chain *c, uint64_t written, unsigned n)
 	q->dev->stats.requests++;
 	q->dev->stats.bytes_out += c->out_bytes;
 	q->dev->stats.bytes_in += written;
-	element = usable(q) ? ring_field(q, q->used, RING_ENTRIES + (uint64_t)USED_ENTRY_BYTES * slot, USED_ENTRY_BYTES,
-					 true, &err)
-			    : NULL;
-	if (element) {
-		element[0] = c->head;
-		element[1] = (uint32_t)written;
-		q->dev->host.written(q->dev->host.opaque,
-				     gpa(q->used.v + RING_ENTRIES + (uint64_t)USED_ENTRY_BYTES * slot),
-				     USED_ENTRY_BYTES);
-	}
+	if (usable(q))
+		ring_put32(q, q->used, element, c->head);
+	if (usable(q))
+		ring_put32(q, q->used, element + 4, (uint32_t)written);
 	virtq_chain_free(c);
 }
 

@@ -32,6 +32,8 @@ has() { sed -n "s/^vm$1| $2 //p" "$work/out"; }
 timeout 500 "${disco[@]}" --net lan,gateway=on,host-loopback=on --net 'lan=own{n}' --stats="$work/stats{n}" -- sh -c "
 	[ -e /sys/class/net/eth1 ] || { echo no card; exit; }
 	cd /tmp; mkdir w; head -c ${mib}000000 /dev/urandom >w/f; sha256sum <w/f | sed 's/^/own /'
+	# an initramfs with our modules: it has an MTU of its own
+	[ ! -d /sys/bus/virtio/drivers/disco_net ] || ip link set eth0 mtu 65535
 	cat /sys/class/net/eth0/mtu | sed 's/^/mtu /'
 	echo 0 >/proc/sys/net/ipv4/icmp_echo_ignore_broadcasts
 	httpd -p 80 -h /tmp/w
@@ -91,9 +93,10 @@ for i in range(1, n + 1):
     assert len(net) == 2 and all("net" not in d for d in devices if d["virtio_id"] != 1)
     cards += net[:1]
     assert net[1]["rx_frames"] == 0 and net[1]["tx_frames"] > 0 and net[1]["tx_dropped"] == net[1]["tx_frames"], net[1]
+mapped = sum(c["payload_mapped"] for c in cards) # neither side copies it
 for c in cards:
     assert c["rx_bytes"] > n * mib * 1000000 and c["tx_bytes"] > (n - 1) * mib * 1000000, c
-    assert c["copied_bytes"] >= c["rx_bytes"] + (c["tx_bytes"] if not c["tx_dropped"] else 0), c
+    assert c["copied_bytes"] + c["payload_mapped"] + mapped >= c["rx_bytes"] + (c["tx_bytes"] if not c["tx_dropped"] else 0), c
     assert c["tx_bad"] == c["rx_bad"] == c["rx_too_long"] == 0, c
     assert c["rx_frames"] < c["rx_bytes"] / 4000, "large segments were cut up: %s" % c
 END

@@ -152,7 +152,7 @@ int main(void)
 {
 	pthread_t t[MACHINES + 1];
 
-	if (net_switch_new(&sw))
+	if (net_switch_new(&sw, NULL))
 		return 1;
 	pthread_barrier_init(&start, NULL, MACHINES + 1);
 	for (unsigned i = 0; i <= DEAF; i++) {

@@ -187,7 +187,8 @@ Test(lend, what_is_not)
 	cr_assert_eq(pmap_take(w.p[0], page_at(1), page), -EFAULT, "nor does it replace a region's");
 	cr_assert_eq(page_move_begin(w.m, page->mpn, 1, &moving), -EBUSY, "it does not move meanwhile");
 	share_give_back(w.m, page);
-	cr_assert_eq(page_move_begin(w.m, pmap_peek(w.p[0], page_at(1))->mpn, 1, &moving), -ENOENT, "nor does a region");
+	cr_assert_eq(page_move_begin(w.m, pmap_peek(w.p[0], page_at(1))->mpn, 1, &moving), -ENOENT,
+		     "nor does a region");
 	/* What a device still has, and the guest no longer. */
 	fill(&w, 0, 3, 6);
 	how = 1;

@@ -151,7 +151,7 @@ static inline bool hostile_open_net(struct hostile *h)
 	struct net_config cfg = {.kind = NET_LAN, .mtu = NET_MOST_MTU};
 	struct net_error err;
 
-	if (net_switch_new(&h->sw))
+	if (net_switch_new(&h->sw, NULL))
 		return false;
 	cfg.net_switch = h->sw;
 	if (net_open(&h->net, &cfg, &err) || net_open(&h->peer, &cfg, &err))

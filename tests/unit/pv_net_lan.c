@@ -53,7 +53,7 @@ static struct net_switch *make_switch(void)
 {
 	struct net_switch *sw;
 
-	cr_assert_eq(net_switch_new(&sw), 0);
+	cr_assert_eq(net_switch_new(&sw, NULL), 0);
 	return sw;
 }
 

@@ -92,7 +92,7 @@ Test(net_lan_card, large_segments_pass)
 	struct machine *a, *b;
 	struct net_counters n;
 
-	cr_assert_eq(net_switch_new(&sw), 0);
+	cr_assert_eq(net_switch_new(&sw, NULL), 0);
 	a = make(sw, 0, 65535, ALL);
 	b = make(sw, 1, 65535, ALL);
 	cr_assert(b->ring.d->features & NET_F_MTU);
@@ -139,7 +139,7 @@ Test(net_lan_card, each_as_it_takes_it)
 	struct machine *a, *large, *simple, *tiny;
 	struct net_counters n;
 
-	cr_assert_eq(net_switch_new(&sw), 0);
+	cr_assert_eq(net_switch_new(&sw, NULL), 0);
 	a = make(sw, 0, 1500, ALL);
 	large = make(sw, 1, 1500, ALL);
 	simple = make(sw, 2, 1500, 0);
@@ -182,7 +182,7 @@ Test(net_lan_card, without_buffers)
 	struct net_counters n;
 	uint32_t id, bytes, sent = 0, came = 0;
 
-	cr_assert_eq(net_switch_new(&sw), 0);
+	cr_assert_eq(net_switch_new(&sw, NULL), 0);
 	a = make(sw, 0, 65535, ALL);
 	b = make(sw, 1, 65535, ALL);
 	memcpy(f, b->mac, 6);

@@ -80,6 +80,25 @@ static struct virtq_chain *pop(struct rig *r)
 	return c;
 }
 
+static void nothing(struct rig *r);
+/* The used ring is aligned to 4 bytes, and its elements have 8. */
+Test(virtq, a_used_element_lies_across_pages)
+{
+	struct rig *r = rig_new(0);
+	uint32_t id, len;
+
+	r->q.used = DATA + 0x2ff8;
+	r->dev.queue[0].used = gpa(r->q.used);
+	desc(r, 3, DATA, 8, PV_WRITE, 0);
+	pv_offer(&r->q, 3);
+	virtq_push(pop(r), 5);
+	cr_assert_not(r->dev.queue[0].broken);
+	cr_assert(pv_take(&r->q, &id, &len));
+	cr_assert(id == 3 && len == 5);
+	nothing(r);
+	rig_free(r);
+}
+
 static void nothing(struct rig *r)
 {
 	struct virtq_chain *c;

@@ -115,12 +115,17 @@ void virtio_memory_give_block(struct vm *vm, struct gpa pa, struct block_name na
 
 /* ---- pages from machine to machine ---- */
 
-struct machine_page *virtio_memory_lend(struct vm *vm, const uint8_t *host) { return pmap_lend(vm->ram, host); }
+struct machine_page *virtio_memory_lend(struct vm *vm, const uint8_t *host)
+{
+	siblings_stop(vm);
+	return pmap_lend(vm->ram, host);
+}
 
 bool virtio_memory_take(struct vm *vm, struct gpa pa, struct machine_page *page)
 {
 	struct gpa ram;
 
+	siblings_stop(vm);
 	return vm_ram(vm, pa, &ram) && pmap_take(vm->ram, ram, page) == 0;
 }
 

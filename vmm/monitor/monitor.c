@@ -23,10 +23,10 @@ static int open_all(struct monitor *mon, const struct monitor_config *cfg)
 				  .nodes = cfg->nodes,
 				  .repeatable = cfg->repeatable,
 				  .together = cfg->together};
-	int err = net_switch_new(&mon->net_switch);
+	int err = machine_memory_new(&mon->memory, &mc);
 
 	if (!err)
-		err = machine_memory_new(&mon->memory, &mc);
+		err = net_switch_new(&mon->net_switch, mon->memory);
 	if (!err)
 		err = rendezvous_new(&mon->rendezvous);
 	if (!err)
