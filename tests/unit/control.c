@@ -181,16 +181,6 @@ Test(control, conversation)
 	answers(&q, SAY("x-query-monitor"),
 		"{\"return\":{\"processors\":2,\"running\":1,\"queued\":0,\"machine-memory\":4096,\"disk-blocks\":0,"
 		"\"equal\":0}}");
-	machines.vcpus[1] = 2;
-	answers(&q, TELL("query-cpus-fast", "b"),
-		"{\"return\":[{\"cpu-index\":1,\"qom-path\":\"/machine/b/cpu0\",\"thread-id\":101,\"target\":\"mips\","
-		"\"props\":{},\"x-machine\":\"b\"},{\"cpu-index\":2,\"qom-path\":\"/machine/b/cpu1\",\"thread-id\":101,"
-		"\"target\":\"mips\",\"props\":{},\"x-machine\":\"b\"}]}");
-	answers(&q, TELL("x-query-machines", "b"),
-		"{\"return\":[{\"name\":\"b\",\"status\":\"paused\",\"vcpus\":2,\"memory\":1048576,\"up-ms\":5,"
-		"\"processor-ms\":0,\"private\":4096,\"disk-blocks\":0,\"equal\":0,\"zero\":0,"
-		"\"instructions-interpreted\":0,\"instructions-tier1\":0,\"instructions-tier2\":9}]}");
-	machines.vcpus[1] = 1;
 	answers(&q, TELL("stop", "a"), "{\"return\":{}}");
 	answers(&q, SAY("cont"), "{\"return\":{}}");
 	answers(&q, TELL("system_reset", "b"), "{\"return\":{}}");
@@ -212,6 +202,23 @@ Test(control, conversation)
 	    "{\"return\":[{\"name\":\"b\",\"status\":\"shutdown\",\"vcpus\":1,\"memory\":1048576,\"up-ms\":5,"
 	    "\"processor-ms\":0,\"private\":4096,\"disk-blocks\":0,\"equal\":0,\"zero\":0,"
 	    "\"instructions-interpreted\":0,\"instructions-tier1\":0,\"instructions-tier2\":9,\"exit-status\":3}]}");
+}
+
+Test(control, several_vcpus)
+{
+	struct qmp q = {.ops = &ops, .open = true};
+
+	memset(&machines, 0, sizeof(machines));
+	machines.state[1] = CONTROL_PAUSED;
+	machines.vcpus[1] = 2;
+	answers(&q, TELL("query-cpus-fast", "b"),
+		"{\"return\":[{\"cpu-index\":1,\"qom-path\":\"/machine/b/cpu0\",\"thread-id\":101,\"target\":\"mips\","
+		"\"props\":{},\"x-machine\":\"b\"},{\"cpu-index\":2,\"qom-path\":\"/machine/b/cpu1\",\"thread-id\":101,"
+		"\"target\":\"mips\",\"props\":{},\"x-machine\":\"b\"}]}");
+	answers(&q, TELL("x-query-machines", "b"),
+		"{\"return\":[{\"name\":\"b\",\"status\":\"paused\",\"vcpus\":2,\"memory\":1048576,\"up-ms\":5,"
+		"\"processor-ms\":0,\"private\":4096,\"disk-blocks\":0,\"equal\":0,\"zero\":0,"
+		"\"instructions-interpreted\":0,\"instructions-tier1\":0,\"instructions-tier2\":9}]}");
 }
 
 Test(control, audit)
