@@ -25,6 +25,8 @@ static bool has_role(const struct program_roles *role, unsigned r)
 	       r == role->count || r == role->target || r == role->code;
 }
 
+bool generator_has_role(const struct generator *g, unsigned r) { return has_role(&g->p->role, r); }
+
 unsigned generator_dest(struct generator *g)
 {
 	unsigned r;

@@ -20,6 +20,8 @@ struct generator {
 
 /* Append an instruction; returns its index. */
 uint32_t generator_put(struct generator *g, uint32_t word, unsigned flags);
+/* Is the register one that addresses, counts or jumps, which nothing else may change? */
+bool generator_has_role(const struct generator *g, unsigned r);
 unsigned generator_dest(struct generator *g); /* a GPR that instructions may write */
 unsigned generator_gpr(struct generator *g);  /* one that they may read */
 /* The row with what it needs; what follows must be a possible branch target. */

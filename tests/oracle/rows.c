@@ -412,6 +412,20 @@ static void put_wait(struct generator *g, uint32_t word)
 	generator_put(g, word, PI_GLUED);
 }
 
+/* A monitor call, of those after which the guest goes on: none that takes memory away, stops the vCPU or ends the machine. */
+static void put_hypcall(struct generator *g, uint32_t word)
+{
+	static const uint8_t number[] = {0, 6, 7, 9, 11, 255};
+	const unsigned v0 = 2;
+
+	if (generator_has_role(g, v0)) {
+		generator_put(g, A_NOP, 0);
+		return;
+	}
+	generator_put(g, A_ORI(v0, 0, number[rng_below(&g->rng, ARRAY_LEN(number))]), 0);
+	generator_put(g, word, PI_GLUED);
+}
+
 static uint32_t cp0_word(uint32_t word, unsigned index) { return set_field(word, 11, index / 8) | index % 8; }
 
 static void put_privileged(struct generator *g, const struct insn *row)
@@ -435,6 +449,9 @@ static void put_privileged(struct generator *g, const struct insn *row)
 		return;
 	case INSN_ID_WAIT:
 		put_wait(g, word);
+		return;
+	case INSN_ID_HYPCALL:
+		put_hypcall(g, word);
 		return;
 	default:
 		generator_put(g, word, 0);
