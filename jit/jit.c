@@ -68,9 +68,11 @@ jit_run(struct jit *j, struct translation *t)
 }
 
 /* The page that b is of cannot have it there: it is not so in others' pages, or another record has it already. */
-static bool must_move(const struct code_page *cp, const struct ir_block *b)
+static bool must_move(const struct jit *j, const struct code_page *cp, const struct ir_block *b)
 {
-	return cp->place && ((cp->exact && !record_users_agree(cp, b)) || record_better_elsewhere(cp, b));
+	/* the second once for a block only: records might send a page round in a circle */
+	return cp->place &&
+	       ((cp->exact && !record_users_agree(cp, b)) || (!j->moved && record_better_elsewhere(cp, b)));
 }
 
 struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const struct ir_block *b)
@@ -83,21 +85,23 @@ struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const
 	from = host_now_ns();
 	t = find_tier1(cp, ir_block_off(b), b->mode, b->abs_page);
 	if (t) {
+		j->moved = false;
 		jit_unlock(j);
 		return t;
 	}
-	t = must_move(cp, b) ? NULL : tier1_compile(cc, cp, b);
-	if (!t && !must_move(cp, b)) {
+	t = must_move(j, cp, b) ? NULL : tier1_compile(cc, cp, b);
+	if (!t && !must_move(j, cp, b)) {
 		code_cache_flush(cc, j); /* others may come to the record meanwhile */
-		t = must_move(cp, b) ? NULL : tier1_compile(cc, cp, b);
+		t = must_move(j, cp, b) ? NULL : tier1_compile(cc, cp, b);
 	}
-	if (!t && must_move(cp, b)) {
+	if (!t && must_move(j, cp, b)) {
 		jit_unlock(j);
 		jit_outside(j);
 		return NULL;
 	}
 	if (!t)
 		panic("a block of %u IR instructions does not fit into empty code memory", b->n_ins);
+	j->moved = false;
 	jit_install(cc, t);
 	cc->stats.blocks[TIER_1]++;
 	cc->stats.ns_tier1 += host_now_ns() - from;

@@ -333,6 +333,7 @@ struct jit {
 	    *asked; /* counter of the jump that left with EXIT_HOT last, or NULL; others clear it while it is outside */
 	struct jit_made made;
 	bool waited; /* cfg.waits() was told of a wait, and not of its end */
+	bool moved;  /* jit_move_page() was called for the block that is about to be compiled */
 };
 
 /* ---- jit/code_cache.c ---- */

@@ -285,6 +285,7 @@ struct code_page *jit_code_page(struct jit *j, void **slot, const void *host, ui
 void jit_move_page(struct jit *j, void **slot, const void *host, uint64_t place, const struct ir_block *b)
 {
 	pthread_mutex_lock(&j->cc->lock);
+	j->moved = true;
 	detach(*slot, slot);
 	find_record(j->cc, slot, host, place, false, b);
 	pthread_mutex_unlock(&j->cc->lock);
