@@ -69,6 +69,8 @@ enum exit_reason {
 #define SITE(bd, left)  ((uint32_t)(left) << 1 | ((bd) ? SITE_BD : 0u))
 #define SITE_LEFT(site) ((site) >> 1) /* guest instructions of the block not executed yet, this one included */
 
+#define HOT_COUNTS 8192u /* a Debian boot has some thousands of blocks that jump back, few of them often */
+
 struct guest_state {
 	uint64_t reg[NUM_REGS]; /* GPR 0-31 (0 is never read or written by lifted code), HI, LO */
 
@@ -118,6 +120,12 @@ struct guest_state {
 	uint64_t fpu_operand[3];
 
 	uint64_t cp0[32 * 8]; /* by CP0_INDEX; which are live and writable is cp0.def's business */
+
+	/*
+	 * Jumps back left until EXIT_HOT, by a hash of the block.  Here, and not beside the
+	 * translation: vCPUs of two processors that run one loop would take the counter's cache line from each other at each turn.
+	 */
+	int32_t hot[HOT_COUNTS];
 };
 
 /* KSEG0 and KSEG1 are the first 512 MiB of physical memory, kuseg under Status.ERL the first 2 GiB. */

@@ -175,6 +175,8 @@ void jit_forget_jumps(struct jit *j)
 		j->side_cache[i] = (struct side_cache_entry){.key = JUMP_KEY_NONE};
 	for (unsigned i = 0; i < RET_RING_ENTRIES; i++)
 		j->ret_ring[i] = (struct ret_ring_entry){JUMP_KEY_NONE, NULL};
+	for (unsigned i = 0; i < HOT_COUNTS; i++)
+		j->gs->hot[i] = (int32_t)j->cc->cfg.hot_threshold;
 	j->gs->ret_ring_top = 0;
 	j->gs->link = NULL;
 	j->asked = NULL;

@@ -41,7 +41,8 @@ static bool known(const struct stable_names *s, uint64_t address, char *out, siz
 	return within("", translation_body(t), t->code_bytes, address, out, room) ||
 	       within("cold", translation_entry(t), t->cold_bytes, address, out, room) ||
 	       in_links(t, address, out, room) ||
-	       within("executions", translation_hot(t), sizeof(int32_t), address, out, room) ||
+	       (j->cc->cfg.hot_blocks &&
+		within("executions", translation_hot(t), sizeof(int32_t), address, out, room)) ||
 	       within("vcpu", j->gs, sizeof(*j->gs), address, out, room) ||
 	       /* fixed code is at the start of code memory, and is made in one order */
 	       within("fixed code", j->cc->mem.rx, j->cc->mem.code_keep, address, out, room);

@@ -133,7 +133,8 @@ struct translation {
 	uint64_t abs_page;      /* MODE_ABS: gva of the page */
 	struct jit_kept_ir *ir; /* or NULL */
 	uint32_t mode;
-	struct near_ref hot;  /* tier 1: int32_t, jumps back left until EXIT_HOT; counted down by the code */
+	struct near_ref
+	    hot; /* tier 1 with cfg.hot_blocks: int32_t, executions left until EXIT_HOT; counted down by the code */
 	struct near_ref code; /* executable address of what is in the hot part of code memory: the body */
 	struct near_ref cold; /* and in the cold part: entry, slow paths, stubs */
 	uint32_t code_bytes, cold_bytes;
@@ -311,7 +312,7 @@ struct code_cache {
 	uint32_t last_id;
 	struct tier1 *tier1; /* emitter's scratch memory */
 	struct jit_request *requests;
-	int32_t *hot_counts; /* of the translations to come: next of a cache line full */
+	int32_t *hot_counts; /* cfg.hot_blocks: of the translations to come: next of a cache line full */
 	uint32_t n_hot_counts;
 	struct jit_stats stats;
 

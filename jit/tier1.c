@@ -127,7 +127,7 @@ static void emit_head(struct tier1 *s)
 	struct x86 *x = &s->x;
 	int32_t n = (int32_t)s->b->n_guest;
 	if (cfg->tier2 && cfg->hot_blocks) {
-		x86_alu_mem_imm(x, false, ALU_SUB, x86_rip(translation_hot(s->t)), 1);
+		x86_alu_mem_imm(x, false, ALU_SUB, t1_hot_count(s), 1);
 		t1_late_new(s, LATE_HOT, x86_jcc_forward(x, CC_E))->target = here(s->b);
 	}
 	if (cfg->icount) {
@@ -207,10 +207,12 @@ static struct translation *describe(struct code_cache *cc, struct code_page *cp,
 	t->abs_page = b->abs_page;
 	t->off = (uint16_t)ir_block_off(b);
 	t->tier = TIER_1;
-	near_set(&t->hot, jit_hot_count(cc));
-	if (!translation_hot(t))
-		return NULL;
-	*translation_hot(t) = (int32_t)cc->cfg.hot_threshold;
+	if (cc->cfg.tier2 && cc->cfg.hot_blocks) {
+		near_set(&t->hot, jit_hot_count(cc));
+		if (!translation_hot(t))
+			return NULL;
+		*translation_hot(t) = (int32_t)cc->cfg.hot_threshold;
+	}
 	t->n_guest = (uint16_t)b->n_guest;
 	*translation_ranges(t) = (struct jit_range){t->off, (uint16_t)(last->off + 4 - t->off)};
 	return t;

@@ -159,6 +159,8 @@ void t1_late_fpu(struct tier1 *s, const struct t1_late *l);
 bool t1_xmm_wanted(const struct tier1 *s, uint32_t i);
 
 /* ---- tier1_term.c ---- */
+/* What counts the block's executions, or its jumps back (cfg.hot_blocks), down to EXIT_HOT: an int32_t. */
+struct x86_mem t1_hot_count(const struct tier1 *s);
 struct t1_late *t1_late_new(struct tier1 *s, enum t1_late_kind kind, uint8_t *from);
 /* dst = guest pc of guest instruction insn */
 void t1_emit_insn_pc(struct tier1 *s, int dst, uint32_t insn);

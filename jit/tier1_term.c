@@ -58,11 +58,23 @@ static bool closes_loop(const struct tier1 *s, struct ir_target t)
 	       t.v < page + (int64_t)PAGE_BYTES;
 }
 
+struct x86_mem t1_hot_count(const struct tier1 *s)
+{
+	const struct ir_guest_insn *first = &s->b->guest[0], *last = &s->b->guest[s->b->n_guest - 1];
+	uint32_t key[] = {(uint32_t)first->off, first->word, last->word, s->b->n_guest};
+
+	if (s->cc->cfg.hot_blocks)
+		return x86_rip(translation_hot(s->t));
+	/* the same in each run, for dumps that are compared */
+	return x86_at(R13, (int32_t)(offsetof(struct guest_state, hot) +
+				     XXH3_64bits(key, sizeof(key)) % HOT_COUNTS * sizeof(int32_t)));
+}
+
 /* Jump to links[link]. */
 static void emit_edge(struct tier1 *s, struct ir_target t, unsigned link)
 {
 	if (closes_loop(s, t)) {
-		x86_alu_mem_imm(&s->x, false, ALU_SUB, x86_rip(translation_hot(s->t)), 1);
+		x86_alu_mem_imm(&s->x, false, ALU_SUB, t1_hot_count(s), 1);
 		t1_late_new(s, LATE_HOT, x86_jcc_forward(&s->x, CC_E))->target = t;
 	}
 	if (polls(s, t)) {
@@ -218,8 +230,8 @@ static void late_piece(struct tier1 *s, const struct t1_late *l)
 		x86_jmp(x, s->cc->stubs.poll_eax);
 		return;
 	case LATE_HOT:
-		x86_store_imm(x, false, x86_rip(translation_hot(s->t)), INT32_MAX);
-		x86_lea(x, true, RAX, x86_rip(translation_hot(s->t)));
+		x86_store_imm(x, false, t1_hot_count(s), INT32_MAX);
+		x86_lea(x, true, RAX, t1_hot_count(s));
 		x86_store(x, true, GS(scratch[1]), RAX);
 		emit_target_pc(x, RAX, l->target);
 		x86_jmp(x, s->cc->stubs.hot_eax);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -65,7 +66,8 @@ static int node_init(struct machine_memory *m, unsigned i, uint32_t first_mpn, u
 	nd->words = (pages + WORD_BITS - 1) / WORD_BITS;
 	nd->bitmap = calloc(nd->words, sizeof(*nd->bitmap));
 	nd->nearest = malloc(m->n_nodes);
-	if (!nd->bitmap || !nd->nearest)
+	nd->kept = malloc(NODE_KEEPS * sizeof(*nd->kept));
+	if (!nd->bitmap || !nd->nearest || !nd->kept)
 		return -ENOMEM;
 	if (pages % WORD_BITS)
 		nd->bitmap[nd->words - 1] = ~0ull << pages % WORD_BITS;
@@ -179,6 +181,7 @@ void machine_memory_free(struct machine_memory *m)
 			close(nd->fd);
 		free(nd->bitmap);
 		free(nd->nearest);
+		free(nd->kept);
 	}
 	sharing_fini(m);
 	if (m->zero.host)
@@ -196,6 +199,10 @@ static uint32_t node_take(struct node *nd)
 {
 	uint32_t w = nd->cursor, bit;
 
+	if (nd->n_kept) {
+		nd->used++;
+		return nd->kept[--nd->n_kept];
+	}
 	while (nd->bitmap[w] == ~0ull)
 		w = w + 1 == nd->words ? 0 : w + 1;
 	bit = (uint32_t)__builtin_ctzll(~nd->bitmap[w]);
@@ -207,14 +214,16 @@ static uint32_t node_take(struct node *nd)
 	return w * WORD_BITS + bit;
 }
 
-/* Back among the free ones, the lowest of which goes first: each row of the memmap that is ever used takes memory of the host's. */
+/*
+ * Back among the free ones, the lowest of which goes first: each row of the memmap that is ever used takes memory of the host's.  They are not
+ * in use already.
+ */
 static void node_put(struct node *nd, uint32_t k, uint32_t count)
 {
 	for (uint32_t i = k; i < k + count; i++)
 		nd->bitmap[i / WORD_BITS] &= ~(1ull << i % WORD_BITS);
 	if (k / WORD_BITS < nd->cursor)
 		nd->cursor = k / WORD_BITS;
-	nd->used -= count;
 }
 
 /* The pages of the node that may be used: its part of the capacity, as all its pages are a part of all. */
@@ -245,6 +254,7 @@ struct machine_page *machine_page_alloc_there(struct machine_memory *m, unsigned
 		uint32_t other = nd->used == nd->pages ? k : node_take(nd);
 
 		node_put(nd, k, 1);
+		nd->used--;
 		if (other == k)
 			return NULL;
 		k = other;
@@ -258,13 +268,15 @@ struct machine_page *machine_page_alloc_there(struct machine_memory *m, unsigned
 	return page;
 }
 
-static struct machine_page *take_page(struct machine_memory *m, unsigned node)
+/* NULL; *soon: but there are pages that will be free in a moment. */
+static struct machine_page *take_page(struct machine_memory *m, unsigned node, bool *soon)
 {
 	struct machine_page *page = NULL;
 	bool has_room;
 
 	pthread_mutex_lock(&m->lock);
 	has_room = pages_used(m) < m->limit;
+	*soon = m->dropping;
 	for (unsigned i = 0; !page && has_room && i < m->n_nodes; i++)
 		page = machine_page_alloc_there(m, m->node[node].nearest[i]);
 	pthread_mutex_unlock(&m->lock);
@@ -274,34 +286,98 @@ static struct machine_page *take_page(struct machine_memory *m, unsigned node)
 struct machine_page *machine_page_alloc(struct machine_memory *m, unsigned node)
 {
 	struct machine_page *page;
+	bool soon;
 
 	if (node >= m->n_nodes)
 		panic("node %u of %u", node, m->n_nodes);
-	do
-		page = take_page(m, node);
-	while (!page && page_reclaim(m, RECLAIM_PAGES));
+	while (!(page = take_page(m, node, &soon)) && (page_reclaim(m, RECLAIM_PAGES) || soon))
+		if (soon)
+			sched_yield();
 	return page;
+}
+
+/* Their memory goes to the host; a hole reads as zeroes, which is what the next owner must find. */
+static void make_hole(struct node *nd, uint32_t k, uint32_t count)
+{
+	off_t at = (off_t)k * PAGE_BYTES, bytes = (off_t)count * PAGE_BYTES;
+
+	if (fallocate(nd->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, bytes) < 0)
+		memset(nd->base + at, 0, (size_t)bytes);
+}
+
+/* Rows of pages that nobody uses any more. With the lock. */
+static void clear_rows(struct machine_memory *m, uint32_t mpn, uint32_t count)
+{
+	for (uint32_t i = mpn; i < mpn + count; i++) {
+		ASSERT(!m->memmap[i].code); /* the next owner knows nothing of it */
+		m->memmap[i] = (struct machine_page){0};
+	}
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Pages that are kept no longer, and are in nobody's hands meanwhile. */
+static void drop_kept(struct machine_memory *m, struct node *nd, uint32_t *k, uint32_t n)
+{
+	qsort(k, n, sizeof(*k), by_number);
+	for (uint32_t i = 0, run; i < n; i += run) {
+		for (run = 1; i + run < n && k[i + run] == k[i] + run; run++)
+			;
+		make_hole(nd, k[i], run);
+		pthread_mutex_lock(&m->lock);
+		node_put(nd, k[i], run);
+		nd->used -= run;
+		m->dropping -= run;
+		pthread_mutex_unlock(&m->lock);
+	}
+}
+
+/* The page may be taken again as it is, once it is full of zeroes; of too many the older half goes. */
+static void keep_page(struct machine_memory *m, struct node *nd, uint32_t k)
+{
+	enum { HALF = NODE_KEEPS / 2 };
+	uint32_t old[HALF], n = 0;
+
+	memset(nd->base + (size_t)k * PAGE_BYTES, 0, PAGE_BYTES);
+	pthread_mutex_lock(&m->lock);
+	clear_rows(m, nd->first_mpn + k, 1);
+	nd->used--;
+	if (nd->n_kept == NODE_KEEPS) {
+		n = HALF;
+		memcpy(old, nd->kept, sizeof(old));
+		memmove(nd->kept, nd->kept + HALF, (NODE_KEEPS - HALF) * sizeof(*nd->kept));
+		nd->n_kept -= HALF;
+		nd->used += HALF; /* until they can be taken again */
+		m->dropping += HALF;
+	}
+	nd->kept[nd->n_kept++] = k;
+	pthread_mutex_unlock(&m->lock);
+	drop_kept(m, nd, old, n);
 }
 
 void machine_pages_free(struct machine_memory *m, uint32_t mpn, uint32_t count)
 {
 	struct node *nd = &m->node[m->memmap[mpn].node];
 	uint32_t k = mpn - nd->first_mpn;
-	off_t at = (off_t)k * PAGE_BYTES, bytes = (off_t)count * PAGE_BYTES;
 
 	ASSERT(k + count <= nd->pages);
 	for (uint32_t i = mpn; m->code_gone && i < mpn + count; i++)
 		if (m->memmap[i].code)
 			m->code_gone(m->opaque, &m->memmap[i]);
-	/* A hole reads as zeroes, which is what the next owner must find. */
-	if (fallocate(nd->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, bytes) < 0)
-		memset(nd->base + at, 0, (size_t)bytes);
-	pthread_mutex_lock(&m->lock);
-	for (uint32_t i = mpn; i < mpn + count; i++) {
-		ASSERT(!m->memmap[i].code); /* the next owner knows nothing of it */
-		m->memmap[i] = (struct machine_page){0};
+	if (count == 1) {
+		keep_page(m, nd, k);
+		return;
 	}
+	make_hole(nd, k, count);
+	pthread_mutex_lock(&m->lock);
+	clear_rows(m, mpn, count);
 	node_put(nd, k, count);
+	nd->used -= count;
 	pthread_mutex_unlock(&m->lock);
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "numa/machine_memory.h"
 #include "numa/mesh.h"
@@ -160,6 +161,67 @@ Test(machine, freed_pages_come_back_zeroed)
 		machine_pages_free(m, 100, 100);
 		cr_assert_eq(machine_memory_pages_used(m, -1), 0);
 	}
+	machine_memory_free(m);
+}
+
+/* What the host has for the node's memory. */
+static uint64_t committed_bytes(const struct machine_memory *m)
+{
+	struct stat st;
+
+	cr_assert_eq(fstat(m->node[0].fd, &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+Test(machine, pages_given_back_one_by_one_go_to_the_host_but_for_a_few)
+{
+	enum { PAGES = 4 * NODE_KEEPS };
+	struct machine_memory *m = make(PAGES, 1);
+	static const uint8_t zero[PAGE_BYTES];
+
+	for (unsigned i = 0; i < PAGES; i++)
+		memset(machine_page_alloc(m, 0)->host, 0xa5, PAGE_BYTES);
+	cr_assert_eq(committed_bytes(m), PAGES * PAGE_BYTES);
+	for (uint32_t i = 0; i < PAGES; i++)
+		machine_pages_free(m, i * 5 % PAGES, 1);
+	cr_assert_eq(machine_memory_pages_used(m, -1), 0);
+	cr_assert_leq(committed_bytes(m), NODE_KEEPS * PAGE_BYTES);
+	for (unsigned i = 0; i < PAGES; i++)
+		cr_assert_arr_eq(machine_page_alloc(m, 0)->host, zero, PAGE_BYTES, "%u", i);
+	cr_assert_null(machine_page_alloc(m, 0));
+	machine_memory_free(m);
+}
+
+enum { HALF_OF_ALL = NODE_KEEPS + 100 };
+
+static void *take_and_give_back(void *memory)
+{
+	struct machine_memory *m = memory;
+	struct machine_page *page[HALF_OF_ALL];
+
+	for (unsigned round = 0; round < 20; round++) {
+		for (unsigned i = 0; i < HALF_OF_ALL; i++) {
+			page[i] = machine_page_alloc(m, 0);
+			if (!page[i])
+				return m;
+		}
+		for (unsigned i = 0; i < HALF_OF_ALL; i++)
+			machine_pages_free(m, page[i]->mpn, 1);
+	}
+	return NULL;
+}
+
+Test(machine, what_is_on_its_way_to_the_host_is_waited_for)
+{
+	struct machine_memory *m = make(2 * HALF_OF_ALL, 1);
+	pthread_t other;
+	void *failed;
+
+	cr_assert_eq(pthread_create(&other, NULL, take_and_give_back, m), 0);
+	cr_expect_null(take_and_give_back(m));
+	pthread_join(other, &failed);
+	cr_expect_null(failed);
+	cr_assert_eq(machine_memory_pages_used(m, -1), 0);
 	machine_memory_free(m);
 }
 
