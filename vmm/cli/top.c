@@ -358,10 +358,11 @@ void top_draw(struct top_view *v, const struct top_looks *looks, FILE *out)
 static json_t *machine_object(const struct row *r)
 {
 	const struct found_machine *f = r->f;
-	json_t *one = json_pack("{s:s, s:s, s:s, s:i, s:f, s:I, s:I, s:I, s:I}", "monitor", f->monitor, "machine",
+	json_t *one = json_pack("{s:s, s:s, s:s, s:i, s:f, s:I, s:I, s:I, s:I, s:I}", "monitor", f->monitor, "machine",
 				f->name, "status", f->status, "vcpus", (int)f->vcpus, "cpu-percent", r->cpu, "memory",
 				(json_int_t)f->memory, "private", (json_int_t)f->private_bytes, "shared",
-				(json_int_t)f->shared_bytes, "up-ms", (json_int_t)f->up_ms);
+				(json_int_t)f->shared_bytes, "up-ms", (json_int_t)f->up_ms, "processor-ms",
+				(json_int_t)f->processor_ms);
 
 	if (r->mips > 0) {
 		json_object_set_new(one, "mips", json_real(r->mips));
