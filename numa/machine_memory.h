@@ -157,7 +157,6 @@ void page_unshare(struct machine_memory *m, struct machine_page *page);
 bool candidate_seen(struct machine_memory *m, uint64_t hash, const struct guest_page *where);
 
 /* ---- pmap.c ---- */
-enum memory_class page_class(const struct machine_page *page);
 /* One guest page more, or less, of that class. */
 void pmap_count(struct pmap *p, enum memory_class class, int by);
 /* new, which has the guest page as its user already, takes the place of what it has. May fail before anything happens: -ENOMEM. */

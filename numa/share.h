@@ -84,6 +84,7 @@ void share_give_back(struct machine_memory *m, struct machine_page *page);
 
 /* ---- what it comes to ---- */
 enum memory_class { MEMORY_PRIVATE, MEMORY_BLOCK, MEMORY_EQUAL, MEMORY_ZERO, MEMORY_REGION, NUM_MEMORY_CLASSES };
+enum memory_class page_class(const struct machine_page *page);
 /* Of a VM: its guest pages by what stands for them.  All of them together: what it would take alone.  Any thread. */
 uint64_t pmap_class_pages(const struct pmap *p, enum memory_class class);
 /*

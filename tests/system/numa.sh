@@ -30,7 +30,7 @@ run() {
 }
 
 run off
-run on --numa sample,nodes=2
+run on --numa sample,nodes=2 --numa-log "$work/log"
 for f in off on; do
 	sort -o "$work/$f.out" "$work/$f.out" # whose line comes first is chance
 done
@@ -48,6 +48,30 @@ assert all(n["migrated"] + n["replicated"] + n["left"] + n["refused"] == n["used
 assert all(n["near"] + n["far"] > 16 << 20 for n in on)
 PY
 
+# The log has what --stats has counted; it is read, drawn, and told from a damaged one.
+"$DISCO" numa "$work/log" --json --svg "$work/log.svg" >"$work/log.json" || fail "disco numa: status $?"
+python3 - "$work"/on1.json "$work"/on2.json "$work/log.json" "$work/log.svg" "$work/log" <<'PY' || fail "the log"
+import json, sys, xml.dom.minidom
+on = [json.load(open(f))["nodes"] for f in sys.argv[1:3]]
+log = json.load(open(sys.argv[3]))
+assert log["complete"] and log["mode"] == "sample" and len(log["nodes"]) == 2, log
+for word, counter in (("migrate", "migrated"), ("replicate", "replicated"), ("leave", "left"), ("refused", "refused")):
+    assert [m["decisions"][word] for m in log["machines"]] == [n[counter] for n in on], (word, log["machines"], on)
+    assert log["decisions"][word] == sum(n[counter] for n in on), word
+assert [m["machine"] for m in log["machines"]] == ["vm1", "vm2"]
+assert all(m["near-pages"] + m["far-pages"] > 4096 for m in log["machines"]), log["machines"]
+assert log["decisions"]["freeze"] <= log["decisions"]["migrate"] and len(log["hottest"]) == 20
+lines = [json.loads(line) for line in open(sys.argv[5])][1:]
+assert all(e["node"] != e["from"] for e in lines if e["event"] in ("migrate", "replicate", "leave"))
+assert any(e["event"] == "nodes" and sum(e["used"]) > 4096 for e in lines)
+assert len(xml.dom.minidom.parse(sys.argv[4]).getElementsByTagName("polyline")) == 4
+PY
+"$DISCO" numa "$work/log" | grep -q '^migrate  *[1-9].*used by one node' || fail "disco numa shows no moves"
+head -c 5000 "$work/log" >"$work/cut"
+"$DISCO" numa "$work/cut" >/dev/null 2>"$work/err"
+[ $? -eq 2 ] && [ "$(wc -l <"$work/err")" -eq 1 ] && grep -q 'line [0-9]*: cut off in the middle' "$work/err" ||
+	fail "a log that is cut off: $(cat "$work/err")"
+
 # refused STATUS TEXT OPTION...: one line that says TEXT
 refused() {
 	local want=$1 text=$2
@@ -62,4 +86,6 @@ refused 2 "nodes=65: too many; from 1 to 64" --numa sample,nodes=65
 refused 2 "must be off or sample" --numa flash
 refused 2 "'l1=32K': must be nodes=" --numa sample,l1=32K
 refused 2 "--numa: not with --icount" --numa sample --icount
+refused 2 "--numa-log: needs --numa" --numa-log "$work/none"
+refused 1 "--numa-log $work/no/where: No such file" --numa sample --numa-log "$work/no/where"
 finish

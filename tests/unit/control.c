@@ -84,6 +84,18 @@ static void look_at_all(void *opaque, struct control_monitor *out)
 	*out = (struct control_monitor){.processors = 2, .running = 1, .machine_bytes = 4096};
 }
 
+static void look_at_nodes(void *opaque, struct control_nodes *out)
+{
+	*out = (struct control_nodes){.look = {.n_nodes = 2,
+					       .mode = "sample",
+					       .node = {{.pages = 9}, {.migrated = 3}},
+					       .events = {3},
+					       .n_hot = 1},
+				      .hot = {{.machine = "a", .symbol = "f+0x10"}}};
+	out->look.hot[0] =
+	    (struct numa_hot_page){.gpn = 2, .heat = 7, .node = 1, .copies = 1, .moves = 4, .class = MEMORY_EQUAL};
+}
+
 static void audit(void *opaque, unsigned moves, struct control_audit *out)
 {
 	*out = (struct control_audit){
@@ -111,6 +123,7 @@ static int remove_one(void *opaque, const char *machine, bool force, struct cont
 static const struct control_ops ops = {.enter = enter,
 				       .leave = leave,
 				       .look_at_all = look_at_all,
+				       .look_at_nodes = look_at_nodes,
 				       .audit = audit,
 				       .count = count,
 				       .look = look,
@@ -144,6 +157,22 @@ static void errs(struct qmp *q, const char *text, const char *class, const char 
 
 #define SAY(command)           "{\"execute\":\"" command "\"}"
 #define TELL(command, machine) "{\"execute\":\"" command "\",\"arguments\":{\"machine\":\"" machine "\"}}"
+
+Test(control, nodes)
+{
+	struct qmp q = {.ops = &ops, .open = true};
+
+	answers(
+	    &q, SAY("x-query-nodes"),
+	    "{\"return\":{\"mode\":\"sample\",\"counted\":false,\"nodes\":[{\"pages\":9,\"pages-used\":0,\"local-"
+	    "misses\":0,"
+	    "\"remote-misses\":0,\"migrated\":0,\"replicated\":0,\"collapsed\":0,\"left\":0},{\"pages\":0,\"pages-"
+	    "used\":0,"
+	    "\"local-misses\":0,\"remote-misses\":0,\"migrated\":3,\"replicated\":0,\"collapsed\":0,\"left\":0}],"
+	    "\"decisions\":{\"migrate\":3,\"replicate\":0,\"collapse\":0,\"freeze\":0,\"leave\":0,\"refused\":0},"
+	    "\"hottest\":[{\"machine\":\"a\",\"class\":\"equal\",\"node\":1,\"copies\":1,\"address\":8192,\"heat\":7,"
+	    "\"moves\":4,\"symbol\":\"f+0x10\"}]}}");
+}
 
 Test(control, conversation)
 {

@@ -17,6 +17,7 @@ union any_options {
 	struct run_options run;
 	struct dump_options dump;
 	struct bench_options bench;
+	struct numa_options numa;
 	struct run_disk disk;
 	struct dump_filter filter;
 	struct net_config net;
@@ -25,9 +26,9 @@ union any_options {
 static const struct {
 	const char *name;
 	const struct option_row *rows;
-} commands[] = {{"run", options_run_rows}, {"dump", options_dump_rows},  {"bench", options_bench_rows},
-		{"ps", options_ps_rows},   {"top", options_top_rows},    {"add", options_add_rows},
-		{"rm", options_rm_rows},   {"audit", options_audit_rows}};
+} commands[] = {{"run", options_run_rows}, {"dump", options_dump_rows},   {"bench", options_bench_rows},
+		{"ps", options_ps_rows},   {"top", options_top_rows},     {"add", options_add_rows},
+		{"rm", options_rm_rows},   {"audit", options_audit_rows}, {"numa", options_numa_rows}};
 
 /* A value that each option or key takes, and that is not what a struct of zeroes has. */
 static const struct {
@@ -58,6 +59,8 @@ static const struct {
     {"--hot", "5,sync"},
     {"--merge", "50"},
     {"--numa", "sample,nodes=2"},
+    {"--numa-log", "f.numa"},
+    {"--svg", "f.svg"},
     {"--elf", "/proc/self/exe"},
     {"--stats", "f.json"},
     {"--dump", "gh"},

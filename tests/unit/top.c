@@ -12,9 +12,35 @@ enum { MOST = 70 };
 
 struct world {
 	struct found_machine was[MOST], is[MOST];
-	struct found_monitor monitor[3];
+	struct found_monitor monitor[3], before[3];
+	struct found_nodes nodes[2];
 	struct top_looks looks;
 };
+
+/* The first monitor has nodes, of which the second one's processors missed, and it was given pages. */
+static void put_nodes(struct world *w)
+{
+	for (unsigned i = 0; i < 2; i++)
+		w->nodes[i] = (struct found_nodes){
+		    .mode = "flash", .counted = true, .n = 2, .node = {{.pages = 16384, .used = 512}, {.pages = 8192}}};
+	w->nodes[1].node[1] =
+	    (struct numa_node){.pages = 8192, .used = 256, .local = 300, .remote = 100, .migrated = 5, .replicated = 7};
+	w->nodes[1].n_hot = 2;
+	w->nodes[1].hot[0] = (struct found_page){.machine = "m00",
+						 .symbol = "memcpy+0x10",
+						 .class = "private",
+						 .address = 0x123000,
+						 .heat = 99,
+						 .moves = 3,
+						 .node = 1,
+						 .copies = 1};
+	w->nodes[1].hot[1] = (struct found_page){.machine = "m01", .class = "disk-block", .address = 0x4000, .heat = 9};
+	w->before[0] = w->monitor[0];
+	w->before[0].nodes = &w->nodes[0];
+	w->monitor[0].nodes = &w->nodes[1];
+	w->looks.was.monitor = w->before;
+	w->looks.was.n_monitors = 1;
+}
 
 static struct world *make(unsigned n, unsigned n_monitors)
 {
@@ -99,13 +125,15 @@ Test(top, every_size)
 	for (unsigned k = 0; k < ARRAY_LEN(machines); k++) {
 		struct world *w = make(machines[k], k % 3 + 1);
 
+		if (k % 2)
+			put_nodes(w);
 		if (k == 2) { /* the longest names there are */
 			memset(w->is[0].name, 'x', 37);
 			memset(w->is[1].monitor, 'y', 37);
 		}
 		for (unsigned columns = 1; columns < 160; columns++)
 			for (unsigned rows = 1; rows < 90; rows += rows < 30 ? 1 : 13) {
-				struct top_view v = {.columns = columns, .rows = rows};
+				struct top_view v = {.columns = columns, .rows = rows, .nodes = rows % 2};
 				struct drawn d = draw(&v, w);
 
 				cr_assert_leq(d.widest, columns, "%u x %u: a line of %u", columns, rows, d.widest);
@@ -208,5 +236,45 @@ Test(top, table_and_json)
 		  "%s", text);
 	cr_expect_eq(count(text, "mips"), 1);
 	free(text);
+	free(w);
+}
+
+Test(top, nodes)
+{
+	static const char node[] =
+	    "monitor-0           1    32M     1M       300       100  75.0%      5.0      7.0       0.0      0.0\n";
+	static const char page[] =
+	    "monitor-0        m00              0x00123000 private       1      1      3       99 memcpy+0x10\n";
+	struct world *w = make(2, 2);
+	struct top_view v = {.columns = 120, .rows = 30};
+	struct drawn d = draw(&v, w);
+	char *text = NULL;
+	size_t n;
+	FILE *f;
+
+	cr_expect_null(strstr(d.text, "O: nodes"));
+	free(d.text);
+	put_nodes(w);
+	d = draw(&v, w);
+	cr_expect(strstr(d.text, "O: nodes") && !strstr(d.text, "REMOTE/s"));
+	free(d.text);
+	v.nodes = true;
+	d = draw(&v, w);
+	cr_expect(strstr(d.text, node) && strstr(d.text, page) && strstr(d.text, "O: machines"), "%s", d.text);
+	cr_expect_null(strstr(d.text, "TIER2"));
+	free(d.text);
+	f = open_memstream(&text, &n);
+	top_print(&w->looks, f);
+	top_print_json(&w->looks, f);
+	fclose(f);
+	cr_expect(strstr(text, node) && strstr(text, page) && strstr(text, "TIER2"), "%s", text);
+	cr_expect_eq(count(text, "\"numa\":{\"mode\":\"flash\",\"counted\":true,"), 1, "%s", text);
+	cr_expect(strstr(text, "\"local-misses-per-second\":300.0,\"remote-misses-per-second\":100.0"), "%s", text);
+	cr_expect(strstr(text, "\"heat\":99,\"symbol\":\"memcpy+0x10\"}"), "%s", text);
+	free(text);
+	w->nodes[1].counted = false;
+	d = draw(&v, w);
+	cr_expect(strstr(d.text, "1M         -         -      -      5.0"), "%s", d.text);
+	free(d.text);
 	free(w);
 }

@@ -69,8 +69,8 @@ static const struct command {
     {"top", options_top_rows, 0, 0, "no argument is wanted",
      "Usage: disco top [--once] [--json]\n"
      "What this user's machines do, each second anew. Keys: P by processor time, M by memory,\n"
-     "N as listed, arrows for more, q leaves. MIPS and the shares of the tiers need a monitor\n"
-     "that counts instructions: --stats.\n",
+     "N as listed, O nodes (--numa), arrows for more, q leaves. MIPS and the shares of the tiers\n"
+     "need a monitor that counts instructions: --stats.\n",
      "Examples:\n  disco top\n  disco top --once --json\n"},
     {"audit", options_audit_rows, 0, 0, "no argument is wanted",
      "Usage: disco audit [--stops N] [--moves N] [--json]\n"

@@ -22,7 +22,52 @@ static void put_name(char *out, size_t bytes, const char *name)
 			*out = '?';
 }
 
-static void add_monitor(struct machine_list *l, const char *name, const json_t *totals)
+static void put_word(char *out, size_t bytes, const json_t *of, const char *name)
+{
+	const char *text = json_string_value(json_object_get(of, name));
+
+	put_name(out, bytes, text ? text : "");
+}
+
+/* NULL: the monitor has none, or does not know of them, or there is no memory. */
+static struct found_nodes *nodes_of(const json_t *answer)
+{
+	json_t *list = json_object_get(answer, "nodes"), *hot = json_object_get(answer, "hottest"), *o;
+	struct found_nodes *f = json_array_size(list) ? calloc(1, sizeof(*f)) : NULL;
+	size_t i;
+
+	if (!f)
+		return NULL;
+	put_word(f->mode, sizeof(f->mode), answer, "mode");
+	f->counted = json_is_true(json_object_get(answer, "counted"));
+	json_array_foreach(list, i, o)
+	{
+		if (f->n == NUMA_MAX_NODES)
+			break;
+#define NUMA_NODE_FIGURE(field, name) f->node[f->n].field = number(o, name);
+#include "numa/watch.def"
+		f->n++;
+	}
+	json_array_foreach(hot, i, o)
+	{
+		struct found_page *p = &f->hot[f->n_hot];
+
+		if (f->n_hot == NUMA_HOT_PAGES)
+			break;
+		put_word(p->machine, sizeof(p->machine), o, "machine");
+		put_word(p->symbol, sizeof(p->symbol), o, "symbol");
+		put_word(p->class, sizeof(p->class), o, "class");
+		p->address = number(o, "address");
+		p->heat = number(o, "heat");
+		p->moves = number(o, "moves");
+		p->node = (unsigned)number(o, "node");
+		p->copies = (unsigned)number(o, "copies");
+		f->n_hot++;
+	}
+	return f;
+}
+
+static void add_monitor(struct machine_list *l, const char *name, const json_t *totals, const json_t *nodes)
 {
 	struct found_monitor *more = realloc(l->monitor, (l->n_monitors + 1) * sizeof(*more)), *m;
 
@@ -35,7 +80,8 @@ static void add_monitor(struct machine_list *l, const char *name, const json_t *
 				    .running = number(totals, "running"),
 				    .queued = number(totals, "queued"),
 				    .machine_bytes = number(totals, "machine-memory"),
-				    .shared_bytes = number(totals, "disk-blocks") + number(totals, "equal")};
+				    .shared_bytes = number(totals, "disk-blocks") + number(totals, "equal"),
+				    .nodes = nodes_of(nodes)};
 	put_name(m->name, sizeof(m->name), name);
 }
 
@@ -69,7 +115,7 @@ static void ask_monitor(void *opaque, const char *name)
 {
 	struct control_client *c;
 	struct control_error err;
-	json_t *machines, *machine, *totals;
+	json_t *machines, *machine, *totals, *nodes;
 	struct machine_list *l = opaque;
 	int opened = control_client_find(&c, name);
 	size_t i;
@@ -84,8 +130,10 @@ static void ask_monitor(void *opaque, const char *name)
 	json_array_foreach(machines, i, machine) add(l, name, machine);
 	json_decref(machines);
 	totals = control_client_call(c, "x-query-monitor", NULL, &err);
+	nodes = l->with_nodes ? control_client_call(c, "x-query-nodes", NULL, &err) : NULL;
 	if (totals)
-		add_monitor(l, name, totals);
+		add_monitor(l, name, totals, nodes);
+	json_decref(nodes);
 	json_decref(totals);
 	control_client_close(c);
 }
@@ -99,9 +147,9 @@ static int order(const void *a, const void *b)
 	return by_monitor ? by_monitor : x->at < y->at ? -1 : 1;
 }
 
-struct machine_list control_find_all(void)
+static struct machine_list find_all(bool with_nodes)
 {
-	struct machine_list l = {0};
+	struct machine_list l = {.with_nodes = with_nodes};
 
 	control_each_name(ask_monitor, &l);
 	if (l.n)
@@ -109,6 +157,9 @@ struct machine_list control_find_all(void)
 		      order); /* of glibc: a merge sort, which keeps the order of equals */
 	return l;
 }
+
+struct machine_list control_find_all(void) { return find_all(false); }
+struct machine_list control_find_with_nodes(void) { return find_all(true); }
 
 void control_found_complain(const struct machine_list *l, const char *command)
 {
@@ -125,6 +176,8 @@ void control_found_complain(const struct machine_list *l, const char *command)
 
 void control_found_free(struct machine_list *l)
 {
+	for (unsigned i = 0; i < l->n_monitors; i++)
+		free(l->monitor[i].nodes);
 	free(l->machine);
 	free(l->monitor);
 	*l = (struct machine_list){0};

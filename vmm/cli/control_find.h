@@ -4,6 +4,7 @@
 
 /* Which machines this user has running: all monitors are asked by their control sockets. */
 #include "base/types.h"
+#include "numa/watch.h"
 
 enum { FOUND_NAME_BYTES = 256 };
 
@@ -16,10 +17,27 @@ struct found_machine {
 	unsigned at; /* among those of its monitor */
 };
 
+/* A page that was hot lately. */
+struct found_page {
+	char machine[FOUND_NAME_BYTES], symbol[FOUND_NAME_BYTES], class[32];
+	uint64_t address, heat, moves;
+	unsigned node, copies;
+};
+
+/* A monitor's simulated nodes. */
+struct found_nodes {
+	char mode[32];
+	bool counted; /* misses are */
+	unsigned n, n_hot;
+	struct numa_node node[NUMA_MAX_NODES];
+	struct found_page hot[NUMA_HOT_PAGES];
+};
+
 /* All of its machines together. */
 struct found_monitor {
 	char name[FOUND_NAME_BYTES];
 	uint64_t processors, running, queued, machine_bytes, shared_bytes;
+	struct found_nodes *nodes; /* or NULL: it has none */
 };
 
 struct machine_list {
@@ -28,11 +46,13 @@ struct machine_list {
 	struct found_monitor *monitor;
 	unsigned n_silent;             /* monitors that do not answer */
 	char silent[FOUND_NAME_BYTES]; /* one of them */
-	bool no_memory;
+	bool no_memory, with_nodes;
 };
 
 /* Sorted by monitor; within one in its own order. */
 struct machine_list control_find_all(void);
+/* The same, and monitors are asked for their nodes as well. */
+struct machine_list control_find_with_nodes(void);
 void control_found_free(struct machine_list *l);
 /* A line on standard error, as of `disco COMMAND`, if there are monitors that do not answer: what is listed is not all. */
 void control_found_complain(const struct machine_list *l, const char *command);

@@ -2,6 +2,7 @@
 #include "vmm/cli/commands.h"
 #include "vmm/cli/control_cmd.h"
 #include "vmm/cli/guest_cmd.h"
+#include "vmm/cli/numa_cmd.h"
 #include "vmm/cli/options.h"
 
 #include "frontend/cp0.h"
@@ -229,6 +230,8 @@ bool help_print(const char *topic, FILE *out)
 		help_print_command(dump_text, options_dump_rows, NULL, dump_examples, out);
 	} else if (strcmp(topic, "bench") == 0) {
 		help_print_command(bench_text, options_bench_rows, NULL, bench_examples, out);
+	} else if (strcmp(topic, "numa") == 0) {
+		numa_help(out);
 	} else if (strcmp(topic, "guest") == 0) {
 		guest_help(out);
 	} else if (strcmp(topic, "help") == 0) {

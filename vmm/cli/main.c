@@ -3,6 +3,7 @@
 #include "vmm/cli/commands.h"
 #include "vmm/cli/control_cmd.h"
 #include "vmm/cli/guest_cmd.h"
+#include "vmm/cli/numa_cmd.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/plan_file.h"
 

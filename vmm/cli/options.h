@@ -123,7 +123,7 @@ struct run_seconds {
 };
 
 /* Names of files in one machine's options. */
-enum { RUN_MAX_PATHS = 5 + 2 * RUN_MAX_DISKS + RUN_MAX_SHARES + RUN_MAX_TERMINALS };
+enum { RUN_MAX_PATHS = 6 + 2 * RUN_MAX_DISKS + RUN_MAX_SHARES + RUN_MAX_TERMINALS };
 
 struct run_options {
 	const char *folder;    /* where names of files begin, with its last '/'; NULL: at the process's */
@@ -154,8 +154,9 @@ struct run_options {
 	struct run_hot hot;
 	struct run_merge merge;
 	struct run_numa numa;
-	bool several; /* --several; it is one of several machines of the monitor */
-	bool reports; /* and is to give back what its kernel has freed */
+	const char *numa_log; /* or NULL */
+	bool several;         /* --several; it is one of several machines of the monitor */
+	bool reports;         /* and is to give back what its kernel has freed */
 	bool no_reboot;
 	struct run_seconds timeout;
 
@@ -188,6 +189,12 @@ struct control_options {
 	bool json, once, force;
 	const char *control;   /* or NULL */
 	unsigned stops, moves; /* or 0 */
+};
+
+struct numa_options {
+	const char *file;
+	bool json;
+	const char *svg; /* or NULL */
 };
 
 #define DUMP_MAX_ADDRS 64
@@ -245,6 +252,7 @@ void options_free_run(struct run_options *o);
 void options_say(const struct run_options *o, const char *fmt, ...) PRINTF_LIKE(2, 3);
 MUST_CHECK int options_parse_dump(int argc, char **argv, struct dump_options *out, struct options_error *err);
 MUST_CHECK int options_parse_bench(int argc, char **argv, struct bench_options *out, struct options_error *err);
+MUST_CHECK int options_parse_numa(int argc, char **argv, struct numa_options *out, struct options_error *err);
 
 /*
  * Words as in --words from a stream, separated by blanks, newlines and commas, appended to out->words.
@@ -256,6 +264,7 @@ MUST_CHECK int options_read_words(FILE *in, struct dump_options *out, struct opt
  * parser are for the help only.
  */
 extern const struct option_row options_run_rows[], options_dump_rows[], options_bench_rows[];
+extern const struct option_row options_numa_rows[];
 extern const struct option_row options_ps_rows[], options_top_rows[], options_add_rows[], options_rm_rows[],
     options_audit_rows[];
 

@@ -157,6 +157,8 @@ static int run_check(const struct run_options *out, struct options_error *err)
 		return options_bad(err, "--stable: needs --dump");
 	if ((out->dump_filter.tier == TIER_1 && !out->tier1) || (out->dump_filter.tier == TIER_2 && !out->tier2))
 		return options_bad(err, "--dump-filter tier=%d: --tiers left it out", out->dump_filter.tier);
+	if (out->numa_log && !out->numa.sample)
+		return options_bad(err, "--numa-log: needs --numa");
 	return options_check_files(options_run_rows, out, err);
 }
 
@@ -195,11 +197,13 @@ void options_begin_run(struct run_options *out)
 	};
 }
 
-/* What no parser has placed: those of options_check_files(), and --stats. */
+/* What no parser has placed: those of options_check_files(), and those that are written. */
 static int place_files(struct run_options *out, struct options_error *err)
 {
 	int r = options_place(out, &out->stats_file, err);
 
+	if (!r)
+		r = options_place(out, &out->numa_log, err);
 	for (const struct option_row *row = options_run_rows; !r && (row->name || row->help); row++)
 		if (row->parse == option_file)
 			r = options_place(out, (const char **)(void *)((char *)out + row->offset), err);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/host_clock.h"
+#include "numa/watch.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/vcpu.h"
@@ -187,6 +188,7 @@ static int open_vm(struct run *r, bool big_endian)
 	err = vm_new(&vm, r->session->monitor, &cfg);
 
 	if (!err) {
+		numa_watch_machine(r->session->watch, opt->number, opt->name, opt->mem_bytes);
 		__atomic_store_n(&r->paused, false, __ATOMIC_RELEASE);
 		pthread_mutex_lock(&r->lock);
 		r->vm = vm;
@@ -227,6 +229,7 @@ static void close_vm(struct run *r)
 	r->date_ns = clock_date_ns(vm->clock);
 	pthread_mutex_lock(&r->lock);
 	r->vm = NULL;
+	__atomic_store_n(&r->slide_is, RUN_SLIDE_UNKNOWN, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&r->lock);
 	vm_free(vm);
 }

@@ -102,6 +102,8 @@ static void look_at_all(void *opaque, struct control_monitor *out)
 	};
 }
 
+static void look_at_nodes(void *opaque, struct control_nodes *out) { session_look_at_nodes(opaque, out); }
+
 /* Pages, whichever, to nodes, whichever, while the machines run. How many went. */
 static uint64_t move_pages(struct monitor *mon, unsigned moves)
 {
@@ -234,6 +236,7 @@ int session_control_open(struct session *s)
 					.count = count,
 					.look = look,
 					.look_at_all = look_at_all,
+					.look_at_nodes = look_at_nodes,
 					.audit = audit,
 					.act = act,
 					.visit = visit,
@@ -283,6 +286,7 @@ void run_control_poll(struct run *r)
 	bool want = __atomic_load_n(&r->want_pause, __ATOMIC_ACQUIRE);
 
 	take_typed(r);
+	run_find_slide(r);
 	if (r->session->count_insns)
 		for (unsigned i = 0; i < ARRAY_LEN(r->insns); i++)
 			__atomic_store_n(&r->insns[i], insns_of(r->vm, i), __ATOMIC_RELAXED);

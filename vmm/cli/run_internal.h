@@ -13,6 +13,7 @@
  *   run_stats.c    --stats
  *   run_stop.c     ending all of them from outside
  *   run_control.c  the control socket's machines
+ *   run_nodes.c    and simulated nodes
  *   run_change.c   one machine more, one less
  */
 #include <pthread.h>
@@ -31,10 +32,14 @@ struct consoles;
 struct control;
 struct guest_devices;
 struct lines;
+struct numa_watch;
 struct wakeup;
+
+struct run_names;
 
 /* ---- one machine ---- */
 
+enum run_slide { RUN_SLIDE_UNKNOWN, RUN_SLIDE_WANTED, RUN_SLIDE_KNOWN };
 enum run_phase { RUN_OPENS, RUN_RUNS, RUN_HAS_ENDED };
 
 struct run {
@@ -56,6 +61,8 @@ struct run {
 	bool want_pause;   /* atomic */
 	bool paused;       /* want_pause is done. Written by the vCPU's thread; atomic */
 	bool reset_asked;  /* atomic */
+	int slide_is;      /* enum run_slide; atomic */
+	uint32_t slide;    /* how far its kernel has moved itself, with RUN_SLIDE_KNOWN */
 	uint64_t insns[3]; /* executed, by enum tier, at the vCPU's last look around; atomic */
 	enum vm_end why;   /* its last end */
 	bool reset_by_host;
@@ -106,7 +113,9 @@ struct session {
 	struct run *first;   /* they */
 	bool count_insns;    /* one of them has --stats: what is translated is translated for all */
 	struct monitor *monitor;
-	bool open; /* atomic: the monitor is there */
+	bool open;                /* atomic: the monitor is there */
+	struct run_names *names;  /* of guest addresses, from when somebody wants them; control's thread */
+	struct numa_watch *watch; /* --numa: what is told of pages; or NULL */
 	struct stop *stop;
 	struct control *control;   /* or NULL */
 	bool reachable;            /* who has the name of the control socket may ask guests to switch themselves off */
@@ -178,6 +187,15 @@ int run_load(struct run *r);
 void session_forget_kernels(struct session *s);
 /* EI_DATA of the image; what is wrong with a file that is not one, the loader will say. */
 bool run_image_big_endian(const char *path);
+
+/* ---- run_nodes.c ---- */
+struct control_nodes;
+/* With session.lock. */
+void session_look_at_nodes(struct session *s, struct control_nodes *out);
+/* If it is wanted: how far has the kernel moved itself? vCPU thread. */
+void run_find_slide(struct run *r);
+/* There is no control any more. */
+void session_forget_names(struct session *s);
 
 /* ---- run_control.c ---- */
 /* The control socket. enum exit_status; what is wrong is said. */

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "numa/watch.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cli/plan.h"
 #include "vmm/control/control.h"
@@ -111,11 +112,42 @@ static bool is_unlimited(int resource)
 	return !getrlimit((__rlimit_resource_t)resource, &limit) && limit.rlim_cur == RLIM_INFINITY;
 }
 
+/* What --numa has to tell, and --numa-log: before the machines, so that a path that cannot be written does not cost its user a run. */
+static int open_watch(struct session *s)
+{
+	const struct run_options *opt = s->first->opt; /* what is the process's is the same in all */
+	struct numa_watch_config cfg = {.numa = &opt->numa.cfg, .rows = numa_sample_rows, .mode = "sample"};
+	int err;
+
+	if (!opt->numa.sample)
+		return STATUS_OK;
+	if (opt->numa_log) {
+		cfg.log = fopen(opt->numa_log, "we");
+		if (!cfg.log) {
+			fprintf(stderr, "%s: --numa-log %s: %s\n", s->speaker, opt->numa_log, strerror(errno));
+			return STATUS_FAILED;
+		}
+	}
+	err = numa_watch_new(&s->watch, &cfg);
+	return err ? failed(s, "--numa: ", err) : STATUS_OK;
+}
+
+static int close_watch(struct session *s, int status)
+{
+	int err = numa_watch_free(s->watch);
+
+	if (!err)
+		return status;
+	fprintf(stderr, "%s: --numa-log %s: %s\n", s->speaker, s->first->opt->numa_log, strerror(-err));
+	return status ? status : STATUS_FAILED;
+}
+
 static int open_monitor(struct session *s)
 {
 	const struct run_options *opt = s->first->opt; /* what is the process's is the same in all */
 	struct monitor_config cfg = {.nodes = opt->numa.sample ? opt->numa.cfg.nodes : 1,
 				     .numa = opt->numa.sample ? &opt->numa.cfg : NULL,
+				     .watch = s->watch,
 				     .share = s->several || opt->merge.pages,
 				     .merge = opt->merge.given ? opt->merge.pages : MERGE_DEFAULT,
 				     .processors = opt->processors,
@@ -227,6 +259,8 @@ static int run_session(struct session *s)
 		return failed(s, "", err);
 	status = session_control_open(s);
 	if (!status)
+		status = open_watch(s);
+	if (!status)
 		status = open_monitor(s);
 	if (!status)
 		status = open_outputs(s);
@@ -237,12 +271,13 @@ static int run_session(struct session *s)
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 	control_close(s->control);
+	session_forget_names(s);
 	status = close_outputs(s, status);
 	status = stop_status(s->stop, status);
 	stop_close(s->stop);
 	session_forget_kernels(s);
 	monitor_free(s->monitor);
-	return status;
+	return close_watch(s, status);
 }
 
 /* Those that were added, too. */

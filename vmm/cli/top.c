@@ -234,6 +234,8 @@ static void monitor_line(const struct machine_list *l, const struct found_monito
 
 /* ---- a table ---- */
 
+static void print_line(void *out, const char *line) { fprintf(out, "%s\n", line); }
+
 void top_print(const struct top_looks *looks, FILE *out)
 {
 	const struct machine_list *l = &looks->is;
@@ -259,6 +261,7 @@ void top_print(const struct top_looks *looks, FILE *out)
 		fputc('\n', out);
 	}
 	free(t.row);
+	top_each_node_line(looks, print_line, out);
 }
 
 /* ---- a screen ---- */
@@ -296,6 +299,14 @@ static void put_text(struct screen *s, const char *text)
 		return;
 	begin_line(s);
 	fprintf(s->out, "%.*s" END_OF_LINE, most, text);
+}
+
+static void put_node_line(void *screen, const char *line)
+{
+	struct screen *s = screen;
+
+	if (!s->rows || s->used + 2 < s->rows) /* room for the foot */
+		put_text(s, line);
 }
 
 static void put_machines(struct screen *s, struct top_view *v, const struct table *t, bool several, unsigned below)
@@ -339,13 +350,18 @@ void top_draw(struct top_view *v, const struct top_looks *looks, FILE *out)
 	}
 	if (spacious)
 		put_text(&s, "");
-	if (l->n)
+	if (v->nodes && top_has_nodes(looks))
+		top_each_node_line(looks, put_node_line, &s);
+	else if (l->n)
 		put_machines(&s, v, &t, l->n_monitors > 1, spacious ? 2 : 0);
 	else
 		put_text(&s, "no machine runs");
 	if (spacious) {
-		snprintf(line, sizeof(line), "by %s; P: CPU, M: memory, N: name%s; q leaves", orders[v->order],
-			 t.n > v->page ? "; arrows: more" : "");
+		snprintf(line, sizeof(line), "by %s; P: CPU, M: memory, N: name%s%s; q leaves", orders[v->order],
+			 t.n > v->page ? "; arrows: more" : "",
+			 !top_has_nodes(looks) ? ""
+			 : v->nodes            ? "; O: machines"
+					       : "; O: nodes");
 		put_text(&s, "");
 		put_text(&s, line);
 	}
@@ -382,11 +398,14 @@ void top_print_json(const struct top_looks *looks, FILE *out)
 	for (unsigned i = 0; i < l->n_monitors; i++) {
 		const struct found_monitor *m = &l->monitor[i];
 
-		json_array_append_new(monitors,
-				      json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "monitor", m->name, "processors",
-						(json_int_t)m->processors, "running", (json_int_t)m->running, "queued",
-						(json_int_t)m->queued, "machine-memory", (json_int_t)m->machine_bytes,
-						"shared", (json_int_t)m->shared_bytes));
+		json_t *one = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "monitor", m->name, "processors",
+					(json_int_t)m->processors, "running", (json_int_t)m->running, "queued",
+					(json_int_t)m->queued, "machine-memory", (json_int_t)m->machine_bytes, "shared",
+					(json_int_t)m->shared_bytes);
+
+		if (m->nodes)
+			json_object_set_new(one, "numa", top_nodes_object(looks, m));
+		json_array_append_new(monitors, one);
 	}
 	for (unsigned i = 0; i < t.n; i++)
 		json_array_append_new(machines, machine_object(&t.row[i]));

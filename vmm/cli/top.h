@@ -3,6 +3,7 @@
 #define VMM_CLI_TOP_H
 
 /* What `disco top` shows of two looks at all machines, without the terminal. */
+#include <jansson.h>
 #include <stdio.h>
 
 #include "vmm/cli/control_find.h"
@@ -21,6 +22,7 @@ struct top_view {
 	enum top_order order;
 	unsigned first; /* machine that is shown, of those that do not all fit */
 	unsigned page;  /* machines that fitted when it was drawn last */
+	bool nodes;     /* simulated nodes and hot pages instead of the machines */
 };
 
 /* by: machines, down if it is positive. What is too far is set right by the next top_draw(). */
@@ -31,5 +33,13 @@ void top_draw(struct top_view *v, const struct top_looks *l, FILE *out);
 void top_print(const struct top_looks *l, FILE *out);
 /* One object, on a line. */
 void top_print_json(const struct top_looks *l, FILE *out);
+
+/* ---- top_nodes.c ---- */
+/* Has any monitor nodes? */
+bool top_has_nodes(const struct top_looks *l);
+/* put() each line about nodes and hot pages, of all monitors that have some. */
+void top_each_node_line(const struct top_looks *l, void (*put)(void *opaque, const char *line), void *opaque);
+/* The members of a monitor's object that are about nodes; NULL: it has none. */
+json_t *top_nodes_object(const struct top_looks *l, const struct found_monitor *m);
 
 #endif

@@ -50,6 +50,8 @@ static bool take_key(struct watch_state *w, char byte)
 		v->order = TOP_BY_MEMORY;
 	else if (byte == 'N' || byte == 'n')
 		v->order = TOP_BY_NAME;
+	else if (byte == 'o' || byte == 'O')
+		v->nodes = !v->nodes;
 	else if (byte == 'k' || byte == 'j')
 		top_scroll(v, byte == 'k' ? -1 : 1);
 	else if (byte == CTRL_Z)
@@ -131,7 +133,7 @@ static void look(struct top_looks *l)
 	l->was = l->is;
 	l->ms = host_now_ns() / 1000000 - l->is_ms;
 	l->is_ms += l->ms;
-	l->is = control_find_all();
+	l->is = control_find_with_nodes();
 }
 
 static void watch(struct watch_state *w)

@@ -18,6 +18,7 @@
 
 #include "base/panic.h"
 #include "base/types.h"
+#include "numa/watch.h"
 #include "vmm/control/socket.h"
 
 enum { CONTROL_NAME_BYTES = 64 }; /* of a machine */
@@ -58,6 +59,15 @@ struct control_monitor {
 	uint64_t machine_bytes, block_bytes, equal_bytes; /* machine memory in use, and of that shared as ... */
 };
 
+/* Simulated nodes (--numa); none without.  Of each of look.hot: whose page it is, and what a kernel calls it, or "". */
+enum { CONTROL_SYMBOL_BYTES = 64 };
+struct control_nodes {
+	struct numa_look look;
+	struct control_page {
+		char machine[CONTROL_NAME_BYTES], symbol[CONTROL_SYMBOL_BYTES];
+	} hot[NUMA_HOT_PAGES];
+};
+
 /* All machines were stopped for a moment, and what is known of them in more than one place compared (vmm/monitor/audit.h). */
 struct control_audit {
 	uint64_t errors;
@@ -87,6 +97,7 @@ struct control_ops {
 	unsigned (*count)(void *opaque);
 	void (*look)(void *opaque, unsigned i, struct control_machine *out);
 	void (*look_at_all)(void *opaque, struct control_monitor *out);
+	void (*look_at_nodes)(void *opaque, struct control_nodes *out);
 	/* moves: at most CONTROL_MAX_MOVES; tries to take a page, whichever, to another node before it */
 	void (*audit)(void *opaque, unsigned moves, struct control_audit *out);
 	/* NULL, or why it cannot be (static text). That it was done comes as an event. */

@@ -281,6 +281,14 @@ static json_t *query_monitor(struct request *r)
 	return all;
 }
 
+static json_t *query_nodes(struct request *r)
+{
+	struct control_nodes nodes = {.look = {0}};
+
+	r->qmp->ops->look_at_nodes(r->qmp->ops->opaque, &nodes);
+	return qmp_nodes(&nodes);
+}
+
 static json_t *audit(struct request *r)
 {
 	json_t *moves = json_object_get(r->arguments, "moves"), *all;

@@ -26,4 +26,7 @@ json_t *qmp_job(const struct control_ops *ops, json_t *request);
 json_t *qmp_bad_json(void);
 json_t *qmp_event(enum control_event what, const char *machine, const char *reason);
 
+/* What x-query-nodes answers. */
+json_t *qmp_nodes(const struct control_nodes *c);
+
 #endif

@@ -52,6 +52,7 @@ int monitor_new(struct monitor **out, const struct monitor_config *cfg)
 	mon->share = cfg->share;
 	mon->merge = cfg->merge;
 	mon->follow = cfg->numa && cfg->nodes > 1;
+	mon->watch = cfg->watch;
 	if (mon->follow)
 		mon->numa = *cfg->numa;
 	pthread_mutex_init(&mon->lock, NULL);

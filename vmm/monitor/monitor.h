@@ -14,6 +14,7 @@
 #include "numa/numa.h"
 
 struct net_switch;
+struct numa_watch;
 struct rendezvous;
 struct rendezvous_member;
 struct sched;
@@ -25,8 +26,9 @@ struct monitor_config {
 	uint64_t most_bytes;   /* what machine_memory_resize() may come to, if the host reserves so much; or 0 */
 	unsigned nodes;        /* that it is spread over, 1 .. NUMA_MAX_NODES */
 	const struct numa_config
-	    *numa;  /* pages follow their machines to the nodes of the processors (follow.h); or NULL */
-	bool share; /* more than one machine may come: they share what is equal (numa/share.h) */
+	    *numa;                /* pages follow their machines to the nodes of the processors (follow.h); or NULL */
+	struct numa_watch *watch; /* what is told of that (numa/watch.h); it outlives the monitor; or NULL */
+	bool share;               /* more than one machine may come: they share what is equal (numa/share.h) */
 	unsigned
 	    merge; /* pages of each machine that are looked at in a second, whether others hold the same; 0: none */
 	unsigned processors; /* simulated ones; 0: the CPUs of the host that this process may use */
@@ -48,6 +50,7 @@ struct monitor {
 	unsigned merge;                /* monitor_config.merge */
 	bool follow;                   /* monitor_config.numa */
 	struct numa_config numa;       /* what it is, if there is one */
+	struct numa_watch *watch;      /* monitor_config.watch */
 	struct net_switch *net_switch; /* its machines' lans; cables are closed before the monitor is freed */
 	struct watcher *watcher;
 	struct sched *sched;           /* the processors */
