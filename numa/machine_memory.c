@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include "numa/machine_memory.h"
+#include "numa/host_nodes.h"
 #include "numa/mesh.h"
 
 #include <errno.h>
@@ -92,6 +93,16 @@ static int memmap_init(struct machine_memory *m)
 	return 0;
 }
 
+/* Before anything is touched: what is there stays where it is. */
+static int bind_nodes(struct machine_memory *m, const struct numa_binding *binding)
+{
+	int err = 0;
+
+	for (unsigned i = 0; !err && i < m->n_nodes; i++)
+		err = numa_bind_memory(binding, i, m->node[i].base, (size_t)m->node[i].pages * PAGE_BYTES);
+	return err;
+}
+
 /* Address space for `pages`, of which as many as the configuration says may be used. */
 static int make(struct machine_memory **out, const struct machine_memory_config *cfg, uint64_t pages)
 {
@@ -113,6 +124,13 @@ static int make(struct machine_memory **out, const struct machine_memory_config 
 	for (unsigned i = 0; !err && i < m->n_nodes; i++)
 		err = node_init(m, i, numa_node_first_page(m->pages, m->n_nodes, i),
 				numa_node_pages(m->pages, m->n_nodes, i));
+	if (!err && cfg->binding) {
+		err = bind_nodes(m, cfg->binding);
+		if (err) {
+			machine_memory_free(m);
+			return err;
+		}
+	}
 	if (err) {
 		machine_memory_free(m);
 		/* EMFILE is the host's word for a limit; everything else that fails here is a lack of memory. */

@@ -19,6 +19,7 @@ struct l2tlb;
 struct l2tlb_entry;
 struct page_name;      /* share.h: what a machine page can be found by */
 struct machine_memory; /* all machine memory of one monitor process */
+struct numa_binding;
 
 /* Where a guest-virtual mapping of a guest page sits in some L2TLB, so that it can be shot down exactly. */
 struct backmap {
@@ -104,8 +105,9 @@ struct machine_memory_config {
 	uint64_t bytes; /* capacity of machine memory; multiple of PAGE_BYTES */
 	uint64_t
 	    most; /* address space for so much more is reserved, if the host gives it: machine_memory_resize(); or 0 */
-	unsigned nodes; /* 1 .. NUMA_MAX_NODES */
-	bool share;     /* pages may be shared (share.h); off: one machine loses nothing */
+	unsigned nodes;                     /* 1 .. NUMA_MAX_NODES */
+	bool share;                         /* pages may be shared (share.h); off: one machine loses nothing */
+	const struct numa_binding *binding; /* each node is memory of a node of the host (host_nodes.h); or NULL */
 };
 
 /* Bytes of RAM that this host has: the most that machine_memory_new() reserves. */

@@ -113,6 +113,7 @@ struct run_said {
 /* --numa */
 struct run_numa {
 	bool sample; /* else off */
+	bool host;   /* and nodes are on those of the host */
 	struct numa_config cfg;
 };
 

@@ -4,6 +4,7 @@
 #include "frontend/cp0.h"
 #include "ir/mode.h"
 #include "jit/jit.h"
+#include "numa/host_nodes.h"
 #include "numa/numa.h"
 
 #include <ctype.h>
@@ -89,22 +90,42 @@ int option_hot(void *field, const struct option_value *v)
 	return 0;
 }
 
-/* "off", or "sample" and keys behind it. */
+/* The nodes that the host has, if nothing else is said; one is no reason to move anything. */
+static int host_nodes_begin(struct run_numa *numa, const struct option_value *v)
+{
+	unsigned nodes[NUMA_MAX_NODES];
+
+	numa->cfg.nodes = numa_this_host.nodes(&numa_this_host, nodes, NUMA_MAX_NODES);
+	return numa->cfg.nodes ? 0 : option_bad(v, "this host's kernel has no NUMA");
+}
+
+static int host_nodes_end(const struct run_numa *numa, const struct option_value *v)
+{
+	return numa->cfg.nodes > 1 ? 0 : option_bad(v, "this host has one node; nodes=2 and more lie on it together");
+}
+
+/* "off", or "sample" or "host" and keys behind it. */
 int option_numa(void *field, const struct option_value *v)
 {
 	struct run_numa *numa = field;
 	size_t word = strcspn(v->text, ",");
+	int r = 0;
 
 	*numa = (struct run_numa){0};
 	numa_config_default(&numa->cfg);
 	if (strcmp(v->text, "off") == 0)
 		return 0;
-	if (word != strlen("sample") || strncmp(v->text, "sample", word) != 0)
-		return option_bad(v, "must be off or sample, and keys behind sample");
-	numa->sample = true;
-	if (!v->text[word])
-		return numa_config_check(&numa->cfg, v->row->name, v->err);
-	return numa_config_parse(&numa->cfg, numa_sample_rows, v->row->name, v->text + word + 1, v->err);
+	numa->host = word == strlen("host") && strncmp(v->text, "host", word) == 0;
+	numa->sample = numa->host || (word == strlen("sample") && strncmp(v->text, "sample", word) == 0);
+	if (!numa->sample)
+		return option_bad(v, "must be off, sample or host, and keys behind the latter two");
+	if (numa->host)
+		r = host_nodes_begin(numa, v);
+	if (!r && v->text[word])
+		r = numa_config_parse(&numa->cfg, numa_sample_rows, v->row->name, v->text + word + 1, v->err);
+	else if (!r)
+		r = numa_config_check(&numa->cfg, v->row->name, v->err);
+	return !r && numa->host ? host_nodes_end(numa, v) : r;
 }
 
 int option_cpu(void *field, const struct option_value *v)

@@ -116,7 +116,8 @@ static bool is_unlimited(int resource)
 static int open_watch(struct session *s)
 {
 	const struct run_options *opt = s->first->opt; /* what is the process's is the same in all */
-	struct numa_watch_config cfg = {.numa = &opt->numa.cfg, .rows = numa_sample_rows, .mode = "sample"};
+	struct numa_watch_config cfg = {
+	    .numa = &opt->numa.cfg, .rows = numa_sample_rows, .mode = opt->numa.host ? "host" : "sample"};
 	int err;
 
 	if (!opt->numa.sample)
@@ -148,6 +149,7 @@ static int open_monitor(struct session *s)
 	struct monitor_config cfg = {.nodes = opt->numa.sample ? opt->numa.cfg.nodes : 1,
 				     .numa = opt->numa.sample ? &opt->numa.cfg : NULL,
 				     .watch = s->watch,
+				     .host = opt->numa.host ? &numa_this_host : NULL,
 				     .share = s->several || opt->merge.pages,
 				     .merge = opt->merge.given ? opt->merge.pages : MERGE_DEFAULT,
 				     .processors = opt->processors,
@@ -164,6 +166,8 @@ static int open_monitor(struct session *s)
 	if (s->several && !opt->icount && is_unlimited(RLIMIT_AS) && is_unlimited(RLIMIT_FSIZE))
 		cfg.most_bytes = machine_memory_host_bytes() & ~(uint64_t)PAGE_MASK;
 	err = monitor_new(&s->monitor, &cfg);
+	if (err == -EPERM || err == -ENOSYS || err == -ENODEV)
+		return failed(s, "--numa host: this host does not let memory be bound to its nodes: ", err);
 	if (!err) {
 		__atomic_store_n(&s->open, true, __ATOMIC_RELEASE);
 		return STATUS_OK;

@@ -17,14 +17,21 @@
 
 static int open_all(struct monitor *mon, const struct monitor_config *cfg)
 {
-	struct machine_memory_config mc = {
-	    .bytes = cfg->memory_bytes, .most = cfg->most_bytes, .nodes = cfg->nodes, .share = cfg->share};
+	const struct numa_binding *binding = cfg->host ? &mon->binding : NULL;
+	struct machine_memory_config mc = {.bytes = cfg->memory_bytes,
+					   .most = cfg->most_bytes,
+					   .nodes = cfg->nodes,
+					   .share = cfg->share,
+					   .binding = binding};
 	struct sched_config sc = {.processors = cfg->processors,
 				  .nodes = cfg->nodes,
+				  .binding = binding,
 				  .repeatable = cfg->repeatable,
 				  .together = cfg->together};
-	int err = machine_memory_new(&mon->memory, &mc);
+	int err = cfg->host ? numa_binding_init(&mon->binding, cfg->host, cfg->nodes) : 0;
 
+	if (!err)
+		err = machine_memory_new(&mon->memory, &mc);
 	if (!err)
 		err = net_switch_new(&mon->net_switch, mon->memory);
 	if (!err)

@@ -11,6 +11,7 @@
 
 #include "jit/jit.h"
 #include "numa/config.h"
+#include "numa/host_nodes.h"
 #include "numa/numa.h"
 
 struct net_switch;
@@ -28,7 +29,9 @@ struct monitor_config {
 	const struct numa_config
 	    *numa;                /* pages follow their machines to the nodes of the processors (follow.h); or NULL */
 	struct numa_watch *watch; /* what is told of that (numa/watch.h); it outlives the monitor; or NULL */
-	bool share;               /* more than one machine may come: they share what is equal (numa/share.h) */
+	const struct numa_host
+	    *host;  /* nodes are memory and CPUs of the host's own (numa/host_nodes.h); or NULL: they are made up */
+	bool share; /* more than one machine may come: they share what is equal (numa/share.h) */
 	unsigned
 	    merge; /* pages of each machine that are looked at in a second, whether others hold the same; 0: none */
 	unsigned processors; /* simulated ones; 0: the CPUs of the host that this process may use */
@@ -51,6 +54,7 @@ struct monitor {
 	bool follow;                   /* monitor_config.numa */
 	struct numa_config numa;       /* what it is, if there is one */
 	struct numa_watch *watch;      /* monitor_config.watch */
+	struct numa_binding binding;   /* monitor_config.host */
 	struct net_switch *net_switch; /* its machines' lans; cables are closed before the monitor is freed */
 	struct watcher *watcher;
 	struct sched *sched;           /* the processors */

@@ -8,16 +8,29 @@
 #include <unistd.h>
 
 #include "base/host_clock.h"
+#include "numa/host_nodes.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/vm.h"
 
 /* The host as the scheduler sees it: the threads of the processors, their time, and the watcher that calls the tick. */
 
+/* A thread that was spare may come to a processor of another node.  A host that refuses runs it all the same, only slower. */
+static void bind_to(struct sched *s, struct runner *r)
+{
+	unsigned node = r->processor->node;
+
+	if (!s->cfg.binding || r->bound == node + 1)
+		return;
+	r->bound = node + 1;
+	(void)numa_bind_thread(s->cfg.binding, node);
+}
+
 static void run(struct sched *s, struct runner *r, struct vcpu *v)
 {
 	enum run_slice why;
 
+	bind_to(s, r);
 	sched_begin(s, r, v);
 	v->sched.endless = s->n_known == 1;
 	pthread_mutex_unlock(&s->lock);

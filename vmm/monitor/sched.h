@@ -38,6 +38,7 @@ struct runner;
 struct processor;
 struct vcpu;
 struct watcher;
+struct numa_binding;
 struct sched_host;
 
 enum {
@@ -53,8 +54,9 @@ struct sched_config {
 	unsigned processors; /* 1 .. SCHED_MAX_PROCESSORS; 0: the CPUs that this process may use */
 	unsigned nodes;      /* they are spread over */
 	bool repeatable;
-	unsigned together;             /* repeatable: nobody runs before that many vCPUs have come; 0 or 1: at once */
-	const struct sched_host *host; /* NULL: this one; another is for tests (sched_internal.h) */
+	unsigned together; /* repeatable: nobody runs before that many vCPUs have come; 0 or 1: at once */
+	const struct numa_binding *binding; /* threads of a node's processors run on a node of the host; or NULL */
+	const struct sched_host *host;      /* NULL: this one; another is for tests (sched_internal.h) */
 };
 
 /* What a vCPU is to the scheduler. */

@@ -34,6 +34,7 @@ struct runner {
 	pthread_t thread;
 	clockid_t cpu; /* of the thread */
 	pid_t tid;
+	unsigned bound; /* sched_config.binding: to that node, and one more; 0: to none yet */
 	pthread_cond_t wake;
 	struct runner *next;       /* of all */
 	struct runner *next_spare; /* of those that wait for a processor */
