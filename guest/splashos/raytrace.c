@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A raytracer: spheres with reflection and shadows above a floor.  Threads take rows from a common counter.  The picture does not
- * depend on how many there are: its hash is compared with that of one thread's.  The scene is the initrd, if there is one: lines of
+ * depend on how many there are: its hash is compared with that of one thread's.  The scene is the file scene=NAME of a share, or the initrd, if there is one: lines of
  * nine numbers, in thousandths: x y z radius, red green blue, mirror, 0.
  */
 #include "guest/splashos/splashos.h"
@@ -174,13 +174,17 @@ static void read_scene(const char *text, size_t bytes)
 int sp_main(int argc, char **argv)
 {
 	size_t bytes;
-	const char *scene = sp_file(&bytes);
+	const char *scene = sp_file(&bytes), *name = sp_text_argument(argc, argv, "scene");
 	uint32_t t0, t1, seen;
 
 	width = sp_argument(argc, argv, "n", 96);
 	threads = sp_argument(argc, argv, "threads", sp_vcpus());
 	if (!width || width > 1024 || !threads || threads > sp_vcpus())
 		sp_fail("raytrace: n=1..1024, threads=1..vCPUs");
+	if (name)
+		scene = sp_share_read(name, &bytes);
+	if (name && !scene)
+		sp_fail("raytrace: scene=NAME: no share (disco run --share) has such a file");
 	if (scene)
 		read_scene(scene, bytes);
 	else

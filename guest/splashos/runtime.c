@@ -422,18 +422,24 @@ static uint32_t number(const char **at)
 	return v;
 }
 
+const char *sp_text_argument(int argc, char **argv, const char *name)
+{
+	const char *value = NULL, *rest;
+
+	for (int i = 1; i < argc; i++)
+		if (begins(argv[i], name, &rest) && *rest == '=')
+			value = rest + 1;
+	return value;
+}
+
 unsigned sp_argument(int argc, char **argv, const char *name, unsigned by_default)
 {
-	for (int i = 1; i < argc; i++) {
-		const char *rest;
+	const char *value = sp_text_argument(argc, argv, name);
 
-		if (!begins(argv[i], name, &rest) || *rest != '=')
-			continue;
-		rest++;
-		by_default = number(&rest);
-		if (*rest)
-			sp_fail("an argument is NAME=NUMBER");
-	}
+	if (value)
+		by_default = number(&value);
+	if (value && *value)
+		sp_fail("an argument is NAME=NUMBER");
 	return by_default;
 }
 

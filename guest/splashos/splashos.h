@@ -48,8 +48,10 @@ static inline void sp_sync(void) { __asm__ volatile("sync" ::: "memory"); }
 /* Aligned to a line of 128 bytes, zeroes.  Ends the run if there is not enough. */
 void *sp_alloc(size_t bytes);
 
-/* ---- files: the initrd is one, as it is ---- */
+/* ---- files: the initrd is one, as it is; and those of the first share (disco run --share), to be read ---- */
 const void *sp_file(size_t *bytes); /* NULL: there is none */
+/* All of a file, in memory of sp_alloc(); path: below the share, "scenes/glass".  NULL: no share, or no such file.  Any thread. */
+const void *sp_share_read(const char *path, size_t *bytes);
 
 /* ---- console, time, end ---- */
 /* %s %u %d %x %c %%; whole lines are not mixed */
@@ -61,6 +63,8 @@ void sp_exit(int status) __attribute__((noreturn));
 void sp_fail(const char *what) __attribute__((noreturn));
 /* Argument `name`=NUMBER, or what it is by default. */
 unsigned sp_argument(int argc, char **argv, const char *name, unsigned by_default);
+/* What is behind `name`=, or NULL. */
+const char *sp_text_argument(int argc, char **argv, const char *name);
 
 double sp_sqrt(double x);
 

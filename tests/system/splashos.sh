@@ -70,6 +70,24 @@ echo "0 0 3000 1000 900 100 100 500 0" >"$work/scene"
 program el raytrace 2 --initrd "$work/scene" --append n=24
 grep -q ", 1 spheres, " "$work/out" || fail "the scene: $(cat "$work/out")"
 
+# the same one, and a large one that takes several reads, from a share, in both byte orders
+result >"$work/first"
+mkdir -p "$work/share/scenes/of/glass"
+cp "$work/scene" "$work/share/scenes/of/glass/one"
+{
+	cat "$work/scene"
+	printf '%200000s\n' ''
+	for x in 1 2 3; do echo "${x}000 0 3000 500 100 900 100 300 0"; done
+} >"$work/share/large"
+for order in el eb; do
+	program $order raytrace 2 --share "$work/share,ro" --append "n=24 scene=scenes/of/glass/one"
+	result >"$work/this"
+	same "$order: the scene from a share" "$work/first" "$work/this"
+	program $order raytrace 2 --share "$work/share" --append "n=24 scene=/large"
+	grep -q ", 4 spheres, " "$work/out" || fail "$order: a large scene: $(cat "$work/out")"
+done
+program el raytrace 2 --icount --share "$work/share" --append "n=24 scene=scenes/of/glass/one"
+
 # a program that fails says so with its status, and what is no program for several vCPUs is refused
 refused() {
 	local want=$1 text=$2
@@ -81,6 +99,9 @@ refused() {
 }
 refused 1 "lu: n=16..1024" --kernel "$splash/el/lu" --vcpus 2 --append n=5
 refused 1 "threads=1..vCPUs" --kernel "$splash/el/lu" --vcpus 2 --append threads=3
+refused 1 "no share (disco run --share) has such a file" --kernel "$splash/el/raytrace" --append scene=none --share "$work/share"
+refused 1 "no share (disco run --share) has such a file" --kernel "$splash/el/raytrace" --append scene=one/two --share "$work/share"
+refused 1 "no share (disco run --share) has such a file" --kernel "$splash/el/raytrace" --append scene=large
 refused 2 "starts no further vCPUs" --kernel "$KERNEL" --vcpus 2
 refused 2 "--vcpus" --kernel "$splash/el/lu" --vcpus 0
 refused 2 "--vcpus" --kernel "$splash/el/lu" --vcpus 65
