@@ -64,6 +64,12 @@ static void lift_word(struct lift *l)
 		l->row->lift(l);
 }
 
+/* Is it the first of its line that the block executes?  A slot in the next page is SLOT_CHECK's. */
+static bool comes_to_line(const struct lift *l)
+{
+	return l->line && l->off < (int32_t)PAGE_BYTES && (!l->index || l->off % (int32_t)l->line == 0);
+}
+
 /*
  * Append the next guest instruction: its entry, its marker, its IR.  slot: the word of its delay slot if that is in the
  * next page, which may be mapped elsewhere, or written, without this page's knowing: it is checked at every execution.
@@ -79,6 +85,8 @@ static void append(struct lift *l, struct frontend *f, uint32_t word, const uint
 	l->row = frontend_decode(f, word);
 	b->guest[b->n_guest++] = (struct ir_guest_insn){.word = word, .off = l->off, .bd = bd};
 	ir_emit(b, IR_INSN, IR_NONE, IR_NONE, IR_NONE, l->index);
+	if (comes_to_line(l))
+		ir_emit(b, IR_FETCH, IR_NONE, IR_NONE, IR_NONE, 0);
 	if (slot && l->row && l->row->flags & INSN_BRANCH)
 		ir_call(b, HELPER_SLOT_CHECK, ir_const(b, *slot), IR_NONE, IR_NONE);
 	lift_word(l);
@@ -124,7 +132,7 @@ enum lift_status frontend_lift(struct frontend *f, struct arena *a, const struct
 			       struct ir_block **out)
 {
 	uint32_t max = rq->max_guest && rq->max_guest < IR_MAX_GUEST ? rq->max_guest : IR_MAX_GUEST;
-	struct lift l = {.mode = rq->mode, .off = (int32_t)rq->off};
+	struct lift l = {.mode = rq->mode, .off = (int32_t)rq->off, .line = rq->line};
 	struct ir_block *b;
 
 	ASSERT(rq->n_words && rq->off % 4 == 0 && rq->off + 4 * (uint64_t)rq->n_words <= PAGE_BYTES);

@@ -43,6 +43,7 @@ struct lift_request {
 	uint32_t n_words;      /* up to the end of the page (a block never runs past it) ... */
 	const uint32_t *slot;  /* ... except for the delay slot of a branch in the last word: its word in the
 				  next page, or NULL if not known */
+	uint32_t line;         /* bytes of a line of the simulated caches (op FETCH); 0: none */
 	uint32_t max_guest;    /* stop after this many guest instructions (a branch and its slot are never cut); 0:
 				  IR_MAX_GUEST */
 };

@@ -25,6 +25,7 @@ struct lift {
 	const struct insn *row; /* of word */
 	uint32_t word;
 	uint32_t mode;  /* enum ir_mode; == b->mode */
+	uint32_t line;  /* lift_request.line */
 	uint32_t index; /* of this instruction in b->guest */
 	int32_t off;    /* of its address from the start of the page */
 	bool bd;        /* it is in a delay slot */

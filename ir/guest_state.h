@@ -10,6 +10,7 @@
  */
 #include <stddef.h>
 
+#include "base/line_view.h"
 #include "base/types.h"
 
 struct l2tlb_entry;
@@ -126,6 +127,12 @@ struct guest_state {
 	 * translation: vCPUs of two processors that run one loop would take the counter's cache line from each other at each turn.
 	 */
 	int32_t hot[HOT_COUNTS];
+
+	/* --numa flash (base/line_view.h): accesses that are asked about nowhere else, and where code runs. */
+	struct line_view lines;
+	uint64_t fetch_page;       /* host address of the page that code runs in >> PAGE_SHIFT */
+	const uint64_t *fetch_tag; /* in lines.fetch: of that page's first line */
+	const uint64_t *abs_fetch; /* by ABS_CODE_INDEX(): fetch_page of a page of unmapped code */
 };
 
 /* KSEG0 and KSEG1 are the first 512 MiB of physical memory, kuseg under Status.ERL the first 2 GiB. */

@@ -177,6 +177,13 @@ static enum exit_reason exec_RAISEIF(struct interp *in, const struct ir_ins *ins
 	return arg(in, ins, 0) ? raise_at(in, in->insn, (uint64_t)ins->imm) : EXIT_NONE;
 }
 
+static enum exit_reason exec_FETCH(struct interp *in, const struct ir_ins *ins, uint64_t *out)
+{
+	set_site(in, in->insn);
+	in->gs->helpers[HELPER_FETCH](in->gs, 0, 0, 0);
+	return in->gs->leave != EXIT_NONE ? take_leave(in, in->insn) : EXIT_NONE;
+}
+
 static enum exit_reason exec_EXITIF(struct interp *in, const struct ir_ins *ins, uint64_t *out)
 {
 	if (!arg(in, ins, 0))

@@ -132,6 +132,8 @@ struct ir_block {
 
 /* Offset into the page of the block's first instruction. */
 static inline uint32_t ir_block_off(const struct ir_block *b) { return (uint32_t)b->guest[0].off; }
+/* Does it end with a branch and its slot, and not because it was long enough, or the page's end came? */
+static inline bool ir_block_branches(const struct ir_block *b) { return b->guest[b->n_guest - 1].bd; }
 /* gva of a guest instruction / a target, given the page that the block runs in. */
 uint64_t ir_insn_pc(const struct ir_block *b, uint32_t insn, uint64_t pc_page);
 uint64_t ir_target_pc(const struct ir_block *b, struct ir_target t, uint64_t pc_page);

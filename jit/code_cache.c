@@ -19,11 +19,18 @@ static void kick_all(struct code_cache *cc)
 }
 
 /* Worker thread: whoever comes to a poll point first takes what is finished. */
-static void on_finished(void *ctx) { kick_all(ctx); }
+static void on_finished(void *ctx)
+{
+	struct code_cache *cc = ctx;
+
+	if (!cc->cfg.line_log2) /* a run that is to be repeated: the dispatch loop looks by itself */
+		kick_all(cc);
+}
 
 static int open_cache(struct code_cache *cc)
 {
 	struct tier2_config t2 = {.icount = cc->cfg.icount,
+				  .line_log2 = cc->cfg.line_log2,
 				  .count_insns = cc->cfg.count_insns,
 				  .background = !cc->cfg.sync_tier2,
 				  .helpers = cc->cfg.helpers,
@@ -74,10 +81,10 @@ bool code_cache_fits(const struct code_cache *cc, const struct jit_config *cfg)
 	const struct jit_config *is = &cc->cfg;
 
 	return is->tier1 == cfg->tier1 && is->tier2 == cfg->tier2 && is->icount == cfg->icount &&
-	       is->count_insns == cfg->count_insns && is->hot_blocks == cfg->hot_blocks &&
-	       (!cfg->hot_threshold || is->hot_threshold == cfg->hot_threshold) && is->sync_tier2 == cfg->sync_tier2 &&
-	       is->keep_ir == cfg->keep_ir && is->guest_isa == cfg->guest_isa && is->helpers == cfg->helpers &&
-	       is->resume == cfg->resume && is->waits == cfg->waits;
+	       is->line_log2 == cfg->line_log2 && is->count_insns == cfg->count_insns &&
+	       is->hot_blocks == cfg->hot_blocks && (!cfg->hot_threshold || is->hot_threshold == cfg->hot_threshold) &&
+	       is->sync_tier2 == cfg->sync_tier2 && is->keep_ir == cfg->keep_ir && is->guest_isa == cfg->guest_isa &&
+	       is->helpers == cfg->helpers && is->resume == cfg->resume && is->waits == cfg->waits;
 }
 
 bool code_cache_abandon(struct code_cache *cc) { return cc && cc->tier2 && tier2_abandon(cc->tier2); }

@@ -307,6 +307,7 @@ int jit_dump_tier2(struct jit *j, struct ir_block *const *blocks, uint32_t n, co
 	const struct code_cache *cc = j->cc;
 	FILE *why = d->host ? d->host : d->before ? d->before : d->after;
 	struct tier2_config cfg = {.icount = cc->cfg.icount,
+				   .line_log2 = cc->cfg.line_log2,
 				   .count_insns = cc->cfg.count_insns,
 				   .helpers = cc->cfg.helpers,
 				   .stubs = &cc->stubs};

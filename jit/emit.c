@@ -161,6 +161,18 @@ static void emit_entry_fail(struct x86 *x, const struct code_cache *cc, const vo
 	x86_jmp(x, cc->stubs.entry_failed);
 }
 
+/* Where code runs from here on, for FETCH; r10: the number of the host's page.  As caches_enter_page() of vmm/cpu/caches.c. */
+static void emit_fetch_page(struct x86 *x, unsigned line_log2)
+{
+	const unsigned tag_log2 = 3;
+
+	x86_store(x, true, GS(fetch_page), R10);
+	x86_shift_imm(x, false, SH_SHL, R10, PAGE_SHIFT - line_log2 + tag_log2);
+	x86_alu_imm(x, false, ALU_AND, R10, (int32_t)((LINE_VIEW_ENTRIES - 1) << tag_log2));
+	x86_lea(x, true, R10, x86_at_index(R13, R10, 0, (int32_t)offsetof(struct guest_state, lines.fetch)));
+	x86_store(x, true, GS(fetch_tag), R10);
+}
+
 /* Both kinds set gs->mode: jumps cross between mapped and unmapped segments (JUMP_MODE). */
 static void emit_entry_mapped(struct x86 *x, const struct code_cache *cc, struct translation *t)
 {
@@ -172,6 +184,12 @@ static void emit_entry_mapped(struct x86 *x, const struct code_cache *cc, struct
 	fail[1] = x86_jcc_short(x, CC_NE);
 	x86_store(x, true, GS(pc_page), RDX);
 	x86_store_imm(x, false, GS(mode), t->mode);
+	if (cc->cfg.line_log2) {
+		x86_load(x, true, R10, x86_at_index(RBP, RCX, 0, offsetof(struct l2tlb_entry, addend)));
+		x86_alu(x, true, ALU_ADD, R10, RDX);
+		x86_shift_imm(x, true, SH_SHR, R10, PAGE_SHIFT);
+		emit_fetch_page(x, cc->cfg.line_log2);
+	}
 	x86_jmp(x, translation_body(t));
 	x86_bind_short(x, fail[0]);
 	x86_bind_short(x, fail[1]);
@@ -187,6 +205,11 @@ static void emit_entry_abs(struct x86 *x, const struct code_cache *cc, struct tr
 	elsewhere = x86_jcc_short(x, CC_NE);
 	x86_store_imm(x, false, GS(mode), t->mode);
 	t->known_at = (uint8_t)(x86_here(x) - translation_entry(t));
+	if (cc->cfg.line_log2) {
+		x86_load(x, true, R10, GS(abs_fetch));
+		x86_load(x, true, R10, x86_at(R10, (int32_t)(8 * ABS_CODE_INDEX(t->abs_page))));
+		emit_fetch_page(x, cc->cfg.line_log2);
+	}
 	emit_abs_check(x, t->abs_page, t->cp->id);
 	x86_jcc(x, CC_E, translation_body(t));
 	x86_mov_imm(x, RAX, pc);

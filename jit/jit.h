@@ -29,7 +29,12 @@ struct jit_config {
 	bool tier1, tier2;
 	uint32_t guest_isa; /* whatever else decides what a word means (enum isa); only compared */
 	bool icount;        /* emit exact budget checks */
-	bool count_insns;   /* --stats: emit per-tier instruction counters */
+	/*
+	 * --numa flash: log2 of the bytes of a line of the simulated caches, 0: there are none.  Accesses are then looked up in
+	 * guest_state.lines, and icount_left, which stalls are taken off too, is looked at only where a branch has ended.
+	 */
+	uint8_t line_log2;
+	bool count_insns; /* --stats: emit per-tier instruction counters */
 	/*
 	 * Stores that a page with code may see and still be found by its content; then it gets an exact record.  0: at the first
 	 * one, which is cheapest where no other machine could use the content.

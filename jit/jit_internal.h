@@ -282,7 +282,7 @@ struct jit_stubs {
 	void *link_tail;    /* eax = pc, rdx = link: EXIT_LINK */
 	void *poll_eax, *hot_eax, *budget_eax; /* eax = pc: leave with that reason */
 	void (*serialize)(void);               /* from C: wait until all that was written before can be executed */
-	void *load[2], *store[2];              /* tier 1's memory slow paths; [1] for MODE_ABS (tier1_mem.c) */
+	void *load[2], *store[2], *fetch[2];   /* tier 1's memory slow paths; [1] for MODE_ABS (tier1_mem.c) */
 	void *fpu, *fpu_tier2;                 /* floating point that is not done inline (tier1_fpu.c) */
 };
 

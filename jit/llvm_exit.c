@@ -170,15 +170,22 @@ void gen_leave_raise(struct gen *g, uint32_t insn, uint32_t exc)
 	gen_leave_stub(g, SYM_RAISE);
 }
 
-/* if (cond) leave for `s` with the pc of the block. */
-static void leave_head_if(struct gen *g, LLVMValueRef cond, const char *name, enum stub_sym s)
+/* if (cond) leave for `s` with that pc, or, if NULL, that of the block. */
+static void leave_if(struct gen *g, LLVMValueRef cond, const char *name, LLVMValueRef pc, enum stub_sym s)
 {
 	LLVMBasicBlockRef cold = gen_cold_branch(g, cond, name), on = LLVMGetInsertBlock(g->b);
 
 	LLVMPositionBuilderAtEnd(g->b, cold);
-	gen_set_pc(g, gen_pc_of_insn(g, 0));
+	gen_set_pc(g, pc ? pc : gen_pc_of_insn(g, 0));
 	gen_leave_stub(g, s);
 	LLVMPositionBuilderAtEnd(g->b, on);
+}
+
+void gen_deadline(struct gen *g, LLVMValueRef pc)
+{
+	LLVMValueRef left = counter(g, offsetof(struct guest_state, icount_left));
+
+	leave_if(g, LLVMBuildICmp(g->b, LLVMIntSLE, left, gen_d(g, 0), ""), "deadline", pc, SYM_EXIT + EXIT_BUDGET);
 }
 
 void gen_block_head(struct gen *g)
@@ -190,11 +197,13 @@ void gen_block_head(struct gen *g)
 	if (rb->polls) {
 		v = gen_state(g, g->u->i32, offsetof(struct guest_state, poll));
 		LLVMSetVolatile(v, true);
-		leave_head_if(g, LLVMBuildICmp(g->b, LLVMIntNE, v, gen_w(g, 0), ""), "poll", SYM_EXIT + EXIT_POLL);
+		leave_if(g, LLVMBuildICmp(g->b, LLVMIntNE, v, gen_w(g, 0), ""), "poll", NULL, SYM_EXIT + EXIT_POLL);
 	}
 	if (g->cfg->icount) {
 		v = counter(g, offsetof(struct guest_state, icount_left));
-		leave_head_if(g, LLVMBuildICmp(g->b, LLVMIntSLT, v, gen_d(g, n), ""), "budget", SYM_EXIT + EXIT_BUDGET);
+		if (!g->cfg->line_log2)
+			leave_if(g, LLVMBuildICmp(g->b, LLVMIntSLT, v, gen_d(g, n), ""), "budget", NULL,
+				 SYM_EXIT + EXIT_BUDGET);
 		gen_set_state(g, LLVMBuildSub(g->b, v, gen_d(g, n), ""), offsetof(struct guest_state, icount_left));
 	}
 	if (g->cfg->count_insns) {

@@ -105,9 +105,11 @@ void gen_flush_to_block(struct gen *g, uint32_t to)
 	gen_enter_scope(g, to);
 }
 
-/* To a target, as the registers are now. Ends the LLVM block. */
-static void goto_target(struct gen *g, struct ir_target t, int8_t edge)
+/* To a target, as the registers are now. Ends the LLVM block.  branched: it is behind a branch. */
+static void goto_target(struct gen *g, struct ir_target t, int8_t edge, bool branched)
 {
+	if (g->cfg->line_log2 && branched)
+		gen_deadline(g, gen_pc_of_target(g, t));
 	if (edge == EDGE_OUT) {
 		gen_leave_link(g, t);
 		return;
@@ -128,7 +130,7 @@ static void gen_exitif(struct gen *g, const struct ir_ins *in)
 	LLVMBuildCondBr(g->b, is_true(g, in->arg[0]), away, on);
 	LLVMPositionBuilderAtEnd(g->b, away);
 	gen_refund(g, g->insn + 1); /* the branch is done; its slot is nullified */
-	goto_target(g, g->blk->exits[in->imm], g->r->b[g->index].edge[EDGE_EXIT(in->imm)]);
+	goto_target(g, g->blk->exits[in->imm], g->r->b[g->index].edge[EDGE_EXIT(in->imm)], true);
 	LLVMPositionBuilderAtEnd(g->b, on);
 }
 
@@ -153,7 +155,7 @@ static void gen_branch(struct gen *g)
 		LLVMPositionBuilderAtEnd(g->b, way[i]);
 		if (i == 0 && t->hint == HINT_CALL)
 			gen_ring_push(g, t->link);
-		goto_target(g, t->target[i], edge[i]);
+		goto_target(g, t->target[i], edge[i], true);
 	}
 }
 
@@ -165,12 +167,14 @@ static void gen_term(struct gen *g)
 		gen_ring_push(g, t->link);
 	switch ((enum ir_term_kind)t->kind) {
 	case TERM_JUMP:
-		goto_target(g, t->target[0], g->r->b[g->index].edge[0]);
+		goto_target(g, t->target[0], g->r->b[g->index].edge[0], ir_block_branches(g->blk));
 		return;
 	case TERM_BRANCH:
 		gen_branch(g);
 		return;
 	case TERM_INDIRECT:
+		if (g->cfg->line_log2)
+			gen_deadline(g, g->val[t->cond]);
 		gen_set_pc(g, g->val[t->cond]);
 		gen_leave_stub(g, t->hint == HINT_RETURN ? SYM_RETURN : SYM_INDIRECT);
 		return;
@@ -207,6 +211,9 @@ static void gen_ins(struct gen *g, uint32_t i)
 		return;
 	case IR_RAISEIF:
 		gen_raiseif(g, in);
+		return;
+	case IR_FETCH:
+		gen_fetch_op(g);
 		return;
 	default:
 		gen_op(g, i);

@@ -185,6 +185,8 @@ void gen_leave_raise(struct gen *g, uint32_t insn, uint32_t exc);
 void gen_site(struct gen *g, uint32_t insn);
 /* Give back what the head of the block counted for guest instructions from `insn` on. */
 void gen_refund(struct gen *g, uint32_t insn);
+/* Where a branch has ended, on the way to pc: leave if icount_left is used up (jit_config.line_log2). */
+void gen_deadline(struct gen *g, LLVMValueRef pc);
 /* Poll, budget and counters at the head of the block. */
 void gen_block_head(struct gen *g);
 void gen_ring_push(struct gen *g, struct ir_target ret);
@@ -218,6 +220,7 @@ void gen_fpu_flush_last(struct gen *g);
 LLVMValueRef gen_helper_call(struct gen *g, const struct ir_helper_info *h, helper_fn *fn, LLVMValueRef *a);
 void gen_op(struct gen *g, uint32_t i);
 void gen_load_op(struct gen *g, uint32_t i);
+void gen_fetch_op(struct gen *g);
 void gen_store_op(struct gen *g, uint32_t i);
 LLVMValueRef gen_bswap(struct gen *g, LLVMValueRef v);
 

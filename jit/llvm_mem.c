@@ -25,13 +25,33 @@ static LLVMValueRef is_missing(struct gen *g, LLVMValueRef entry, bool write, LL
 	return LLVMBuildICmp(g->b, LLVMIntNE, key, tag, "");
 }
 
+static void leave_side_if(struct gen *g, LLVMValueRef cond, const char *name)
+{
+	LLVMBasicBlockRef cold = gen_cold_branch(g, cond, name), on = LLVMGetInsertBlock(g->b);
+
+	LLVMPositionBuilderAtEnd(g->b, cold);
+	gen_leave_side(g);
+	LLVMPositionBuilderAtEnd(g->b, on);
+}
+
+/* Leave before an access that somebody has to be asked about: base/line_view.h. */
+static void line_check(struct gen *g, LLVMValueRef host, bool write)
+{
+	size_t off = write ? offsetof(struct guest_state, lines.write) : offsetof(struct guest_state, lines.read);
+	LLVMValueRef line = LLVMBuildLShr(g->b, host, gen_d(g, g->cfg->line_log2), "");
+	LLVMValueRef index = LLVMBuildAnd(g->b, line, gen_d(g, LINE_VIEW_ENTRIES - 1), ""), tag;
+
+	tag = LLVMBuildInBoundsGEP2(g->b, g->u->i64, gen_gep(g, g->gs, off), &index, 1, "");
+	tag = gen_load(g, g->u->i64, tag, MEM_CLASS_L2TLB);
+	leave_side_if(g, LLVMBuildICmp(g->b, LLVMIntNE, tag, line, ""), "line");
+}
+
 /* Host address minus `gva`, a guest address; what follows is generated for a hit.  w: of a window, all of which must be a hit. */
 static LLVMValueRef probe(struct gen *g, LLVMValueRef gva, unsigned log2, bool write, const struct window *w)
 {
 	const unsigned entry_log2 = 5;
 	const uint32_t mask = (uint32_t)~PAGE_MASK | ((1u << log2) - 1);
 	LLVMValueRef index, entry, key, miss;
-	LLVMBasicBlockRef cold, on;
 
 	_Static_assert(sizeof(struct l2tlb_entry) == 1u << 5, "the shift of the index");
 	/* ((gva >> PAGE_SHIFT) % entries) * sizeof(entry), in one shift and one mask */
@@ -44,11 +64,7 @@ static LLVMValueRef probe(struct gen *g, LLVMValueRef gva, unsigned log2, bool w
 		miss = LLVMBuildOr(g->b, miss, is_missing(g, entry, !write, key), "");
 	if (w && w->base != IR_NONE)
 		miss = LLVMBuildOr(g->b, miss, is_across(g, w, gva), "");
-	cold = gen_cold_branch(g, miss, "miss");
-	on = LLVMGetInsertBlock(g->b);
-	LLVMPositionBuilderAtEnd(g->b, cold);
-	gen_leave_side(g);
-	LLVMPositionBuilderAtEnd(g->b, on);
+	leave_side_if(g, miss, "miss");
 	return gen_load(g, g->u->i64, gen_gep(g, entry, offsetof(struct l2tlb_entry, addend)), MEM_CLASS_L2TLB);
 }
 
@@ -57,7 +73,7 @@ static LLVMValueRef host_of(struct gen *g, uint32_t i, bool write)
 {
 	const struct ir_ins *in = &g->blk->ins[i];
 	const struct window *w = window_of(&g->windows, i);
-	LLVMValueRef gva = g->val[in->arg[0]], addend;
+	LLVMValueRef gva = g->val[in->arg[0]], addend, host;
 
 	if (window_probes(&g->windows, i)) {
 		g->probes_done++;
@@ -67,7 +83,21 @@ static LLVMValueRef host_of(struct gen *g, uint32_t i, bool write)
 	} else {
 		addend = g->window[w - g->windows.w];
 	}
-	return LLVMBuildIntToPtr(g->b, LLVMBuildAdd(g->b, gen_zext(g, gva), addend, ""), g->u->ptr, "");
+	host = LLVMBuildAdd(g->b, gen_zext(g, gva), addend, "");
+	if (g->cfg->line_log2)
+		line_check(g, host, window_is_store(in->op));
+	return LLVMBuildIntToPtr(g->b, host, g->u->ptr, "");
+}
+
+/* As tier 1's. */
+void gen_fetch_op(struct gen *g)
+{
+	uint64_t line = (uint64_t)g->blk->guest[g->insn].off >> g->cfg->line_log2;
+	LLVMValueRef tag = gen_state(g, g->u->ptr, offsetof(struct guest_state, fetch_tag));
+	LLVMValueRef page = gen_state(g, g->u->i64, offsetof(struct guest_state, fetch_page));
+
+	tag = gen_load(g, g->u->i64, gen_gep(g, tag, line * sizeof(uint64_t)), MEM_CLASS_L2TLB);
+	leave_side_if(g, LLVMBuildICmp(g->b, LLVMIntNE, tag, page, ""), "fetch");
 }
 
 /*

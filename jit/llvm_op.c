@@ -237,6 +237,7 @@ VALUE(PAIR64,   LLVMBuildOr(g->b, LLVMBuildShl(g->b, gen_zext(g, x), gen_d(g, 32
 #define op_INSN NULL
 #define op_RAISEIF NULL
 #define op_EXITIF NULL
+#define op_FETCH NULL
 
 static op_fn *const op_of[NUM_IR_OPS] = {
 #define OP_P(name) [IR_##name] = op_##name,

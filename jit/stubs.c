@@ -269,8 +269,9 @@ bool jit_stubs_emit(struct code_cache *cc)
 	emit_entry_failed(&x, cc, s);
 	emit_link_tail(&x, s);
 	for (int abs = 0; abs < 2; abs++) {
-		s->load[abs] = tier1_emit_mem_stub(&x, s, false, abs);
-		s->store[abs] = tier1_emit_mem_stub(&x, s, true, abs);
+		s->load[abs] = tier1_emit_mem_stub(&x, s, HELPER_MEM_LOAD, abs);
+		s->store[abs] = tier1_emit_mem_stub(&x, s, HELPER_MEM_STORE, abs);
+		s->fetch[abs] = tier1_emit_mem_stub(&x, s, HELPER_FETCH, abs);
 	}
 	s->fpu = tier1_emit_fpu_stub(&x);
 	s->fpu_tier2 = tier1_emit_fpu_stub_of_tier2(&x, s->fpu);

@@ -132,7 +132,8 @@ static void emit_head(struct tier1 *s)
 	}
 	if (cfg->icount) {
 		x86_alu_mem_imm(x, true, ALU_SUB, GS(icount_left), n);
-		t1_late_new(s, LATE_BUDGET, x86_jcc_forward(x, CC_L));
+		if (!cfg->line_log2)
+			t1_late_new(s, LATE_BUDGET, x86_jcc_forward(x, CC_L));
 	}
 	if (!cfg->count_insns)
 		return;
@@ -174,6 +175,7 @@ static void emit_block(struct tier1 *s, struct x86 *cold)
 	find_uses(s);
 	s->insn = 0;
 	s->n_late = 0;
+	s->line_miss = NULL;
 	s->n_map = 0;
 	s->map_host = 0;
 	init_links(s);

@@ -41,7 +41,18 @@ struct t1_value {
 	ir_ref next_alias;
 };
 
-enum t1_late_kind { LATE_LOAD, LATE_STORE, LATE_RAISE, LATE_EXIT, LATE_FPU, LATE_POLL, LATE_HOT, LATE_BUDGET };
+enum t1_late_kind {
+	LATE_LOAD,
+	LATE_STORE,
+	LATE_FETCH,
+	LATE_RAISE,
+	LATE_EXIT,
+	LATE_FPU,
+	LATE_POLL,
+	LATE_HOT,
+	LATE_BUDGET,   /* the block has more instructions than icount_left */
+	LATE_DEADLINE, /* icount_left was used up when its branch ended */
+};
 
 /* A piece of code to emit behind the block. */
 struct t1_late {
@@ -61,7 +72,7 @@ struct t1_late {
 	uint8_t *from;               /* jcc's displacement */
 	uint8_t *from_too[2];        /* others that lead here, or NULL */
 	uint8_t *back;               /* where to go on; executable address */
-	struct ir_target target;     /* LATE_POLL, LATE_HOT */
+	struct ir_target target;     /* LATE_POLL, LATE_HOT, LATE_DEADLINE */
 };
 
 /* Values behind those of the IR: what the first access of a window found, host address minus gva; 0: nothing. */
@@ -70,7 +81,7 @@ struct t1_late {
 
 #define T1_FREE  0xffffu
 #define T1_TEMP  0xfffeu
-#define T1_LATES (IR_MAX_INS + 24) /* of the edges: polls and counters */
+#define T1_LATES (2 * IR_MAX_INS + 32) /* two for an access, and of the edges: polls, counters, deadlines */
 
 struct tier1 {
 	struct code_cache *cc;
@@ -93,6 +104,8 @@ struct tier1 {
 	uint16_t xmm_owner[16]; /* as owner */
 	uint32_t xmm_locked;
 
+	uint8_t *
+	    line_miss; /* of the access being emitted: where it goes if the line is not in guest_state.lines, or NULL */
 	uint32_t n_late;
 	struct windows windows;
 	struct t1_value v[T1_VALUES];
@@ -146,9 +159,11 @@ uint16_t t1_xmm_live(const struct tier1 *s);
 enum x86_cc t1_emit_cond(struct tier1 *s, ir_ref v);
 
 /* ---- tier1_mem.c ---- */
-void *tier1_emit_mem_stub(struct x86 *x, const struct jit_stubs *stubs, bool store, bool abs);
+/* helper: HELPER_MEM_LOAD, HELPER_MEM_STORE or HELPER_FETCH. */
+void *tier1_emit_mem_stub(struct x86 *x, const struct jit_stubs *stubs, enum ir_helper helper, bool abs);
 void t1_late_load(struct tier1 *s, const struct t1_late *l);
 void t1_late_store(struct tier1 *s, const struct t1_late *l);
+void t1_late_fetch(struct tier1 *s, const struct t1_late *l);
 
 /* ---- tier1_fpu.c ---- */
 void *tier1_emit_fpu_stub(struct x86 *x);

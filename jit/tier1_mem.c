@@ -11,6 +11,8 @@
  * The slow path is out of line: it pushes what the stub (tier1_emit_mem_stub) needs and calls it.  The stub keeps all
  * registers, and does not come back if the helper says leave.
  */
+#include <string.h>
+
 #include "jit/tier1.h"
 #include "jit/x86_sse.h"
 
@@ -49,9 +51,10 @@ static void emit_unpack(struct x86 *x, int32_t desc_at, bool abs)
 	x86_alu(x, false, ALU_OR, RAX, RCX);
 }
 
-void *tier1_emit_mem_stub(struct x86 *x, const struct jit_stubs *stubs, bool store, bool abs)
+void *tier1_emit_mem_stub(struct x86 *x, const struct jit_stubs *stubs, enum ir_helper helper, bool abs)
 {
 	void *at = x86_here(x);
+	bool store = helper == HELPER_MEM_STORE;
 	int words = 2 + store + abs; /* pushed by the site */
 	/* 8 (block) + site's words + return address + saved, to a multiple of 16 */
 	int pad = (8 + 8 * (words + 1 + SAVED_WORDS)) % 16;
@@ -72,12 +75,12 @@ void *tier1_emit_mem_stub(struct x86 *x, const struct jit_stubs *stubs, bool sto
 	x86_load(x, true, RAX, GS(helpers));
 	if (pad)
 		x86_alu_imm(x, true, ALU_SUB, RSP, pad);
-	x86_call_mem(x, x86_at(RAX, 8 * (store ? HELPER_MEM_STORE : HELPER_MEM_LOAD)));
+	x86_call_mem(x, x86_at(RAX, (int32_t)(8 * helper)));
 	x86_alu_mem_imm(x, false, ALU_CMP, GS(leave), EXIT_NONE);
 	x86_jcc(x, CC_NE, stubs->leave_called);
 	if (pad)
 		x86_alu_imm(x, true, ALU_ADD, RSP, pad);
-	if (!store)
+	if (helper == HELPER_MEM_LOAD)
 		x86_store(x, true, GS(scratch[0]), RAX);
 	emit_load_pins(x, true);
 	x86_load(x, true, RBP, GS(l2tlb));
@@ -142,6 +145,55 @@ void t1_late_store(struct tier1 *s, const struct t1_late *l)
 	x86_jmp(&s->x, l->back);
 }
 
+void t1_late_fetch(struct tier1 *s, const struct t1_late *l)
+{
+	save_xmm(s, l);
+	x86_push(&s->x, RAX); /* the stub wants an address */
+	emit_slow_call(s, l, s->cc->stubs.fetch);
+	restore_xmm(s, l);
+	x86_jmp(&s->x, l->back);
+}
+
+/* Is the line of the page that code runs in one that is fetched without anybody being asked?  base/line_view.h */
+void t1_emit_FETCH(struct tier1 *s, const struct ir_ins *ins)
+{
+	int tag = t1_scratch(s), page = t1_scratch(s);
+	unsigned line = (unsigned)s->b->guest[s->insn].off >> s->cc->cfg.line_log2;
+	struct t1_late *l;
+	x86_load(&s->x, true, tag, GS(fetch_tag));
+	x86_load(&s->x, true, page, GS(fetch_page));
+	x86_alu_load(&s->x, true, ALU_CMP, page, x86_at(tag, (int32_t)(8 * line)));
+	l = t1_late_new(s, LATE_FETCH, x86_jcc_forward(&s->x, CC_NE));
+	l->back = x86_here(&s->x);
+}
+
+/* The same for an access of idx + addr.  Clobbers key and at. */
+static void emit_line_check(struct tier1 *s, int addr, int idx, int key, int at, bool write)
+{
+	size_t tags = write ? offsetof(struct guest_state, lines.write) : offsetof(struct guest_state, lines.read);
+	_Static_assert(LINE_VIEW_ENTRIES == 256, "its index is a byte");
+	x86_lea(&s->x, true, key, x86_at_index(idx, addr, 0, 0));
+	x86_shift_imm(&s->x, true, SH_SHR, key, s->cc->cfg.line_log2);
+	x86_ext(&s->x, false, 1, at, key);
+	x86_alu_load(&s->x, true, ALU_CMP, key, x86_at_index(R13, at, 3, (int32_t)tags));
+	s->line_miss = x86_jcc_forward(&s->x, CC_NE);
+}
+
+/* As l, which is filled in, but no page has moved: windows go on. */
+static void emit_line_late(struct tier1 *s, const struct t1_late *l)
+{
+	struct t1_late *line;
+	if (!s->line_miss)
+		return;
+	line = t1_late_new(s, (enum t1_late_kind)l->kind, s->line_miss);
+	uint8_t *from = line->from;
+	*line = *l;
+	line->from = from;
+	memset(line->from_too, 0, sizeof(line->from_too));
+	line->n_windows = 0;
+	s->line_miss = NULL;
+}
+
 static size_t tag_of(bool write)
 {
 	return write ? offsetof(struct l2tlb_entry, write_tag) : offsetof(struct l2tlb_entry, read_tag);
@@ -191,7 +243,14 @@ static struct t1_late *emit_address(struct tier1 *s, enum t1_late_kind kind, uns
 				    int *idx, int *key)
 {
 	const struct window *w = window_of(&s->windows, s->i);
+	bool lines = s->cc->cfg.line_log2;
 	struct t1_late *l;
+	int at = NO_REG;
+	if (lines) { /* before anything jumps: what has to make room is stored on all ways then */
+		if (*key == NO_REG)
+			*key = t1_scratch(s);
+		at = t1_scratch(s);
+	}
 	if (w && w->first != s->i) {
 		*idx = t1_use(s, T1_WINDOW(s->windows.of[s->i] - 1));
 		x86_test(&s->x, true, *idx, *idx);
@@ -208,6 +267,8 @@ static struct t1_late *emit_address(struct tier1 *s, enum t1_late_kind kind, uns
 	}
 	l->addr = (int8_t)addr;
 	t1_note_windows(s, l);
+	if (lines)
+		emit_line_check(s, addr, *idx, *key, at, write && kind == LATE_STORE);
 	return l;
 }
 
@@ -237,6 +298,7 @@ static void emit_load(struct tier1 *s, const struct ir_ins *ins, unsigned log2, 
 	l->wide = log2 == 3;
 	l->meta = log2 | ((uint32_t)ins->imm | (sign ? MEM_SIGN : 0u)) << DESC_FLAGS;
 	l->back = x86_here(&s->x);
+	emit_line_late(s, l);
 	t1_bind(s, d);
 }
 void t1_emit_LOAD8S(struct tier1 *s, const struct ir_ins *ins) { emit_load(s, ins, 0, true); }
@@ -290,6 +352,7 @@ static void emit_store(struct tier1 *s, const struct ir_ins *ins, unsigned log2)
 	}
 	l->meta = log2 | (uint32_t)ins->imm << DESC_FLAGS;
 	l->back = x86_here(&s->x);
+	emit_line_late(s, l);
 }
 void t1_emit_STORE8(struct tier1 *s, const struct ir_ins *ins) { emit_store(s, ins, 0); }
 void t1_emit_STORE16(struct tier1 *s, const struct ir_ins *ins) { emit_store(s, ins, 1); }

@@ -70,9 +70,20 @@ struct x86_mem t1_hot_count(const struct tier1 *s)
 				     XXH3_64bits(key, sizeof(key)) % HOT_COUNTS * sizeof(int32_t)));
 }
 
-/* Jump to links[link]. */
-static void emit_edge(struct tier1 *s, struct ir_target t, unsigned link)
+/* Is the deadline looked at where the block goes on?  branched: it is behind a branch. */
+static bool has_deadline(const struct tier1 *s, bool branched) { return s->cc->cfg.line_log2 && branched; }
+
+static void emit_deadline(struct tier1 *s, struct ir_target t)
 {
+	x86_alu_mem_imm(&s->x, true, ALU_CMP, GS(icount_left), 0);
+	t1_late_new(s, LATE_DEADLINE, x86_jcc_forward(&s->x, CC_LE))->target = t;
+}
+
+/* Jump to links[link]. */
+static void emit_edge(struct tier1 *s, struct ir_target t, unsigned link, bool branched)
+{
+	if (has_deadline(s, branched))
+		emit_deadline(s, t);
 	if (closes_loop(s, t)) {
 		x86_alu_mem_imm(&s->x, false, ALU_SUB, t1_hot_count(s), 1);
 		t1_late_new(s, LATE_HOT, x86_jcc_forward(&s->x, CC_E))->target = t;
@@ -113,22 +124,23 @@ static void emit_branch(struct tier1 *s)
 {
 	const struct ir_term *t = &s->b->term;
 	enum x86_cc cc = t1_emit_cond(s, t->cond);
+	bool deadline = has_deadline(s, true);
 	/* the conditional jump is the link's own, where nothing is to be done on the way */
-	if (!polls(s, t->target[0]) && !calls(s->b)) {
+	if (!polls(s, t->target[0]) && !calls(s->b) && !deadline) {
 		near_set(&s->t->links[0].site, emit_link_jcc(&s->x, cc));
-		emit_edge(s, t->target[1], 1);
+		emit_edge(s, t->target[1], 1, true);
 		return;
 	}
 	uint8_t *other = NULL;
-	if (!polls(s, t->target[1]))
+	if (!polls(s, t->target[1]) && !deadline)
 		near_set(&s->t->links[1].site, emit_link_jcc(&s->x, x86_cc_not(cc)));
 	else
 		other = x86_jcc_forward(&s->x, x86_cc_not(cc));
 	emit_ring_push(s);
-	emit_edge(s, t->target[0], 0);
+	emit_edge(s, t->target[0], 0, true);
 	if (other) {
 		x86_bind(&s->x, other);
-		emit_edge(s, t->target[1], 1);
+		emit_edge(s, t->target[1], 1, true);
 	}
 }
 
@@ -137,6 +149,10 @@ static void emit_indirect(struct tier1 *s)
 	struct x86 *x = &s->x;
 	t1_load_into(s, RAX, s->b->term.cond);
 	emit_ring_push(s);
+	if (has_deadline(s, true)) {
+		x86_alu_mem_imm(x, true, ALU_CMP, GS(icount_left), 0);
+		x86_jcc(x, CC_LE, s->cc->stubs.budget_eax);
+	}
 	x86_alu_mem_imm(x, false, ALU_CMP, GS(poll), 0);
 	x86_jcc(x, CC_NE, s->cc->stubs.poll_eax);
 	if (s->b->term.hint == HINT_RETURN)
@@ -163,7 +179,7 @@ void t1_emit_term(struct tier1 *s)
 	switch ((enum ir_term_kind)t->kind) {
 	case TERM_JUMP:
 		emit_ring_push(s);
-		emit_edge(s, t->target[0], 0);
+		emit_edge(s, t->target[0], 0, ir_block_branches(s->b));
 		return;
 	case TERM_BRANCH:
 		emit_branch(s);
@@ -203,7 +219,7 @@ static void late_exit(struct tier1 *s, const struct t1_late *l)
 		x86_alu_mem_imm(&s->x, true, ALU_SUB, GS(insns[TIER_1]), left);
 	if (s->cc->cfg.count_insns && l->mem_left)
 		x86_alu_mem_imm(&s->x, true, ALU_SUB, GS(probes), l->mem_left);
-	emit_edge(s, s->b->exits[l->imm], t1_n_targets(s->b) + l->imm);
+	emit_edge(s, s->b->exits[l->imm], t1_n_targets(s->b) + l->imm, true);
 }
 
 static void late_piece(struct tier1 *s, const struct t1_late *l)
@@ -215,6 +231,9 @@ static void late_piece(struct tier1 *s, const struct t1_late *l)
 		return;
 	case LATE_STORE:
 		t1_late_store(s, l);
+		return;
+	case LATE_FETCH:
+		t1_late_fetch(s, l);
 		return;
 	case LATE_FPU:
 		t1_late_fpu(s, l);
@@ -235,6 +254,10 @@ static void late_piece(struct tier1 *s, const struct t1_late *l)
 		x86_store(x, true, GS(scratch[1]), RAX);
 		emit_target_pc(x, RAX, l->target);
 		x86_jmp(x, s->cc->stubs.hot_eax);
+		return;
+	case LATE_DEADLINE:
+		emit_target_pc(x, RAX, l->target);
+		x86_jmp(x, s->cc->stubs.budget_eax);
 		return;
 	case LATE_BUDGET:
 		x86_alu_mem_imm(x, true, ALU_ADD, GS(icount_left), (int32_t)s->b->n_guest);

@@ -22,6 +22,7 @@ extern const char *const tier2_refusal_text[NUM_TIER2_REFUSALS];
 
 struct tier2_config {
 	bool icount, count_insns;
+	uint8_t line_log2;              /* jit_config */
 	bool background;                /* start the worker thread */
 	helper_fn *const *helpers;      /* [NUM_HELPERS]; final before the first request */
 	const struct jit_stubs *stubs;  /* likewise */

@@ -15,6 +15,8 @@
 #define WORD_BITS     64u
 #define RECLAIM_PAGES 64u
 
+#define LARGE_PAGE_BYTES ((size_t)2 << 20)
+
 uint64_t machine_memory_host_bytes(void)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
@@ -38,9 +40,10 @@ static void sort_nearest(uint8_t *out, unsigned n, unsigned from)
 
 /* ---- making a machine ---- */
 
-static int node_map(struct node *nd)
+static int node_map(struct machine_memory *m, struct node *nd)
 {
 	size_t bytes = (size_t)nd->pages * PAGE_BYTES;
+	uint8_t *at = m->base + (size_t)nd->first_mpn * PAGE_BYTES;
 	void *p;
 
 	nd->fd = memfd_create("disco-node", MFD_CLOEXEC);
@@ -48,7 +51,7 @@ static int node_map(struct node *nd)
 		return -errno;
 	if (ftruncate(nd->fd, (off_t)bytes) < 0)
 		return -errno;
-	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, nd->fd, 0);
+	p = mmap(at, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, nd->fd, 0);
 	if (p == MAP_FAILED)
 		return -errno;
 	nd->base = p;
@@ -73,7 +76,24 @@ static int node_init(struct machine_memory *m, unsigned i, uint32_t first_mpn, u
 	if (pages % WORD_BITS)
 		nd->bitmap[nd->words - 1] = ~0ull << pages % WORD_BITS;
 	sort_nearest(nd->nearest, m->n_nodes, i);
-	return node_map(nd);
+	return node_map(m, nd);
+}
+
+/*
+ * Of the host's addresses, for all nodes: one beside the other, so that a page's number follows from its address.  Where the host's large
+ * pages can begin.
+ */
+static int reserve(struct machine_memory *m)
+{
+	uint8_t *p;
+
+	m->reserved_bytes = (size_t)m->pages * PAGE_BYTES + LARGE_PAGE_BYTES;
+	p = mmap(NULL, m->reserved_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	m->reserved = p;
+	m->base = p + (-(uintptr_t)p & (LARGE_PAGE_BYTES - 1));
+	return 0;
 }
 
 static int memmap_init(struct machine_memory *m)
@@ -119,7 +139,8 @@ static int make(struct machine_memory **out, const struct machine_memory_config 
 	for (unsigned i = 0; i < NUMA_MAX_NODES; i++)
 		m->node[i].fd = -1;
 	m->sharing.on = cfg->share;
-	err = memmap_init(m);
+	err = reserve(m);
+	err = err ? err : memmap_init(m);
 	err = err ? err : sharing_init(m);
 	for (unsigned i = 0; !err && i < m->n_nodes; i++)
 		err = node_init(m, i, numa_node_first_page(m->pages, m->n_nodes, i),
@@ -193,14 +214,14 @@ void machine_memory_free(struct machine_memory *m)
 	for (unsigned i = 0; i < m->n_nodes; i++) {
 		struct node *nd = &m->node[i];
 
-		if (nd->base)
-			munmap(nd->base, (size_t)nd->pages * PAGE_BYTES);
 		if (nd->fd >= 0)
 			close(nd->fd);
 		free(nd->bitmap);
 		free(nd->nearest);
 		free(nd->kept);
 	}
+	if (m->reserved)
+		munmap(m->reserved, m->reserved_bytes);
 	sharing_fini(m);
 	if (m->zero.host)
 		munmap(m->zero.host, PAGE_BYTES);
@@ -412,6 +433,8 @@ struct machine_page *machine_page_get(struct machine_memory *m, uint32_t mpn)
 		return NULL;
 	return &m->memmap[mpn];
 }
+
+const uint8_t *machine_memory_base(const struct machine_memory *m) { return m->base; }
 
 uint64_t machine_memory_pages_used(const struct machine_memory *m, int node)
 {

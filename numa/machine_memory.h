@@ -74,6 +74,9 @@ struct machine_memory {
 	uint32_t pages;              /* of address space */
 	struct machine_page *memmap; /* [pages]; a row of zeroes is a free page */
 	size_t memmap_bytes;
+	uint8_t *reserved; /* of the host's addresses; in it, aligned: */
+	size_t reserved_bytes;
+	uint8_t *base; /* of all nodes' memory */
 	struct node node[NUMA_MAX_NODES];
 	struct machine_page zero; /* what never written memory reads as; its host memory is read-only */
 	void (*code_gone)(void *opaque, struct machine_page *page);

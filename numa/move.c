@@ -180,6 +180,17 @@ int pmap_bring(struct pmap *p, struct gpa pa, unsigned node)
 	return err;
 }
 
+unsigned page_copies(struct machine_memory *m, const struct machine_page *page)
+{
+	unsigned n = 1;
+
+	pthread_mutex_lock(&m->lock);
+	for (unsigned node = 0; page->names && node < m->n_nodes; node++)
+		n += node != page->node && page_copy_on(m, page, node);
+	pthread_mutex_unlock(&m->lock);
+	return n;
+}
+
 void pmap_unmap(struct pmap *p, struct gpa pa)
 {
 	struct guest_page *g = pmap_row(p, pa);

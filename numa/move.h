@@ -42,6 +42,8 @@ void page_move_end(struct machine_memory *m);
  * Context  the VM's thread.
  */
 MUST_CHECK int pmap_bring(struct pmap *p, struct gpa pa, unsigned node);
+/* How many pages hold the same by name, on as many nodes, this one included.  Any thread. */
+unsigned page_copies(struct machine_memory *m, const struct machine_page *page);
 /* Have what knows the guest page take it away (pmap_ops.unmap); its next access comes to the door.  The VM's thread. */
 void pmap_unmap(struct pmap *p, struct gpa pa);
 /* How many guest pages are on the node.  The VM's thread. O(pages). */

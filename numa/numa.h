@@ -131,6 +131,8 @@ struct machine_page *machine_page_get(struct machine_memory *m, uint32_t mpn);
  */
 void machine_memory_on_code_gone(struct machine_memory *m, void (*gone)(void *opaque, struct machine_page *page),
 				 void *opaque);
+/* Where machine memory begins in the host: page->host - base is the machine address.  The page of zeroes is not there. */
+const uint8_t *machine_memory_base(const struct machine_memory *m);
 /* Pages in use, per node or in total (node < 0). */
 uint64_t machine_memory_pages_used(const struct machine_memory *m, int node);
 

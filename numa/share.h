@@ -59,6 +59,8 @@ uint64_t pmap_merge(struct pmap *p, uint64_t pages);
 /* ---- who has it ---- */
 /* Is the machine page some guest page's of p, which is only compared?  Not the page of zeroes, which may be any VM's.  Any thread. */
 bool page_is_of(struct machine_memory *m, struct machine_page *page, const struct pmap *p);
+/* One of the guest pages of p that the machine page stands for. False: there is none.  Any thread. */
+bool page_user_of(struct machine_memory *m, struct machine_page *page, const struct pmap *p, uint64_t *gpn);
 /*
  * Have every guest page that the machine page stands for taken away from what knows it (pmap_ops.unmap); the rows keep it, and the next
  * access finds it there again.  Their VMs are stopped.  Returns how many guest pages there were.

@@ -160,6 +160,22 @@ bool page_is_of(struct machine_memory *m, struct machine_page *page, const struc
 	return is;
 }
 
+bool page_user_of(struct machine_memory *m, struct machine_page *page, const struct pmap *p, uint64_t *gpn)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&m->lock);
+	for (uint32_t i = 0; i < page->refs && !found; i++) {
+		const struct page_user *u = page_user_at(page, i);
+
+		found = u->pmap == p && u->gpn < p->pages;
+		if (found)
+			*gpn = u->gpn;
+	}
+	pthread_mutex_unlock(&m->lock);
+	return found;
+}
+
 unsigned page_unmap_users(struct machine_memory *m, struct machine_page *page)
 {
 	unsigned n = 0;

@@ -85,6 +85,8 @@ void l2tlb_on_read(struct l2tlb *l, unsigned i);
  */
 void l2tlb_drop_writes(struct l2tlb *l, struct guest_page *g);
 void l2tlb_drop_page(struct l2tlb *l, struct guest_page *g);
+/* Would that take anything away?  May say so where it is not known. */
+bool l2tlb_maps(const struct l2tlb *l, const struct guest_page *g);
 /* It is not of its code record any more. */
 void l2tlb_drop_code(struct l2tlb *l, struct guest_page *g);
 /* Forget every table entry of every space (not the banks).  Also what a change of Status.ERL calls for. */

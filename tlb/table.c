@@ -339,4 +339,14 @@ void l2tlb_drop_writes(struct l2tlb *l, struct guest_page *g) { shoot_down(l, g,
 
 void l2tlb_drop_page(struct l2tlb *l, struct guest_page *g) { shoot_down(l, g, TAKE_ALL); }
 
+bool l2tlb_maps(const struct l2tlb *l, const struct guest_page *g)
+{
+	if (g->backmaps_overflow)
+		return g->mapper == l || g->many_mappers;
+	for (unsigned i = 0; i < g->n_backmaps; i++)
+		if (owns(l, g->backmap[i].entry) && entry_maps(g->backmap[i].entry, g->page))
+			return true;
+	return false;
+}
+
 void l2tlb_drop_code(struct l2tlb *l, struct guest_page *g) { shoot_down(l, g, TAKE_CODE); }

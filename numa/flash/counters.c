@@ -61,6 +61,14 @@ bool counters_miss(struct counters *c, uint32_t page, unsigned cpu, bool write)
 	return before < c->trigger && row->misses[cpu] >= c->trigger;
 }
 
+bool counters_would_reach(const struct counters *c, uint32_t page, unsigned cpu)
+{
+	const struct counter_row *row = counters_page(c, page);
+	uint32_t before = row ? row->misses[cpu] : 0;
+
+	return c->until_sample[cpu] == 1 && before < c->trigger && before + c->sample >= c->trigger;
+}
+
 const struct counter_row *counters_page(const struct counters *c, uint32_t page)
 {
 	const struct counter_row *row = row_of(c, page);

@@ -31,6 +31,8 @@ MUST_CHECK int counters_init(struct counters *c, uint32_t pages, unsigned cpus, 
 void counters_fini(struct counters *c);
 /* One miss.  True: it is the one by which the count of this processor reaches the trigger. */
 bool counters_miss(struct counters *c, uint32_t page, unsigned cpu, bool write);
+/* Would one be that? */
+bool counters_would_reach(const struct counters *c, uint32_t page, unsigned cpu);
 /* Of this interval; NULL: no miss. */
 const struct counter_row *counters_page(const struct counters *c, uint32_t page);
 void counters_forget(struct counters *c, uint32_t page);

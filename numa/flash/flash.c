@@ -93,15 +93,18 @@ void flash_work(struct flash *f, unsigned cpu, uint64_t cycles)
 	f->processor[cpu].stats.monitor += cycles;
 }
 
-void flash_idle(struct flash *f, unsigned cpu)
+void flash_idle_until(struct flash *f, unsigned cpu, uint64_t cycles)
 {
 	struct processor *p = &f->processor[cpu];
+	uint64_t until = cycles < f->turn_end ? cycles : f->turn_end;
 
-	if (p->clock >= f->turn_end)
+	if (p->clock >= until)
 		return;
-	p->stats.idle += f->turn_end - p->clock;
-	p->clock = f->turn_end;
+	p->stats.idle += until - p->clock;
+	p->clock = until;
 }
+
+void flash_idle(struct flash *f, unsigned cpu) { flash_idle_until(f, cpu, f->turn_end); }
 
 uint64_t flash_clock(const struct flash *f, unsigned cpu) { return f->processor[cpu].clock; }
 uint64_t flash_turn_end(const struct flash *f) { return f->turn_end; }

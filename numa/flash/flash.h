@@ -17,6 +17,7 @@
 #include "numa/config.h"
 
 struct flash;
+struct line_view;
 
 enum flash_access { FLASH_FETCH, FLASH_READ, FLASH_WRITE };
 
@@ -56,12 +57,22 @@ const struct numa_config *flash_config(const struct flash *f);
  *	    over 64 MiB (-O2, 2 GHz Sapphire Rapids).
  */
 bool flash_access(struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr);
+/* Would that access return true?  Nothing changes. */
+bool flash_access_heats(const struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr);
+/* Is the line in the processor's first level for instructions? */
+bool flash_has_code(const struct flash *f, unsigned cpu, uint64_t addr);
+/*
+ * Keep view up to date, so that who looks there need not call flash_access() for what is there: such an access would change nothing.
+ * A line there is that of addr, and bias more.  It begins empty, and ends with the next one; NULL: none.
+ */
+void flash_attach(struct flash *f, unsigned cpu, struct line_view *view, uint64_t bias);
 /* Cycles of instructions executed. */
 void flash_run(struct flash *f, unsigned cpu, uint64_t cycles);
 /* Cycles of the monitor's own. */
 void flash_work(struct flash *f, unsigned cpu, uint64_t cycles);
-/* Up to the turn's end. */
+/* Up to the turn's end; up to that time, but no further than the turn's end. */
 void flash_idle(struct flash *f, unsigned cpu);
+void flash_idle_until(struct flash *f, unsigned cpu, uint64_t cycles);
 
 /* Cycles since the start. */
 uint64_t flash_clock(const struct flash *f, unsigned cpu);

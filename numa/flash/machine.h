@@ -3,6 +3,7 @@
 #define NUMA_FLASH_MACHINE_H
 
 /* Private to numa/flash/: the machine and its parts. */
+#include "base/line_view.h"
 #include "numa/flash/cache.h"
 #include "numa/flash/controller.h"
 #include "numa/flash/counters.h"
@@ -11,8 +12,11 @@
 struct processor {
 	uint64_t clock; /* cycles */
 	unsigned node;
-	struct cache l1[2]; /* for data, for instructions */
-	struct cache l2;    /* all that the first level has, and the right to write to it */
+	struct line_view *view; /* flash_attach(), or NULL */
+	uint64_t bias;
+	unsigned page_shift; /* of a line's number: that of its page */
+	struct cache l1[2];  /* for data, for instructions */
+	struct cache l2;     /* all that the first level has, and the right to write to it */
 	struct flash_stats stats;
 };
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <string.h>
+
 #include "numa/flash/machine.h"
 
 /*
@@ -26,22 +28,83 @@ void processor_fini(struct processor *p)
 	cache_fini(&p->l2);
 }
 
+/* ---- what translated code is shown ---- */
+
+/* A line that is not the last one of its set to be used any more, or gone. */
+static void hide(const struct processor *p, unsigned kind, uint64_t line)
+{
+	uint64_t tag = line + p->bias, i = tag % LINE_VIEW_ENTRIES;
+	struct line_view *v = p->view;
+
+	if (!v)
+		return;
+	if (kind == CODE) {
+		if (v->fetch[i] == tag >> p->page_shift)
+			v->fetch[i] = LINE_VIEW_NONE;
+		return;
+	}
+	if (v->read[i] == tag)
+		v->read[i] = LINE_VIEW_NONE;
+	if (v->write[i] == tag)
+		v->write[i] = LINE_VIEW_NONE;
+}
+
+/* The word that its set used last. */
+static void show(const struct processor *p, unsigned kind, uint64_t word)
+{
+	uint64_t tag = (word & ~CACHE_OWNED) + p->bias, i = tag % LINE_VIEW_ENTRIES;
+	struct line_view *v = p->view;
+
+	if (!v)
+		return;
+	if (kind == CODE) {
+		v->fetch[i] = tag >> p->page_shift;
+		return;
+	}
+	v->read[i] = tag;
+	v->write[i] = word & CACHE_OWNED ? tag : LINE_VIEW_NONE;
+}
+
+void flash_attach(struct flash *f, unsigned cpu, struct line_view *view, uint64_t bias)
+{
+	struct processor *p = &f->processor[cpu];
+
+	p->view = view;
+	p->bias = bias;
+	p->page_shift = PAGE_SHIFT - f->line_shift;
+	if (view)
+		memset(view, 0xff, sizeof(*view));
+}
+
+static void lose(struct processor *p, uint64_t line)
+{
+	for (unsigned kind = DATA; kind <= CODE; kind++) {
+		hide(p, kind, line);
+		(void)cache_remove(&p->l1[kind], line);
+	}
+}
+
 void processor_invalidate(struct processor *p, uint64_t line)
 {
 	bool had = cache_remove(&p->l2, line);
 
 	ASSERT(had);
 	(void)had;
-	(void)cache_remove(&p->l1[DATA], line);
-	(void)cache_remove(&p->l1[CODE], line);
+	lose(p, line);
 	p->stats.invalidations++;
 }
 
 void processor_disown(struct processor *p, uint64_t line)
 {
+	uint64_t tag = line + p->bias;
+
+	if (p->view && p->view->write[tag % LINE_VIEW_ENTRIES] == tag)
+		p->view->write[tag % LINE_VIEW_ENTRIES] = LINE_VIEW_NONE;
 	cache_disown(&p->l2, line);
 	cache_disown(&p->l1[DATA], line);
 }
+
+/* ---- accesses ---- */
 
 /* The first level gets what the second has now.  What has to go for it is in the second anyway. */
 static void fill_l1(struct cache *l1, uint64_t word)
@@ -62,8 +125,7 @@ static void fill_l2(struct flash *f, unsigned cpu, uint64_t word)
 
 	if (gone == CACHE_NONE)
 		return;
-	(void)cache_remove(&p->l1[DATA], line);
-	(void)cache_remove(&p->l1[CODE], line);
+	lose(p, line);
 	p->stats.writebacks += gone != line;
 	directory_evict(f, cpu, line, gone != line);
 }
@@ -105,23 +167,13 @@ static bool miss(struct flash *f, unsigned cpu, struct cache *l1, uint64_t line,
 	return hot && r.remote;
 }
 
-bool flash_access(struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr)
+/* In the second level, or not at all; word: the first level's, if it has the line. */
+static bool beyond_l1(struct flash *f, unsigned cpu, enum flash_access kind, struct cache *l1, uint64_t line)
 {
 	struct processor *p = &f->processor[cpu];
-	struct cache *l1 = &p->l1[kind == FLASH_FETCH ? CODE : DATA];
-	uint64_t line = addr >> f->line_shift, found, *word;
+	uint64_t *word = cache_find(&p->l2, line), found;
 	bool write = kind == FLASH_WRITE;
 
-	ASSERT(cpu < f->cpus && addr < f->cfg.memory);
-	word = cache_set(l1, line);
-	if (*word == (line | CACHE_OWNED) || (!write && *word == line))
-		return false;
-	word = cache_find(l1, line);
-	if (word && (!write || *word & CACHE_OWNED)) {
-		cache_use(l1, word, *word);
-		return false;
-	}
-	word = cache_find(&p->l2, line);
 	if (!word || (write && !(*word & CACHE_OWNED)))
 		return miss(f, cpu, l1, line, write, word);
 	found = *word;
@@ -131,4 +183,48 @@ bool flash_access(struct flash *f, unsigned cpu, enum flash_access kind, uint64_
 	p->stats.l2_stall += f->cycles.l2;
 	p->clock += f->cycles.l2;
 	return false;
+}
+
+bool flash_access(struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr)
+{
+	struct processor *p = &f->processor[cpu];
+	unsigned which = kind == FLASH_FETCH ? CODE : DATA;
+	struct cache *l1 = &p->l1[which];
+	uint64_t line = addr >> f->line_shift, *set = cache_set(l1, line), *word, last = *set;
+	bool write = kind == FLASH_WRITE, hot = false;
+
+	ASSERT(cpu < f->cpus && addr < f->cfg.memory);
+	if (last == (line | CACHE_OWNED) || (!write && last == line)) {
+		show(p, which, last);
+		return false;
+	}
+	word = cache_find(l1, line);
+	if (word && (!write || *word & CACHE_OWNED))
+		cache_use(l1, word, *word);
+	else
+		hot = beyond_l1(f, cpu, kind, l1, line);
+	if (last != CACHE_NONE && (last & ~CACHE_OWNED) != line)
+		hide(p, which, last & ~CACHE_OWNED);
+	show(p, which, *set);
+	return hot;
+}
+
+bool flash_access_heats(const struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr)
+{
+	const struct processor *p = &f->processor[cpu];
+	uint32_t page = (uint32_t)(addr >> PAGE_SHIFT);
+	uint64_t line = addr >> f->line_shift, *word;
+
+	if (!counters_would_reach(&f->counters, page, cpu) || flash_page_node(f, page) == p->node)
+		return false;
+	word = cache_find(&p->l1[kind == FLASH_FETCH ? CODE : DATA], line);
+	if (word && (kind != FLASH_WRITE || *word & CACHE_OWNED))
+		return false;
+	word = cache_find(&p->l2, line);
+	return !word || (kind == FLASH_WRITE && !(*word & CACHE_OWNED));
+}
+
+bool flash_has_code(const struct flash *f, unsigned cpu, uint64_t addr)
+{
+	return cache_find(&f->processor[cpu].l1[CODE], addr >> f->line_shift) != NULL;
 }

@@ -90,9 +90,9 @@ refused() {
 }
 refused 2 "nodes=0: too few; from 1 to 64" --numa sample,nodes=0
 refused 2 "nodes=65: too many; from 1 to 64" --numa sample,nodes=65
-refused 2 "must be off, sample or host" --numa here
+refused 2 "must be off, sample, host or flash" --numa here
 refused 2 "'l1=32K': must be nodes=" --numa sample,l1=32K
-refused 2 "--numa: not with --icount" --numa sample --icount
+refused 2 "--numa sample: not with --icount" --numa sample --icount
 nodes=$(ls -d /sys/devices/system/node/node[0-9]* 2>/dev/null | wc -l)
 [ "$nodes" -ne 1 ] || refused 2 "this host has one node; nodes=2 and more lie on it together" --numa host
 refused 2 "--numa-log: needs --numa" --numa-log "$work/none"

@@ -136,7 +136,7 @@ static inline enum ir_op ir_gen_pick(struct ir_gen *g, const struct ir_block *b,
 
 		if (op >= NUM_IR_OPS)
 			return ir_gen_below(g, 2) ? IR_GETREG : IR_SETREG;
-		if (op == IR_FPU) /* see ir_gen_fpu() */
+		if (op == IR_FPU || op == IR_FETCH) /* see ir_gen_fpu(); what runs these blocks has no lines */
 			continue;
 		if (op == IR_INSN || ((op == IR_PCREL || op == IR_PCREGION) && b->mode & MODE_ABS))
 			continue;

@@ -60,6 +60,7 @@ Test(ir_text, round_trip)
 
 		cr_assert_null(err, "seed 0x%llx block %d: %s", (unsigned long long)seed, n, err);
 		ir_gen_fpu(&g, b);
+		ir_emit(b, IR_FETCH, IR_NONE, IR_NONE, IR_NONE, 0);
 		for (uint32_t i = 0; i < b->n_ins; i++)
 			op_seen[b->ins[i].op] = true;
 		text = print(b, &bytes);

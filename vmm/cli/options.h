@@ -112,8 +112,9 @@ struct run_said {
 
 /* --numa */
 struct run_numa {
-	bool sample; /* else off */
+	bool sample; /* else off, or flash */
 	bool host;   /* and nodes are on those of the host */
+	bool flash;
 	struct numa_config cfg;
 };
 

@@ -383,6 +383,7 @@ int options_complete_run(struct run_options *out, struct options_error *err)
 	if (r)
 		return r;
 	out->several |= out->vms > 1;
+	out->icount |= out->numa.flash; /* time is a function of what is executed, too */
 	out->reports =
 	    out->several && !out->icount; /* a run that is to be repeated is the same with others and without */
 	out->balloon |= out->reports;
@@ -397,7 +398,12 @@ int options_complete_run(struct run_options *out, struct options_error *err)
 		return options_bad(err, "--balloon: the machine has only %lluM",
 				   (unsigned long long)out->mem_bytes >> 20);
 	if (out->numa.sample && out->icount)
-		return options_bad(err, "--numa: not with --icount, which has one processor");
+		return options_bad(err, "--numa sample: not with --icount, which has one processor");
+	if (out->numa.flash && out->processors)
+		return options_bad(err, "--processors: not with --numa flash, which has those of its nodes");
+	if (out->numa.flash && (out->shares || out->cap))
+		return options_bad(err, "%s: not with --numa flash, whose machines have processors in turn",
+				   out->shares ? "--shares" : "--cap");
 	/* A run that is to be repeated does not hear from the outside unless told. */
 	if (!out->n_nets && !out->net_none && !out->icount) {
 		r = add_net("user", out, err);

@@ -104,7 +104,12 @@ static int host_nodes_end(const struct run_numa *numa, const struct option_value
 	return numa->cfg.nodes > 1 ? 0 : option_bad(v, "this host has one node; nodes=2 and more lie on it together");
 }
 
-/* "off", or "sample" or "host" and keys behind it. */
+static bool is_word(const char *text, size_t n, const char *word)
+{
+	return n == strlen(word) && strncmp(text, word, n) == 0;
+}
+
+/* "off", or "sample", "host" or "flash" and keys behind it. */
 int option_numa(void *field, const struct option_value *v)
 {
 	struct run_numa *numa = field;
@@ -115,14 +120,16 @@ int option_numa(void *field, const struct option_value *v)
 	numa_config_default(&numa->cfg);
 	if (strcmp(v->text, "off") == 0)
 		return 0;
-	numa->host = word == strlen("host") && strncmp(v->text, "host", word) == 0;
-	numa->sample = numa->host || (word == strlen("sample") && strncmp(v->text, "sample", word) == 0);
-	if (!numa->sample)
-		return option_bad(v, "must be off, sample or host, and keys behind the latter two");
+	numa->host = is_word(v->text, word, "host");
+	numa->sample = numa->host || is_word(v->text, word, "sample");
+	numa->flash = is_word(v->text, word, "flash");
+	if (!numa->sample && !numa->flash)
+		return option_bad(v, "must be off, sample, host or flash, and keys behind the latter three");
 	if (numa->host)
 		r = host_nodes_begin(numa, v);
 	if (!r && v->text[word])
-		r = numa_config_parse(&numa->cfg, numa_sample_rows, v->row->name, v->text + word + 1, v->err);
+		r = numa_config_parse(&numa->cfg, numa->flash ? numa_config_rows : numa_sample_rows, v->row->name,
+				      v->text + word + 1, v->err);
 	else if (!r)
 		r = numa_config_check(&numa->cfg, v->row->name, v->err);
 	return !r && numa->host ? host_nodes_end(numa, v) : r;

@@ -141,6 +141,7 @@ static int check_memory(const struct plan *p, struct options_error *err)
 {
 	uint64_t bytes = 0;
 	unsigned n = p->n;
+	int r = 0;
 
 	for (unsigned i = 0; i < p->n; i++)
 		bytes += p->opt[i].mem_bytes;
@@ -148,8 +149,16 @@ static int check_memory(const struct plan *p, struct options_error *err)
 		bytes += p->other[i].ended ? 0 : p->other[i].opt->mem_bytes;
 		n += !p->other[i].ended;
 	}
-	if (bytes <= machine_memory_host_bytes())
-		return 0;
+	if (p->n && p->opt->numa.flash) {
+		r = numa_config_check_guests(&p->opt->numa.cfg, "--numa", bytes, err);
+		bytes = p->opt->numa.cfg.memory;
+		if (!r && bytes > machine_memory_host_bytes())
+			r = options_bad(err, "--numa: memory=%lluM, and this host has only %lluM",
+					(unsigned long long)bytes >> 20,
+					(unsigned long long)machine_memory_host_bytes() >> 20);
+	}
+	if (r || bytes <= machine_memory_host_bytes())
+		return r;
 	return options_bad(err, "--mem: %u machines with %lluM together, and this host has only %lluM", n,
 			   (unsigned long long)bytes >> 20, (unsigned long long)machine_memory_host_bytes() >> 20);
 }

@@ -146,8 +146,10 @@ static int close_watch(struct session *s, int status)
 static int open_monitor(struct session *s)
 {
 	const struct run_options *opt = s->first->opt; /* what is the process's is the same in all */
-	struct monitor_config cfg = {.nodes = opt->numa.sample ? opt->numa.cfg.nodes : 1,
-				     .numa = opt->numa.sample ? &opt->numa.cfg : NULL,
+	bool nodes = opt->numa.sample || opt->numa.flash;
+	struct monitor_config cfg = {.nodes = nodes ? opt->numa.cfg.nodes : 1,
+				     .numa = nodes ? &opt->numa.cfg : NULL,
+				     .simulated = opt->numa.flash,
 				     .watch = s->watch,
 				     .host = opt->numa.host ? &numa_this_host : NULL,
 				     .share = s->several || opt->merge.pages,
@@ -161,6 +163,8 @@ static int open_monitor(struct session *s)
 		cfg.together += run_vcpus(s->run[i]->opt);
 	for (unsigned i = 0; i < s->n; i++)
 		cfg.memory_bytes += run_memory_bytes(s->run[i]->opt);
+	if (opt->numa.flash) /* the regions' too */
+		cfg.memory_bytes = opt->numa.cfg.memory;
 	s->mem_bytes = cfg.memory_bytes;
 	/* where address space is short, it is left to others */
 	if (s->several && !opt->icount && is_unlimited(RLIMIT_AS) && is_unlimited(RLIMIT_FSIZE))

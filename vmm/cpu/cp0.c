@@ -69,6 +69,8 @@ static void timer_changed(struct vcpu *v)
 		return;
 	}
 	v->timer_changed = true;
+	if (v->caches.flash)
+		caches_stop_soon(v); /* not at any poll */
 	__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
 }
 

@@ -11,7 +11,7 @@ helper_fn *const vmm_helpers[NUM_HELPERS] = {
     [HELPER_ERET] = cp0_eret,     [HELPER_WAIT] = cp0_wait,          [HELPER_HYPCALL] = monitor_call,
     [HELPER_CACHE] = mem_cache,   [HELPER_RAISE] = exception_helper, [HELPER_SLOT_CHECK] = slot_check,
     [HELPER_MEM_LOAD] = mem_load, [HELPER_MEM_STORE] = mem_store,    [HELPER_LL] = atomic_ll,
-    [HELPER_SC] = atomic_sc,      [HELPER_SYNC] = atomic_sync,
+    [HELPER_SC] = atomic_sc,      [HELPER_SYNC] = atomic_sync,       [HELPER_FETCH] = caches_fetch,
 #define HELPER(name, ...) [HELPER_##name] = fpu_helper_##name,
 #include "ir/fpu_helpers.def"
 #undef HELPER

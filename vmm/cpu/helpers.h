@@ -27,5 +27,6 @@ HELPER_FN(cp0_wait);
 HELPER_FN(monitor_call);
 HELPER_FN(exception_helper);
 HELPER_FN(slot_check);
+HELPER_FN(caches_fetch);
 
 #endif

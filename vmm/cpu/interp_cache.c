@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "vmm/cpu/interp_cache.h"
+#include "vmm/cpu/caches.h"
 #include "vmm/cpu/mem.h"
 #include "vmm/cpu/translate.h"
 #include "vmm/cpu/vcpu.h"
@@ -177,6 +178,8 @@ const struct ir_block *interp_cache_get(struct interp_cache *c, struct vcpu *v)
 
 	if (!page)
 		return NULL;
+	if (v->caches.flash)
+		caches_enter_page(v, page);
 	bury(c);
 	for (l = c->block[block_hash(page, off, gs->mode, abs_page)]; l; l = l->next)
 		if (l->page == page && l->off == off && l->mode == gs->mode && l->abs_page == abs_page)

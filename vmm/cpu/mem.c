@@ -8,9 +8,11 @@
 #include "frontend/insn.h"
 #include "vmm/cpu/exception.h"
 #include "vmm/cpu/helpers.h"
+#include "vmm/cpu/caches.h"
 #include "vmm/cpu/mem.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/siblings.h"
+#include "vmm/monitor/simulation.h"
 #include "vmm/monitor/vm.h"
 
 /*
@@ -85,7 +87,7 @@ static struct guest_page *ram_page(struct vcpu *v, struct gpa pa, enum pmap_acce
 	if (!vm_ram(v->vm, pa, &ram))
 		return NULL;
 	vm_memory_lock(v->vm);
-	g = pmap_get(v->vm->ram, ram, v->node, access, &err);
+	g = pmap_get(v->vm->ram, ram, v->caches.flash ? simulation_place(v, ram) : v->node, access, &err);
 	vm_memory_unlock(v->vm);
 	if (!g && err)
 		vm_end(v->vm, VM_NO_MEMORY);
@@ -259,6 +261,12 @@ static uint8_t *probe(struct guest_state *gs, uint64_t va, uint32_t size, bool w
 	return (va & (~PAGE_MASK | (size - 1))) == tag ? (uint8_t *)(intptr_t)((int64_t)va + e->addend) : NULL;
 }
 
+/* True: the access to these bytes is not to be made now (--numa flash). */
+static bool leaves(struct vcpu *v, enum flash_access kind, const uint8_t *host)
+{
+	return v->caches.flash && caches_access(v, kind, host);
+}
+
 void mem_step_alone(struct vcpu *v)
 {
 	struct guest_state *gs = &v->gs;
@@ -355,7 +363,7 @@ HELPER_FN(mem_load)
 	bool dirty, claimed = true;
 
 	if (host)
-		return extend(load_host(host, meta), meta);
+		return leaves(v, FLASH_READ, host) ? 0 : extend(load_host(host, meta), meta);
 	v->stats.slow_loads++;
 	r = va.v & (META_SIZE(meta) - 1) ? GUEST_ADDRESS_ERROR : translate_va(v, va, acc, &pa, &dirty);
 	if (r != GUEST_OK) {
@@ -365,7 +373,8 @@ HELPER_FN(mem_load)
 	g = ram_page(v, pa, PMAP_READ); /* also of an LL that means to write: the SC may be a store to code */
 	if (g) {
 		fill(v, va, g, acc == TLB_READ, dirty && guest_page_writable(g), 0);
-		return extend(load_host(g->page->host + (pa.v & PAGE_MASK), meta), meta);
+		host = g->page->host + (pa.v & PAGE_MASK);
+		return leaves(v, FLASH_READ, host) ? 0 : extend(load_host(host, meta), meta);
 	}
 	if (device_wants_step(v))
 		return 0;
@@ -470,6 +479,8 @@ static void store(struct vcpu *v, struct gva va, struct gpa pa, uint64_t x, uint
 	}
 	g = ram_page(v, pa, PMAP_WRITE);
 	if (g) {
+		if (leaves(v, FLASH_WRITE, g->page->host + (pa.v & PAGE_MASK)))
+			return;
 		if (store_ram(v, va, g, pa, x, meta, code) && !(meta & MEM_MORE))
 			leave_after(&v->gs);
 		return;
@@ -504,7 +515,8 @@ HELPER_FN(mem_store)
 	bool dirty;
 
 	if (host) {
-		store_host(host, b, meta);
+		if (!leaves(v, FLASH_WRITE, host))
+			store_host(host, b, meta);
 		return 0;
 	}
 	v->stats.slow_stores++;
@@ -529,7 +541,7 @@ const uint8_t *mem_linked_word(struct vcpu *v, struct gva va, uint32_t meta)
 	bool dirty;
 
 	if (host)
-		return host;
+		return leaves(v, FLASH_READ, host) ? NULL : host;
 	v->stats.slow_loads++;
 	r = va.v & (META_SIZE(meta) - 1) ? GUEST_ADDRESS_ERROR : translate_va(v, va, TLB_READ, &pa, &dirty);
 	if (r != GUEST_OK) {
@@ -540,7 +552,8 @@ const uint8_t *mem_linked_word(struct vcpu *v, struct gva va, uint32_t meta)
 	if (!g)
 		return NULL;
 	fill(v, va, g, true, dirty && guest_page_writable(g), 0);
-	return g->page->host + (pa.v & PAGE_MASK);
+	host = g->page->host + (pa.v & PAGE_MASK);
+	return leaves(v, FLASH_READ, host) ? NULL : host;
 }
 
 /* As a store of what is there, whether it will be one or not. */
@@ -569,7 +582,7 @@ bool mem_conditional_word(struct vcpu *v, struct gva va, uint32_t meta, bool (*t
 	bool dirty, parked, done;
 
 	if (host)
-		return try(v, host);
+		return !leaves(v, FLASH_WRITE, host) && try(v, host);
 	v->stats.slow_stores++;
 	r = va.v & (META_SIZE(meta) - 1) ? GUEST_ADDRESS_ERROR : translate_va(v, va, TLB_WRITE, &pa, &dirty);
 	if (r != GUEST_OK) {
@@ -585,7 +598,7 @@ bool mem_conditional_word(struct vcpu *v, struct gva va, uint32_t meta, bool (*t
 	if (parked)
 		siblings_stop_from(v);
 	host = word_for(v, va, pa, meta);
-	done = host && try(v, host);
+	done = host && !leaves(v, FLASH_WRITE, host) && try(v, host);
 	if (parked)
 		siblings_go_from(v);
 	return done;
@@ -684,6 +697,8 @@ static struct machine_page *fetch_slow(struct vcpu *v, struct gva pc, enum tlb_r
 	g = *why == GUEST_OK ? ram_page(v, pa, PMAP_EXEC) : NULL;
 	if (g && mem_unmapped(v, pc)) {
 		v->abs_code[ABS_CODE_INDEX(pc.v)] = code_id(v, g->page, pc);
+		if (v->caches.flash)
+			caches_abs_page(v, pc.v, g->page);
 	} else if (g) {
 		fill(v, gva(pc.v & ~PAGE_MASK), g, false, false, code_id(v, g->page, pc));
 		*page_cache_slot(v, g->page->host) = (struct page_cache_entry){g->page->host, g->page};

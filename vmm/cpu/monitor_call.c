@@ -72,6 +72,8 @@ static int64_t give_up(struct vcpu *v, uint32_t a0, uint32_t a1)
 		return -GUEST_EAGAIN;
 	v->freed = gpa(a0);
 	v->freed_bytes = (uint64_t)a1 * PAGE_BYTES;
+	if (v->caches.flash)
+		caches_stop_soon(v);
 	__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
 	return 0;
 }

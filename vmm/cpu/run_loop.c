@@ -15,6 +15,7 @@
 #include "vmm/monitor/follow.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/monitor/siblings.h"
+#include "vmm/monitor/simulation.h"
 #include "vmm/monitor/vm.h"
 
 /*
@@ -28,15 +29,20 @@ static enum exit_reason interpret(struct vcpu *v, const struct ir_block *b)
 	struct guest_state *gs = &v->gs;
 	uint32_t executed = 0;
 	enum exit_reason why;
+	bool branched;
 
 	gs->icount_left -= b->n_guest;
 	why = ir_interp(b, gs, &executed);
 	/* exceptions and EXIT_SMC gave back what was left by themselves (and in insns_refunded); an EXITIF did not */
 	if (why != EXIT_LINK)
 		executed = b->n_guest;
+	branched = executed != b->n_guest; /* by an EXITIF */
 	gs->icount_left += b->n_guest - executed;
 	gs->insns[TIER_INTERP] += executed;
-	return why == EXIT_LINK ? EXIT_PC_SET : why; /* no site of translated code to be linked */
+	if (why != EXIT_LINK)
+		return why;
+	/* no site of translated code to be linked */
+	return v->caches.flash && !(branched || ir_block_branches(b)) ? EXIT_INDIRECT : EXIT_PC_SET;
 }
 
 static enum exit_reason interpret_here(struct vcpu *v, uint32_t max_guest)
@@ -52,13 +58,16 @@ static enum exit_reason run_to_deadline(struct vcpu *v)
 	return v->gs.icount_left > 0 ? interpret_here(v, (uint32_t)v->gs.icount_left) : EXIT_POLL;
 }
 
+/* --icount: is a block executed only if all of it is before the deadline? */
+static bool has_budget(const struct vcpu *v) { return v->vm->cfg.icount && !v->caches.flash; }
+
 static enum exit_reason run_interpreter(struct vcpu *v)
 {
 	const struct ir_block *b = interp_cache_get(v->interp, v);
 
 	if (!b)
 		return EXIT_EXCEPTION;
-	if (v->vm->cfg.icount && v->gs.icount_left < b->n_guest)
+	if (has_budget(v) && v->gs.icount_left < b->n_guest)
 		return EXIT_BUDGET;
 	return interpret(v, b);
 }
@@ -103,7 +112,7 @@ static enum exit_reason run_translated(struct vcpu *v, enum exit_reason last)
 	struct ir_block *lifted;
 	struct translation *t = translate(v, &lifted, left_where_entered(v, last));
 
-	if (!t && lifted && v->vm->cfg.icount && v->gs.icount_left < lifted->n_guest)
+	if (!t && lifted && has_budget(v) && v->gs.icount_left < lifted->n_guest)
 		return EXIT_BUDGET;
 	if (!t)
 		return lifted ? interpret(v, lifted) : EXIT_EXCEPTION;
@@ -137,6 +146,7 @@ static void service(struct vcpu *v)
 	struct vm *vm = v->vm;
 
 	__atomic_store_n(&v->gs.poll, 0, __ATOMIC_SEQ_CST);
+	v->caches.stop = false;
 	rendezvous_pass(&v->stop);
 	if (v->jit)
 		jit_install_finished(v->jit);
@@ -261,7 +271,7 @@ static enum exit_reason execute(struct vcpu *v, enum exit_reason last)
 		v->step = false;
 	}
 	vcpu_update_mode(v);
-	if (last == EXIT_BUDGET && v->gs.icount_left > 0)
+	if (last == EXIT_BUDGET && v->gs.icount_left > 0 && has_budget(v))
 		return run_to_deadline(v);
 	if (vm->cfg.icount)
 		begin_slice(vm);
@@ -274,13 +284,28 @@ static enum exit_reason execute(struct vcpu *v, enum exit_reason last)
 	return run_translated(v, last);
 }
 
+/*
+ * --numa flash: a deadline may have passed in the middle of what one tier executes as one piece, and another one does not.  It is
+ * looked at where all come by (vcpu.settled): behind a branch, an exception, an instruction that ends its block.
+ */
+static bool wants_service(const struct vcpu *v)
+{
+	bool deadline = v->vm->cfg.icount && v->gs.icount_left <= 0;
+
+	if (v->caches.flash && deadline && !v->settled)
+		return false;
+	return deadline || __atomic_load_n(&v->gs.poll, __ATOMIC_ACQUIRE);
+}
+
 static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 {
 	struct vm *vm = v->vm;
 
 	if (last == EXIT_POLL && v->jit)
 		look_where(v);
-	if (__atomic_load_n(&v->gs.poll, __ATOMIC_ACQUIRE) || (vm->cfg.icount && v->gs.icount_left <= 0))
+	if (v->caches.n_hot && (v->settled || (v->stepped && !v->caches.later)))
+		simulation_decide(v);
+	if (wants_service(v))
 		service(v);
 	if (__atomic_load_n(&vm->pauses, __ATOMIC_RELAXED)) {
 		v->becomes = paused(v);
@@ -296,7 +321,9 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 		return EXIT_POLL;
 	}
 	siblings_enter(v);
+	v->stepped = v->step && last == EXIT_SIDE;
 	last = execute(v, last);
+	v->settled = last == EXIT_BUDGET || last == EXIT_EXCEPTION || last == EXIT_PC_SET;
 	siblings_leave(v);
 	return last;
 }
@@ -337,6 +364,8 @@ static enum run_slice after_turn(struct vcpu *v)
 		return v->becomes;
 	if (__atomic_load_n(&v->sched.yield, __ATOMIC_RELAXED))
 		return SLICE_OVER;
+	if (v->caches.flash && !v->settled)
+		return RUN_ON;
 	return v->vm->cfg.icount && clock_turn_over(v->vm->clock) ? SLICE_OVER : RUN_ON;
 }
 
@@ -350,6 +379,8 @@ static enum run_slice run_slice(struct vcpu *v)
 		clock_awake(vm->clock);
 		vm_unlock(vm);
 	}
+	if (v->caches.flash) /* others have had their turns */
+		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
 	v->becomes = RUN_ON;
 	while (__atomic_load_n(&vm->end, __ATOMIC_ACQUIRE) == VM_RUNS) {
 		enum exit_reason last = turn(v, v->last);
@@ -375,6 +406,8 @@ enum run_slice run_loop_slice(struct vcpu *v)
 
 	rendezvous_enter(&v->stop);
 	becomes = run_slice(v);
+	if (v->caches.flash)
+		caches_sync(v);
 	rendezvous_leave(&v->stop);
 	return becomes;
 }

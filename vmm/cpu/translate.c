@@ -3,6 +3,7 @@
 #include "frontend/insn.h"
 #include "vmm/cpu/exception.h"
 #include "vmm/cpu/helpers.h"
+#include "vmm/cpu/caches.h"
 #include "vmm/cpu/mem.h"
 #include "vmm/cpu/region.h"
 #include "vmm/cpu/translate.h"
@@ -84,8 +85,11 @@ HELPER_FN(slot_check)
 		return 0;
 	}
 	page = mem_fetch_try(v, gva((uint32_t)(pc + 4)));
-	if (page && guest_word(v, page, 0) == (uint32_t)a)
+	if (page && guest_word(v, page, 0) == (uint32_t)a) {
+		if (v->caches.flash)
+			(void)caches_access(v, FLASH_FETCH, page->host);
 		return 0;
+	}
 	/* not the slot that this block was made with, or none (fetch_slot() will raise it): make the block again */
 	page = mem_fetch_try(v, gva(pc));
 	if (page)
@@ -104,6 +108,7 @@ struct ir_block *translate_page(struct vcpu *v, struct machine_page *page, uint6
 	    .mode = v->gs.mode,
 	    .abs_page = v->gs.mode & MODE_ABS ? pc & ~PAGE_MASK : 0,
 	    .off = off,
+	    .line = v->caches.flash ? flash_config(v->caches.flash)->line : 0,
 	    .words = words,
 	    .max_guest = max_guest,
 	};
@@ -131,6 +136,12 @@ struct ir_block *translate_page(struct vcpu *v, struct machine_page *page, uint6
 	return b;
 }
 
+static void enter_page(struct vcpu *v, const struct machine_page *page)
+{
+	if (v->caches.flash)
+		caches_enter_page(v, page);
+}
+
 struct ir_block *translate_lift(struct vcpu *v, uint32_t max_guest)
 {
 	struct machine_page *page = mem_fetch(v, gva(v->gs.pc));
@@ -138,6 +149,7 @@ struct ir_block *translate_lift(struct vcpu *v, uint32_t max_guest)
 	if (!page)
 		return NULL;
 	arena_reset(&v->arena);
+	enter_page(v, page);
 	return translate_page(v, page, v->gs.pc, max_guest, TIER_INTERP, &v->arena);
 }
 
@@ -176,6 +188,7 @@ struct translation *translate(struct vcpu *v, struct ir_block **lifted, bool aft
 	*lifted = NULL;
 	if (!page)
 		return NULL;
+	enter_page(v, page);
 	if (after_side_exit && !v->vm->cfg.tier1) {
 		*lifted = translate_lift(v, 0);
 		return NULL;

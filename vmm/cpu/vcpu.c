@@ -14,6 +14,7 @@
 #include "vmm/cpu/run_loop.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/monitor/siblings.h"
+#include "vmm/monitor/simulation.h"
 #include "vmm/monitor/vm.h"
 
 /*
@@ -54,6 +55,7 @@ static int vcpu_open(struct vcpu *v)
 	    .guest_isa = v->model->isa,
 	    .tier2 = cfg->tier2,
 	    .icount = cfg->icount,
+	    .line_log2 = v->caches.flash ? (uint8_t)__builtin_ctz(flash_config(v->caches.flash)->line) : 0,
 	    .resume = cfg->icount ? NULL : run_loop_resume, /* a deadline is looked at by the dispatch loop */
 	    .waits = code_cache_waits,
 	    .count_insns = cfg->count_insns || COUNT_ALWAYS,
@@ -70,6 +72,11 @@ static int vcpu_open(struct vcpu *v)
 	v->gs.abs_code = v->abs_code = calloc(ABS_CODE_ENTRIES, sizeof(*v->abs_code));
 	if (!v->abs_code)
 		return -ENOMEM;
+	if (v->caches.flash) {
+		v->gs.abs_fetch = v->abs_fetch = calloc(ABS_CODE_ENTRIES, sizeof(*v->abs_fetch));
+		if (!v->abs_fetch)
+			return -ENOMEM;
+	}
 	vm_wants(cfg->want, "tables of addresses", l2tlb_bytes());
 	err = l2tlb_new(&v->l2tlb, &v->tlb);
 	if (!err && v->vm->monitor->share)
@@ -109,6 +116,8 @@ int vcpus_new(struct vcpu **out, struct vm *vm, unsigned n)
 		    .sample = vm->cfg.tier1 && vm->cfg.tier2 && !vm->cfg.icount, /* there it would but take time */
 		};
 		sched_vcpu_init(&v[i], vm->monitor->sched);
+		if (vm->monitor->simulation)
+			simulation_add(vm->monitor->simulation, &v[i]);
 	}
 	for (unsigned i = 0; i < n && !err; i++)
 		err = vcpu_open(&v[i]);
@@ -124,6 +133,7 @@ void vcpus_free(struct vcpu *v, unsigned n)
 {
 	for (unsigned i = 0; v && i < n; i++) {
 		sched_vcpu_destroy(&v[i]);
+		simulation_remove(&v[i]);
 		jit_free(v[i].jit);
 		interp_cache_free(v[i].interp);
 		frontend_free(v[i].frontend);
@@ -131,6 +141,7 @@ void vcpus_free(struct vcpu *v, unsigned n)
 		mem_free(&v[i]);
 		arena_free(&v[i].arena);
 		free(v[i].abs_code);
+		free(v[i].abs_fetch);
 	}
 	free(v);
 }

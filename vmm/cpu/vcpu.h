@@ -10,6 +10,7 @@
 #include "numa/numa.h"
 #include "tlb/guest_tlb.h"
 #include "tlb/l2tlb.h"
+#include "vmm/cpu/caches.h"
 #include "vmm/cpu/watchdog.h"
 #include "vmm/monitor/rendezvous.h"
 #include "vmm/monitor/sched.h"
@@ -62,8 +63,12 @@ struct vcpu {
 	unsigned node;
 	const struct cpu_model *model;
 	struct frontend *frontend;
-	struct jit *jit;    /* NULL under --tiers=interp */
-	uint32_t *abs_code; /* guest_state.abs_code */
+	struct jit *jit;      /* NULL under --tiers=interp */
+	uint32_t *abs_code;   /* guest_state.abs_code */
+	struct caches caches; /* --numa flash */
+	uint64_t *abs_fetch;  /* guest_state.abs_fetch; NULL without */
+	bool stepped;         /* the last turn executed one instruction alone */
+	bool settled; /* --numa flash: it stands where all tiers and all cuts into blocks come to (run_loop.c) */
 	struct guest_tlb tlb;
 	struct l2tlb *l2tlb;
 	struct arena arena; /* scratch of the translation in progress */

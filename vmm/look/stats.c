@@ -13,6 +13,7 @@
 #include "vmm/devices/virtio_bus.h"
 #include "vmm/monitor/follow.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/monitor/simulation.h"
 
 enum unit { GROUP_ROW, INSNS, COUNT, BYTES, NS };
 
@@ -69,13 +70,29 @@ static uint64_t far(const struct vcpu *v)
 	return v->vm->follow ? pages(v, NUM_MEMORY_CLASSES) - pages(v, MEMORY_ZERO) - near(v) : 0;
 }
 
-static uint64_t left_alone(const struct follow_stats *f)
+static uint64_t left_of(const uint64_t left[NUM_POLICY_REASONS])
 {
 	uint64_t n = 0;
 
 	for (unsigned i = 0; i < NUM_POLICY_REASONS; i++)
-		n += f->left[i];
+		n += left[i];
 	return n;
+}
+
+/* Of all simulated processors; zeroes: there are none. */
+static struct flash_stats sim_totals(const struct vm *vm)
+{
+	return vm->monitor->simulation ? simulation_totals(vm->monitor->simulation) : (struct flash_stats){0};
+}
+
+static uint64_t sim_cycles(const struct vcpu *v)
+{
+	return v->caches.flash ? simulation_cycles(v->vm->monitor->simulation) : 0;
+}
+
+static uint64_t sim_ns(const struct vcpu *v)
+{
+	return v->caches.flash ? sim_cycles(v) * 1000 / v->vm->monitor->numa.clock_mhz : 0;
 }
 
 static unsigned collect(struct vm *vm, struct row *rows)
@@ -88,8 +105,12 @@ static unsigned collect(struct vm *vm, struct row *rows)
 	const struct pmap_stats *s = pmap_stats(vm->ram);
 	struct machine_memory *m = vm->monitor->memory;
 	struct follow_stats f = follow_stats(vm);
+	struct flash_stats p = sim_totals(vm);
+	struct simulation_counts d = {0};
 	unsigned n = 0;
 
+	if (vm->monitor->simulation)
+		d = simulation_counts(vm->monitor->simulation);
 #define GROUP(name, title)               rows[n++] = (struct row){name, title, GROUP_ROW, 0};
 #define COUNTER(name, unit, value, text) rows[n++] = (struct row){name, text, unit, value};
 #include "vmm/look/trace.def"

@@ -33,6 +33,7 @@ struct clock {
 	uint64_t insns;       /* --icount: executed before the slice in progress */
 	int64_t slice_insns;  /* --icount: gs->icount_left at the start of the slice */
 	uint64_t turn_end_ns; /* --icount: clock_turn() */
+	uint64_t latest_ns;   /* --numa flash: time when another vCPU began its slice */
 	struct alarm alarm[MAX_ALARMS];
 	unsigned n_alarms;
 	uint64_t next_ns; /* earliest alarm */
@@ -83,8 +84,13 @@ void clock_free(struct clock *c)
 	free(c);
 }
 
+/* --numa flash: who has the time; NULL: not so. */
+static const struct clock_source *simulated(const struct clock *c) { return c->cfg.simulated; }
+
 uint64_t clock_insns(const struct clock *c)
 {
+	if (simulated(c))
+		return simulated(c)->insns(c->cfg.gs);
 	/* Translated code takes a block's instructions off at its head; gs->site says how many are still to come. */
 	return c->insns + (uint64_t)(c->slice_insns - c->cfg.gs->icount_left - (int64_t)SITE_LEFT(c->cfg.gs->site));
 }
@@ -98,8 +104,24 @@ static uint64_t running_ns(const struct clock *c)
 	return host_now_ns() - get(&c->host_base_ns) + get(&c->skipped_ns);
 }
 
+/*
+ * Processors are behind each other by a turn or so; a machine's time does not go back for that.  Nothing is remembered here: when the time
+ * is looked at depends on the tier.
+ */
+static uint64_t simulated_ns(const struct clock *c)
+{
+	uint64_t now = simulated(c)->now_ns(c->cfg.gs);
+
+	return now > c->latest_ns ? now : c->latest_ns;
+}
+
+/* The earliest alarm; 0: it is due, by the time of another processor. */
+static uint64_t due_ns(const struct clock *c) { return c->next_ns > simulated_ns(c) ? c->next_ns : 0; }
+
 uint64_t clock_now_ns(struct clock *c)
 {
+	if (simulated(c))
+		return simulated_ns(c);
 	if (c->cfg.icount)
 		return clock_insns(c) * CLOCK_NS_PER_INSN + c->skipped_ns;
 	if (__atomic_load_n(&c->stopped, __ATOMIC_ACQUIRE))
@@ -125,11 +147,16 @@ uint64_t clock_date_ns(struct clock *c)
  */
 static void shorten_slice(struct clock *c)
 {
-	uint64_t now = clock_now_ns(c), left;
+	uint64_t now, left;
 	int64_t want;
 
 	if (c->next_ns == UINT64_MAX)
 		return;
+	if (simulated(c)) {
+		simulated(c)->shorten(c->cfg.gs, due_ns(c));
+		return;
+	}
+	now = clock_now_ns(c);
 	left = c->next_ns > now ? (c->next_ns - now + CLOCK_NS_PER_INSN - 1) / CLOCK_NS_PER_INSN : 0;
 	if (left > MAX_SLICE_INSNS)
 		return;
@@ -214,7 +241,7 @@ static uint64_t skip(struct clock *c, uint64_t at_ns)
 static uint64_t clock_skip_to(void *opaque, uint64_t at_ns)
 {
 	struct clock *c = opaque;
-	uint64_t ns = skip(c, at_ns);
+	uint64_t ns = simulated(c) ? 0 : skip(c, at_ns);
 
 	c->polled_ns += ns;
 	if (ns && !c->cfg.icount)
@@ -257,12 +284,18 @@ bool clock_run_due(struct clock *c)
 	return true;
 }
 
+uint64_t clock_next_ns(const struct clock *c) { return c->next_ns; }
+
 void clock_begin_slice(struct clock *c)
 {
 	uint64_t now, left, end = c->next_ns < c->turn_end_ns ? c->next_ns : c->turn_end_ns;
 
 	if (!c->cfg.icount)
 		return;
+	if (simulated(c)) {
+		simulated(c)->begin(c->cfg.gs, due_ns(c));
+		return;
+	}
 	c->insns = clock_insns(c);
 	c->slice_insns = c->cfg.gs->icount_left = 0;
 	now = clock_now_ns(c);
@@ -276,6 +309,11 @@ void clock_switch(struct clock *c, struct guest_state *gs)
 {
 	if (!c->cfg.icount || c->cfg.gs == gs)
 		return;
+	if (simulated(c)) {
+		c->latest_ns = simulated_ns(c);
+		c->cfg.gs = gs;
+		return;
+	}
 	c->insns = clock_insns(c);
 	c->cfg.gs = gs;
 	c->slice_insns = gs->icount_left = 0; /* clock_begin_slice() comes */
@@ -283,11 +321,16 @@ void clock_switch(struct clock *c, struct guest_state *gs)
 
 void clock_turn(struct clock *c, uint64_t ns)
 {
-	if (c->cfg.icount)
+	if (c->cfg.icount && !simulated(c))
 		c->turn_end_ns = ns ? clock_now_ns(c) + ns : UINT64_MAX;
 }
 
-bool clock_turn_over(struct clock *c) { return c->turn_end_ns != UINT64_MAX && clock_now_ns(c) >= c->turn_end_ns; }
+bool clock_turn_over(struct clock *c)
+{
+	if (simulated(c))
+		return simulated(c)->turn_over(c->cfg.gs);
+	return c->turn_end_ns != UINT64_MAX && clock_now_ns(c) >= c->turn_end_ns;
+}
 
 /* Have the watcher come at the earliest alarm, but for patient ones later. */
 static void arm_late(struct clock *c, uint64_t slack_ns)
@@ -324,6 +367,10 @@ bool clock_idle(struct clock *c, uint64_t slack_ns)
 	}
 	if (c->next_ns == UINT64_MAX)
 		return false;
+	if (simulated(c)) {
+		simulated(c)->idle(c->cfg.gs, due_ns(c));
+		return true;
+	}
 	(void)skip(c, c->next_ns < c->turn_end_ns ? c->next_ns : c->turn_end_ns);
 	return true;
 }

@@ -8,6 +8,7 @@
  *
  *   normally   host CLOCK_MONOTONIC since power-on, plus what was skipped
  *   --icount   guest instructions executed * CLOCK_NS_PER_INSN, plus what was skipped
+ *   --numa flash   cycles of the simulated processor; nothing is skipped, since it would show
  *
  * The date is a number of its own, since skipping must not shift it: clock_date_ns().
  *
@@ -21,12 +22,26 @@ struct watcher;
 
 #define CLOCK_NS_PER_INSN 5 /* --icount: a 200 MHz machine, as the Malta's Count (100 MHz) suggests */
 
+/* --numa flash: the simulated processor that runs gs, or did so last, has the time (simulation.h).  until_ns: 0 is at once. */
+struct clock_source {
+	uint64_t (*now_ns)(const struct guest_state *gs);
+	uint64_t (*insns)(const struct guest_state *gs); /* of all of the machine */
+	/* gs is about to execute instructions, until then or the end of its turn.  Between two of them. */
+	void (*begin)(struct guest_state *gs, uint64_t until_ns);
+	/* The same in the middle of a block, no later than it would have been. */
+	void (*shorten)(struct guest_state *gs, uint64_t until_ns);
+	/* It has nothing to do until then, or the end of the turn. */
+	void (*idle)(struct guest_state *gs, uint64_t until_ns);
+	bool (*turn_over)(const struct guest_state *gs);
+};
+
 struct clock_config {
 	struct watcher *watcher; /* of the monitor */
 	struct guest_state *gs;  /* --icount: whose instructions are time; and whose poll flag a skip sets */
 	bool icount;
-	int input_fd;            /* input to watch besides time, or -1 */
-	void (*wake)(void *arg); /* have the machine's vCPUs look around; any thread */
+	const struct clock_source *simulated; /* with icount: time is what it says; or NULL */
+	int input_fd;                         /* input to watch besides time, or -1 */
+	void (*wake)(void *arg);              /* have the machine's vCPUs look around; any thread */
 	void *arg;
 };
 
@@ -45,6 +60,8 @@ void clock_set_date(struct clock *c, uint64_t date_ns);
 struct clock_ops clock_as_ops(struct clock *c);
 /* Run the alarms that are due now, in the order of their times. Returns true if any ran. Cost: O(1) when none is due. */
 bool clock_run_due(struct clock *c);
+/* When the earliest alarm is due; UINT64_MAX: there is none. */
+uint64_t clock_next_ns(const struct clock *c);
 /* Guest instructions executed since power-on (--icount). */
 uint64_t clock_insns(const struct clock *c);
 /* --icount: start a slice: sets gs->icount_left up to the next alarm (bounded). Call at every dispatch. */

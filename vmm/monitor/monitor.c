@@ -12,6 +12,7 @@
 #include "vmm/monitor/rendezvous.h"
 #include "vmm/monitor/sched.h"
 #include "vmm/monitor/siblings.h"
+#include "vmm/monitor/simulation.h"
 #include "vmm/monitor/vm.h"
 #include "vmm/monitor/watcher.h"
 
@@ -26,12 +27,17 @@ static int open_all(struct monitor *mon, const struct monitor_config *cfg)
 	struct sched_config sc = {.processors = cfg->processors,
 				  .nodes = cfg->nodes,
 				  .binding = binding,
-				  .repeatable = cfg->repeatable,
+				  .repeatable = cfg->repeatable || cfg->simulated,
 				  .together = cfg->together};
 	int err = cfg->host ? numa_binding_init(&mon->binding, cfg->host, cfg->nodes) : 0;
 
 	if (!err)
 		err = machine_memory_new(&mon->memory, &mc);
+	if (!err && cfg->simulated) {
+		err = simulation_new(&mon->simulation, mon);
+		sc.order = simulation_next;
+		sc.order_arg = mon->simulation;
+	}
 	if (!err)
 		err = net_switch_new(&mon->net_switch, mon->memory);
 	if (!err)
@@ -58,9 +64,9 @@ int monitor_new(struct monitor **out, const struct monitor_config *cfg)
 		return -ENOMEM;
 	mon->share = cfg->share;
 	mon->merge = cfg->merge;
-	mon->follow = cfg->numa && cfg->nodes > 1;
 	mon->watch = cfg->watch;
-	if (mon->follow)
+	mon->follow = cfg->numa && cfg->nodes > 1 && !cfg->simulated;
+	if (cfg->numa)
 		mon->numa = *cfg->numa;
 	pthread_mutex_init(&mon->lock, NULL);
 	mon->stamp = calloc(MONITOR_STAMPS, sizeof(*mon->stamp)); /* left to demand zero */
@@ -80,6 +86,7 @@ void monitor_free(struct monitor *mon)
 		return;
 	ASSERT(!mon->machines);
 	sched_free(mon->sched);
+	simulation_free(mon->simulation);
 	watcher_free(mon->watcher);
 	if (mon->memory)
 		share_drop_idle(mon->memory); /* their translations go with them */
@@ -196,7 +203,7 @@ void monitor_merge(struct vm *vm)
 	if (!vm->monitor->share || !vm->monitor->merge)
 		return;
 	audit_sometimes(vm);
-	now = host_now_ns();
+	now = vm->monitor->simulation ? clock_now_ns(vm->clock) : host_now_ns();
 	n = ((now - m->at_ns) / 1000 * vm->monitor->merge / 1000000) >> m->halvings;
 	n *= vm->vcpu->idle && m->rounds < FIRST_ROUNDS ? AT_REST : 1;
 	if (n < LEAST_PAGES)

@@ -19,6 +19,7 @@ struct numa_watch;
 struct rendezvous;
 struct rendezvous_member;
 struct sched;
+struct simulation;
 struct vm;
 struct watcher;
 
@@ -30,8 +31,10 @@ struct monitor_config {
 	    *numa;                /* pages follow their machines to the nodes of the processors (follow.h); or NULL */
 	struct numa_watch *watch; /* what is told of that (numa/watch.h); it outlives the monitor; or NULL */
 	const struct numa_host
-	    *host;  /* nodes are memory and CPUs of the host's own (numa/host_nodes.h); or NULL: they are made up */
-	bool share; /* more than one machine may come: they share what is equal (numa/share.h) */
+	    *host; /* nodes are memory and CPUs of the host's own (numa/host_nodes.h); or NULL: they are made up */
+	bool
+	    simulated; /* numa: its machine is simulated, and pages move as its counters say (simulation.h); repeatable */
+	bool share;    /* more than one machine may come: they share what is equal (numa/share.h) */
 	unsigned
 	    merge; /* pages of each machine that are looked at in a second, whether others hold the same; 0: none */
 	unsigned processors; /* simulated ones; 0: the CPUs of the host that this process may use */
@@ -51,7 +54,8 @@ struct monitor {
 	struct monitor_stamp *stamp;   /* [MONITOR_STAMPS] */
 	bool share;                    /* monitor_config.share */
 	unsigned merge;                /* monitor_config.merge */
-	bool follow;                   /* monitor_config.numa */
+	bool follow;                   /* monitor_config.numa, and not simulated */
+	struct simulation *simulation; /* or NULL */
 	struct numa_config numa;       /* what it is, if there is one */
 	struct numa_watch *watch;      /* monitor_config.watch */
 	struct numa_binding binding;   /* monitor_config.host */

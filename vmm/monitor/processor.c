@@ -36,7 +36,8 @@ void sched_begin(struct sched *s, struct runner *r, struct vcpu *v)
 	__atomic_store_n(&v->thread, r->thread, __ATOMIC_RELAXED);
 	r->processor->idle = false;
 	r->processor->current = v;
-	v->node = r->processor->node;
+	if (!s->cfg.order) /* who gives the order gives the node */
+		v->node = r->processor->node;
 	s->n_running++;
 	sched_set_state(v, SCHED_RUNS);
 	/* A machine that wakes for a moment now and then should not have the watcher wake for each of them. */

@@ -32,7 +32,7 @@ static void run(struct sched *s, struct runner *r, struct vcpu *v)
 
 	bind_to(s, r);
 	sched_begin(s, r, v);
-	v->sched.endless = s->n_known == 1;
+	v->sched.endless = s->n_known == 1 && !s->cfg.order;
 	pthread_mutex_unlock(&s->lock);
 	clock_turn(v->vm->clock, s->cfg.repeatable && !v->sched.endless ? TURN_NS : 0);
 	panic_set_hook(v->sched.hook, v->sched.hook_arg);

@@ -191,6 +191,8 @@ static struct vcpu *whose_turn(struct sched *s, const struct processor *p)
 {
 	struct vcpu *next = NULL, *first = NULL;
 
+	if (s->cfg.order)
+		return s->cfg.order(s->cfg.order_arg, p->queue);
 	for (struct vcpu *v = p->queue; v; v = v->sched.next) {
 		if (v->sched.number >= s->turn && (!next || v->sched.number < next->sched.number))
 			next = v;

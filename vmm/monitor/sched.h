@@ -56,7 +56,10 @@ struct sched_config {
 	bool repeatable;
 	unsigned together; /* repeatable: nobody runs before that many vCPUs have come; 0 or 1: at once */
 	const struct numa_binding *binding; /* threads of a node's processors run on a node of the host; or NULL */
-	const struct sched_host *host;      /* NULL: this one; another is for tests (sched_internal.h) */
+	/* repeatable: who of a queue is next, or NULL: none.  Under the scheduler's lock.  Or NULL: by the turn. */
+	struct vcpu *(*order)(void *arg, struct vcpu *queue);
+	void *order_arg;
+	const struct sched_host *host; /* NULL: this one; another is for tests (sched_internal.h) */
 };
 
 /* What a vCPU is to the scheduler. */

@@ -13,6 +13,7 @@
 #include "vmm/monitor/follow.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/monitor/siblings.h"
+#include "vmm/monitor/simulation.h"
 
 #define LOW_RAM_BYTES ((uint64_t)256 << 20)
 #define HIGH_RAM_BASE ((uint64_t)512 << 20)
@@ -174,6 +175,7 @@ static int open_clock(struct vm *vm)
 	struct clock_config cc = {.watcher = vm->monitor->watcher,
 				  .gs = &vm->vcpu->gs,
 				  .icount = vm->cfg.icount,
+				  .simulated = vm->monitor->simulation ? &simulation_clock : NULL,
 				  .input_fd = vm->cfg.input_fd,
 				  .wake = wake,
 				  .arg = vm};
@@ -192,6 +194,7 @@ int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg)
 	if (!vm)
 		return -ENOMEM;
 	vm->cfg = *cfg;
+	vm->cfg.icount |= mon->simulation != NULL; /* what it executes is time */
 	vm_wants(cfg->want, "guest memory (--mem)", cfg->ram_bytes);
 	pthread_mutex_init(&vm->lock, NULL);
 	vm->monitor = mon;
@@ -204,6 +207,8 @@ int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg)
 	err = pmap_new(&vm->ram, mon->memory, cfg->ram_bytes);
 	if (!err)
 		err = follow_new(vm);
+	if (!err)
+		err = simulation_vm_new(vm);
 	if (!err)
 		err = vcpus_new(&vm->vcpu, vm, vm->n_vcpus);
 	if (!err) {
@@ -242,6 +247,7 @@ void vm_free(struct vm *vm)
 	if (vm->ram)
 		pmap_free(vm->ram);
 	follow_free(vm);
+	simulation_vm_free(vm);
 	vm_changed(vm);
 	rendezvous_remove(&vm->work);
 	pthread_cond_destroy(&vm->parked);

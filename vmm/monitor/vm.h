@@ -18,6 +18,7 @@
 struct cpu_model;
 struct follow;
 struct monitor;
+struct policy_history;
 struct region;
 struct vcpu;
 struct virtio_bus;
@@ -95,6 +96,8 @@ struct vm {
 	struct vm *next; /* monitor.machines; guarded by monitor.lock */
 	bool listed;     /* there */
 	struct vm_merge merge;
+	struct policy_history
+	    *history;          /* by guest page: what simulation.c has done with it; NULL: it is not simulated */
 	struct follow *follow; /* vmm/monitor/follow.h; NULL: its pages stay where they are */
 	struct pmap *ram;
 	struct board *board;
