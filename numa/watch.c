@@ -112,6 +112,8 @@ static void put_event(struct numa_watch *w, const struct numa_decided *d)
 	put_text(out, policy_reason_text(d->reason));
 	if (d->misses)
 		put_misses(w, d->misses);
+	if (w->cfg.simulated)
+		fprintf(out, ",\"cost\":%" PRIu64, d->cost_ns);
 	fprintf(out, ",\"writes\":%" PRIu32 "}\n", d->writes);
 }
 

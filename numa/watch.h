@@ -53,6 +53,7 @@ struct numa_decided {
 	const uint32_t *misses; /* [numa_cpus()] of the interval, to that page; NULL: not known */
 	uint32_t writes;        /* among them */
 	unsigned copies;        /* before it, in all */
+	uint64_t cost_ns;       /* simulated: what it took of the processor's time; else 0 */
 	uint32_t weight;        /* how much hotter it is with this: misses, or times that it was seen in use */
 };
 

@@ -29,7 +29,7 @@ for one in "counters n=512" "radix n=4096" "lu n=48" "ocean n=16"; do
 	program "$1" sample --processors 2 --numa sample,nodes=2 --append "$2"
 	rm -f "$work"/first.*
 	for tiers in 12 12 1 interp; do
-		program "$1" "this" --numa $flash --tiers $tiers --append "$2"
+		program "$1" "this" --numa $flash --numa-log "$work/this.log" --tiers $tiers --append "$2"
 		grep -qE '^disco run: [0-9]+ instructions, state [0-9a-f]{16}$' "$work/this.err" || fail "no state: $(cat "$work/this.err")"
 		python3 - "$work/this.json" >"$work/this.simulated" <<'PY' || fail "$1 --tiers $tiers: the counters"
 import json, sys
@@ -39,9 +39,23 @@ print(j["virtual_ns"], s)
 assert s["executed"] > 10000 and s["local"] > 50 and s["remote"] > 50, s
 assert s["cycles"] * 4 >= s["executed"] + s["idle"] + s["monitor"] + s["l2_stall"] + s["local_stall"] + s["remote_stall"], s
 PY
-		[ -e "$work/first.out" ] || for f in out err simulated; do cp "$work/this.$f" "$work/first.$f"; done
-		for f in out err simulated; do same "$1 --tiers $tiers: $f" "$work/first.$f" "$work/this.$f"; done
+		[ -e "$work/first.out" ] || for f in out err simulated log; do cp "$work/this.$f" "$work/first.$f"; done
+		for f in out err simulated log; do same "$1 --tiers $tiers: $f" "$work/first.$f" "$work/this.$f"; done
 	done
+	"$DISCO" numa "$work/this.log" --json --svg "$work/this.svg" >"$work/log.json" || fail "$1: disco numa: status $?"
+	python3 - "$work/this.json" "$work/log.json" "$1" <<'PY' || fail "$1: the log"
+import json, sys
+s, log = json.load(open(sys.argv[1]))["simulated"], json.load(open(sys.argv[2]))
+d = log["decisions"]
+assert log["simulated"] and log["complete"] and len(log["nodes"]) == 4, log
+assert (d["migrate"], d["replicate"], d["collapse"], d["leave"], d["refused"]) == tuple(
+    s[k] for k in ("migrated", "replicated", "collapsed", "left", "refused")), (d, s)
+assert abs(log["cost-ns"]["replicate"] * 400 / 1000 - s["replication_cycles"]) <= d["replicate"], (log["cost-ns"], s)
+assert sum(n["pages-used"] for n in log["nodes"]) > 10, log["nodes"]
+assert sum(n["local-misses"] for n in log["nodes"]) == s["local"] and sum(n["remote-misses"] for n in log["nodes"]) == s["remote"]
+assert all(p["misses"] >= 32 for p in log["hottest"]), log["hottest"]
+sys.exit(not log["hottest"] and sys.argv[3] != "counters")
+PY
 	[ "$1" = radix ] || [ "$1" = counters ] || for f in off sample; do same "$1: flash and $f" "$work/$f.result" "$work/this.result"; done
 	python3 - "$work/off.json" <<'PY' || fail "counters without a simulated machine"
 import json, sys

@@ -66,6 +66,7 @@ static void tell(struct numa_watch *w, enum numa_event event, uint64_t at_ms, un
 				 .class = MEMORY_PRIVATE,
 				 .misses = of,
 				 .copies = 1,
+				 .cost_ns = 60000,
 				 .weight = misses};
 
 	of[node] = misses;
@@ -163,7 +164,9 @@ Test(numa_log, shown)
 				     ? "the-log: --numa flash, 4 nodes of 1 processor, 0.200 s of simulated time\n"
 				     : "--numa sample, 4 nodes of 1 processor, 0.200 s of the host's time\n"),
 		    "%s", text);
-		cr_expect(strstr(text, "migrate             2       10.0  used by one node: 2\n"), "%s", text);
+		cr_expect(strstr(text, simulated ? "migrate             2       10.0     60.0  used by one node: 2\n"
+						 : "migrate             2       10.0        -  used by one node: 2\n"),
+			  "%s", text);
 		cr_expect(strstr(text, "web<1>           0x00064000 private"), "%s", text);
 		cr_expect(strstr(text, "75.0%\n"), "%s", text);
 		cr_expect_eq(count(text, "trigger=128"), simulated ? 2 : 0, "%s", text);

@@ -157,7 +157,7 @@ static int run_check(const struct run_options *out, struct options_error *err)
 		return options_bad(err, "--stable: needs --dump");
 	if ((out->dump_filter.tier == TIER_1 && !out->tier1) || (out->dump_filter.tier == TIER_2 && !out->tier2))
 		return options_bad(err, "--dump-filter tier=%d: --tiers left it out", out->dump_filter.tier);
-	if (out->numa_log && !out->numa.sample)
+	if (out->numa_log && !out->numa.sample && !out->numa.flash)
 		return options_bad(err, "--numa-log: needs --numa");
 	return options_check_files(options_run_rows, out, err);
 }

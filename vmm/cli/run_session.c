@@ -116,11 +116,15 @@ static bool is_unlimited(int resource)
 static int open_watch(struct session *s)
 {
 	const struct run_options *opt = s->first->opt; /* what is the process's is the same in all */
-	struct numa_watch_config cfg = {
-	    .numa = &opt->numa.cfg, .rows = numa_sample_rows, .mode = opt->numa.host ? "host" : "sample"};
+	struct numa_watch_config cfg = {.numa = &opt->numa.cfg,
+					.rows = opt->numa.flash ? numa_config_rows : numa_sample_rows,
+					.mode = opt->numa.flash  ? "flash"
+						: opt->numa.host ? "host"
+								 : "sample",
+					.simulated = opt->numa.flash};
 	int err;
 
-	if (!opt->numa.sample)
+	if (!opt->numa.sample && !opt->numa.flash)
 		return STATUS_OK;
 	if (opt->numa_log) {
 		cfg.log = fopen(opt->numa_log, "we");

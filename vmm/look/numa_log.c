@@ -186,6 +186,7 @@ static void take_event(struct reader *r, unsigned event, uint64_t at_ns)
 	e.reason = (uint8_t)word(r, "reason", NUM_POLICY_REASONS, reason_of);
 	e.misses = sum_of_misses(r);
 	e.writes = (uint32_t)number(r, "writes", UINT32_MAX);
+	e.cost_ns = l->simulated ? number(r, "cost", INT64_MAX) : 0;
 	if (!r->bad && grow(r, &l->event, l->n_events, &r->event_room, sizeof(*l->event)))
 		l->event[l->n_events++] = e;
 }

@@ -14,6 +14,7 @@ enum { NUMA_LOG_MACHINES = 1001, NUMA_LOG_NAME_BYTES = 64, NUMA_LOG_PARAMETER_BY
 struct numa_log_event {
 	uint64_t at_ns, page;
 	uint64_t misses; /* of all processors; 0: not known */
+	uint64_t cost_ns;
 	uint32_t writes;
 	uint16_t machine;
 	uint8_t event, reason, class, node, from, copies;
@@ -77,6 +78,7 @@ struct numa_machine_sum {
 struct numa_sum {
 	const struct numa_log *log;
 	uint64_t event[NUM_NUMA_EVENTS], reason[NUM_NUMA_EVENTS][NUM_POLICY_REASONS];
+	uint64_t cost_ns[NUM_NUMA_EVENTS]; /* of all of them together, where it is known */
 	unsigned n_machines;
 	struct numa_machine_sum *machine; /* by number */
 	uint64_t n_pages;

@@ -59,6 +59,7 @@ static void add_event(struct numa_sum *s, const struct numa_log_event *e, bool n
 
 	s->event[e->event]++;
 	s->reason[e->event][e->reason]++;
+	s->cost_ns[e->event] += e->cost_ns;
 	m->event[e->event]++;
 	m->pages += new_page;
 	s->node[e->node].migrated += e->event == NUMA_MIGRATE;
@@ -163,12 +164,16 @@ static void print_events(const struct numa_sum *s, FILE *out)
 {
 	double seconds = (double)s->log->last_ns / 1e9;
 
-	fprintf(out, "%-10s %10s %10s  %s\n", "DECISION", "NUMBER", "A SECOND", "WHY");
+	fprintf(out, "%-10s %10s %10s %8s  %s\n", "DECISION", "NUMBER", "A SECOND", "EACH us", "WHY");
 	for (unsigned e = 0; e < NUM_NUMA_EVENTS; e++) {
 		const char *sep = "";
 
-		fprintf(out, "%-10s %10" PRIu64 " %10.1f  ", numa_event_word(e), s->event[e],
+		fprintf(out, "%-10s %10" PRIu64 " %10.1f ", numa_event_word(e), s->event[e],
 			seconds > 0 ? (double)s->event[e] / seconds : 0);
+		if (s->cost_ns[e])
+			fprintf(out, "%8.1f  ", (double)s->cost_ns[e] / 1000 / (double)s->event[e]);
+		else
+			fprintf(out, "%8s  ", "-");
 		for (unsigned r = 0; r < NUM_POLICY_REASONS; r++) {
 			if (!s->reason[e][r])
 				continue;
@@ -355,6 +360,8 @@ void numa_sum_print_json(const struct numa_sum *s, FILE *out)
 
 	json_object_set_new(all, "decisions", events_object(s->event));
 	json_object_set_new(all, "reasons", reasons_object(s));
+	if (l->simulated)
+		json_object_set_new(all, "cost-ns", events_object(s->cost_ns));
 	json_object_set_new(all, "nodes", nodes_array(s));
 	json_object_set_new(all, "machines", machines_array(s));
 	set(all, "pages-decided-on", s->n_pages);

@@ -13,6 +13,7 @@
 #include "vmm/monitor/sched.h"
 #include "vmm/monitor/siblings.h"
 #include "vmm/monitor/simulation.h"
+#include "vmm/monitor/simulation_watch.h"
 #include "vmm/monitor/vm.h"
 #include "vmm/monitor/watcher.h"
 
@@ -38,6 +39,8 @@ static int open_all(struct monitor *mon, const struct monitor_config *cfg)
 		sc.order = simulation_next;
 		sc.order_arg = mon->simulation;
 	}
+	if (!err && cfg->simulated && mon->watch)
+		simulation_watch(mon);
 	if (!err)
 		err = net_switch_new(&mon->net_switch, mon->memory);
 	if (!err)
@@ -143,6 +146,7 @@ void monitor_add(struct monitor *mon, struct vm *vm)
 void monitor_remove(struct monitor *mon, struct vm *vm)
 {
 	struct vm **at;
+	bool last;
 
 	if (!vm->listed)
 		return;
@@ -150,8 +154,10 @@ void monitor_remove(struct monitor *mon, struct vm *vm)
 	for (at = &mon->machines; *at != vm; at = &(*at)->next)
 		;
 	*at = vm->next;
-	mon->n_machines--;
+	last = !--mon->n_machines;
 	pthread_mutex_unlock(&mon->lock);
+	if (last && mon->simulation && mon->watch)
+		simulation_watch_end(mon);
 	for (unsigned i = 0; i < vm->n_vcpus; i++)
 		rendezvous_remove(&vm->vcpu[i].stop);
 }

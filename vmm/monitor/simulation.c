@@ -32,6 +32,8 @@ struct simulation {
 	struct simulation_counts counts;
 	void (*on_decision)(void *opaque, const struct simulation_decision *d);
 	void *opaque;
+	void (*on_interval)(void *opaque);
+	void *interval_opaque;
 };
 
 int simulation_new(struct simulation **out, struct monitor *mon)
@@ -92,6 +94,12 @@ void simulation_on_decision(struct simulation *s, void (*fn)(void *opaque, const
 {
 	s->on_decision = fn;
 	s->opaque = opaque;
+}
+
+void simulation_on_interval(struct simulation *s, void (*fn)(void *opaque), void *opaque)
+{
+	s->on_interval = fn;
+	s->interval_opaque = opaque;
 }
 
 /* ---- who belongs where ---- */
@@ -225,7 +233,8 @@ struct vcpu *simulation_next(void *arg, struct vcpu *queue)
 			flash_idle(s->flash, cpu);
 		}
 		s->passed = 0;
-		(void)flash_next_turn(s->flash);
+		if (flash_next_turn(s->flash) && s->on_interval)
+			s->on_interval(s->interval_opaque);
 	}
 	return NULL;
 }

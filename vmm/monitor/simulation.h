@@ -66,6 +66,9 @@ struct simulation_decision {
 void simulation_on_decision(struct simulation *s, void (*fn)(void *opaque, const struct simulation_decision *d),
 			    void *opaque);
 
+/* Have fn called whenever an interval is over: all counters of pages are 0. */
+void simulation_on_interval(struct simulation *s, void (*fn)(void *opaque), void *opaque);
+
 /* ---- for vCPUs, the clock and the scheduler ---- */
 /* A vCPU that is being made gets its processor and node; its machine's pages get a history.  0 or -ENOMEM. */
 void simulation_add(struct simulation *s, struct vcpu *v);
