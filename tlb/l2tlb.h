@@ -89,6 +89,8 @@ void l2tlb_drop_page(struct l2tlb *l, struct guest_page *g);
 bool l2tlb_maps(const struct l2tlb *l, const struct guest_page *g);
 /* It is not of its code record any more. */
 void l2tlb_drop_code(struct l2tlb *l, struct guest_page *g);
+/* What tables have of va's page, in any space. Nothing of it is looked at before it is filled again. */
+void l2tlb_drop_address(struct l2tlb *l, struct gva va);
 /* Forget every table entry of every space (not the banks).  Also what a change of Status.ERL calls for. */
 void l2tlb_flush_tables(struct l2tlb *l);
 

@@ -173,6 +173,13 @@ static void table_purge(struct l2tlb *l, unsigned t, uint64_t va, uint64_t bytes
 			clear_within(l, t, w * 64 + (unsigned)__builtin_ctzll(left), va, bytes);
 }
 
+void l2tlb_drop_address(struct l2tlb *l, struct gva va)
+{
+	for (unsigned t = 0; t < TABLES; t++)
+		if (l->table[t].made)
+			table_purge(l, t, va.v & ~PAGE_MASK, PAGE_BYTES);
+}
+
 void tables_purge(struct l2tlb *l, const struct guest_tlb_entry *e)
 {
 	uint64_t bytes = guest_tlb_entry_bytes(e), va = e->vpn2 & ~(bytes - 1);

@@ -203,10 +203,11 @@ Test(control, conversation)
 	    &q, SAY("query-block"),
 	    "{\"return\":[{\"device\":\"vda\",\"type\":\"unknown\",\"locked\":false,\"removable\":false,\"inserted\":{"
 	    "\"file\":\"x.img\",\"ro\":true,\"drv\":\"raw\",\"encrypted\":false},\"x-machine\":\"b\"}]}");
-	answers(&q, TELL("x-query-machines", "a"),
-		"{\"return\":[{\"name\":\"a\",\"status\":\"running\",\"vcpus\":1,\"memory\":1048576,\"up-ms\":5,"
-		"\"processor-ms\":0,\"private\":4096,\"disk-blocks\":0,\"equal\":0,\"zero\":0,"
-		"\"instructions-interpreted\":0,\"instructions-tier1\":0,\"instructions-tier2\":9}]}");
+	answers(
+	    &q, TELL("x-query-machines", "a"),
+	    "{\"return\":[{\"name\":\"a\",\"status\":\"running\",\"vcpus\":1,\"memory\":1048576,\"up-ms\":5,"
+	    "\"processor-ms\":0,\"private\":4096,\"disk-blocks\":0,\"equal\":0,\"zero\":0,"
+	    "\"instructions-interpreted\":0,\"instructions-tier1\":0,\"instructions-tier2\":9,\"big-endian\":false}]}");
 	answers(&q, SAY("x-query-monitor"),
 		"{\"return\":{\"processors\":2,\"running\":1,\"queued\":0,\"machine-memory\":4096,\"disk-blocks\":0,"
 		"\"equal\":0}}");
@@ -226,11 +227,11 @@ Test(control, conversation)
 	errs(&q, TELL("quit", "b"), "GenericError", "b: has ended");
 	answers(&q, SAY("quit"), "{\"return\":{}}");
 	cr_expect(machines.acts[0][CONTROL_QUIT] == 1 && machines.acts[1][CONTROL_QUIT] == 0);
-	answers(
-	    &q, TELL("x-query-machines", "b"),
-	    "{\"return\":[{\"name\":\"b\",\"status\":\"shutdown\",\"vcpus\":1,\"memory\":1048576,\"up-ms\":5,"
-	    "\"processor-ms\":0,\"private\":4096,\"disk-blocks\":0,\"equal\":0,\"zero\":0,"
-	    "\"instructions-interpreted\":0,\"instructions-tier1\":0,\"instructions-tier2\":9,\"exit-status\":3}]}");
+	answers(&q, TELL("x-query-machines", "b"),
+		"{\"return\":[{\"name\":\"b\",\"status\":\"shutdown\",\"vcpus\":1,\"memory\":1048576,\"up-ms\":5,"
+		"\"processor-ms\":0,\"private\":4096,\"disk-blocks\":0,\"equal\":0,\"zero\":0,"
+		"\"instructions-interpreted\":0,\"instructions-tier1\":0,\"instructions-tier2\":9,\"big-endian\":true,"
+		"\"exit-status\":3}]}");
 }
 
 Test(control, several_vcpus)
@@ -244,10 +245,11 @@ Test(control, several_vcpus)
 		"{\"return\":[{\"cpu-index\":1,\"qom-path\":\"/machine/b/cpu0\",\"thread-id\":101,\"target\":\"mips\","
 		"\"props\":{},\"x-machine\":\"b\"},{\"cpu-index\":2,\"qom-path\":\"/machine/b/cpu1\",\"thread-id\":101,"
 		"\"target\":\"mips\",\"props\":{},\"x-machine\":\"b\"}]}");
-	answers(&q, TELL("x-query-machines", "b"),
-		"{\"return\":[{\"name\":\"b\",\"status\":\"paused\",\"vcpus\":2,\"memory\":1048576,\"up-ms\":5,"
-		"\"processor-ms\":0,\"private\":4096,\"disk-blocks\":0,\"equal\":0,\"zero\":0,"
-		"\"instructions-interpreted\":0,\"instructions-tier1\":0,\"instructions-tier2\":9}]}");
+	answers(
+	    &q, TELL("x-query-machines", "b"),
+	    "{\"return\":[{\"name\":\"b\",\"status\":\"paused\",\"vcpus\":2,\"memory\":1048576,\"up-ms\":5,"
+	    "\"processor-ms\":0,\"private\":4096,\"disk-blocks\":0,\"equal\":0,\"zero\":0,"
+	    "\"instructions-interpreted\":0,\"instructions-tier1\":0,\"instructions-tier2\":9,\"big-endian\":true}]}");
 }
 
 Test(control, audit)

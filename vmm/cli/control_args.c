@@ -49,6 +49,11 @@ const struct option_row options_rm_rows[] = {
 #include "vmm/cli/options.def"
     OPTION_END};
 
+const struct option_row options_gdb_rows[] = {
+#define GDB_OPTION(...) OPTION_ROW(struct control_options, __VA_ARGS__),
+#include "vmm/cli/options.def"
+    OPTION_END};
+
 static const struct option_row no_rows[] = {OPTION_END};
 
 #define NAMES                                                                                                          \
@@ -84,6 +89,13 @@ static const struct command {
      "is typed goes there. Ctrl-A x leaves; the machine goes on. NAME as 'disco ps' has it,\n"
      "or MONITOR/MACHINE.\n",
      "Examples:\n  disco console web1\n  disco console lab/web1\n"},
+    {"gdb", options_gdb_rows, 0, -1, "the name of one machine is wanted",
+     "Usage: disco gdb [--symbols FILE] [--gdb PROGRAM] [NAME] [-- ARGUMENT...]\n"
+     "Begin gdb for a machine that runs, with byte order, architecture and the names of its\n"
+     "kernel set up. It stands still until gdb lets it go on; when gdb is gone it runs on. gdb\n"
+     "gets the ARGUMENTs. NAME can be left out if there is one machine only.\n",
+     "Examples:\n  disco gdb web1\n  disco gdb web1 -- -ex 'break do_exit' -ex continue\n"
+     "  gdb-multiarch -ex 'target remote | disco gdb --stdio web1'\n"},
     {"add", options_add_rows, 1, 1, "the name of one configuration file is wanted",
      "Usage: disco add [--control NAME] FILE\n"
      "Have a monitor that runs several machines (or was begun with --several) boot one more,\n"

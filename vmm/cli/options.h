@@ -16,6 +16,7 @@
 #include "numa/region.h"
 #include "pv-drivers/disk/disk.h"
 #include "pv-drivers/net/net.h"
+#include "vmm/debug/server.h"
 
 struct cpu_model;
 struct bench_options;
@@ -125,7 +126,7 @@ struct run_seconds {
 };
 
 /* Names of files in one machine's options. */
-enum { RUN_MAX_PATHS = 6 + 2 * RUN_MAX_DISKS + RUN_MAX_SHARES + RUN_MAX_TERMINALS };
+enum { RUN_MAX_PATHS = 7 + 2 * RUN_MAX_DISKS + RUN_MAX_SHARES + RUN_MAX_TERMINALS };
 
 struct run_options {
 	const char *folder;    /* where names of files begin, with its last '/'; NULL: at the process's */
@@ -157,8 +158,10 @@ struct run_options {
 	struct run_merge merge;
 	struct run_numa numa;
 	const char *numa_log; /* or NULL */
-	bool several;         /* --several; it is one of several machines of the monitor */
-	bool reports;         /* and is to give back what its kernel has freed */
+	struct debug_address gdb;
+	bool gdb_wait;
+	bool several; /* --several; it is one of several machines of the monitor */
+	bool reports; /* and is to give back what its kernel has freed */
 	bool no_reboot;
 	struct run_seconds timeout;
 
@@ -188,9 +191,10 @@ struct run_options {
 
 /* Of the commands that ask monitors (vmm/cli/control_cmd.h). */
 struct control_options {
-	bool json, once, force;
-	const char *control;   /* or NULL */
-	unsigned stops, moves; /* or 0 */
+	bool json, once, force, stdio;
+	const char *control;       /* or NULL */
+	const char *gdb, *symbols; /* or NULL */
+	unsigned stops, moves;     /* or 0 */
 };
 
 struct numa_options {
@@ -268,7 +272,7 @@ MUST_CHECK int options_read_words(FILE *in, struct dump_options *out, struct opt
 extern const struct option_row options_run_rows[], options_dump_rows[], options_bench_rows[];
 extern const struct option_row options_numa_rows[];
 extern const struct option_row options_ps_rows[], options_top_rows[], options_add_rows[], options_rm_rows[],
-    options_audit_rows[];
+    options_audit_rows[], options_gdb_rows[];
 
 /* Hexadecimal with or without 0x, at most 32 bits, of exactly the bytes [text, text + len). */
 MUST_CHECK bool options_parse_hex(const char *text, size_t len, uint32_t *out);

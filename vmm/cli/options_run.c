@@ -59,6 +59,38 @@ static int option_vms(void *field, const struct option_value *v)
 	return option_number(v, 1, RUN_MAX_MACHINES, field);
 }
 
+/* "unix:PATH", or "[HOST:]PORT"; a HOST with colons of its own is in brackets. */
+OPTION_TYPE(gdb, struct debug_address);
+static int option_gdb(void *field, const struct option_value *v)
+{
+	static const char scheme[] = "unix:";
+	struct debug_address *at = field;
+	const char *colon = strrchr(v->text, ':'), *port = colon ? colon + 1 : v->text;
+	const char *host = v->text;
+	size_t n = colon ? (size_t)(colon - host) : 0;
+	char *end;
+	unsigned long number;
+
+	*at = (struct debug_address){.text = v->text};
+	if (strncmp(v->text, scheme, sizeof(scheme) - 1) == 0) {
+		at->path = v->text + sizeof(scheme) - 1;
+		return *at->path ? 0 : option_bad(v, "a socket's path has at least one byte");
+	}
+	errno = 0;
+	number = strtoul(port, &end, 10);
+	if (!isdigit((unsigned char)*port) || *end || errno || number > UINT16_MAX)
+		return option_bad(v, "must be [HOST:]PORT, with a PORT from 0 to %u, or unix:PATH", UINT16_MAX);
+	at->port = (uint16_t)number;
+	if (n >= 2 && host[0] == '[' && host[n - 1] == ']') {
+		host++;
+		n -= 2;
+	}
+	if (n >= sizeof(at->host))
+		return option_bad(v, "HOST is too long");
+	memcpy(at->host, host, n);
+	return 0;
+}
+
 OPTION_TYPE(merge, struct run_merge);
 static int option_merge(void *field, const struct option_value *v)
 {
@@ -144,6 +176,8 @@ static int run_check(const struct run_options *out, struct options_error *err)
 		return options_bad(err, "--dump %s: l and L need tier 2, which --tiers left out", out->dump);
 	if (out->hot.executions && !(out->tier1 && out->tier2))
 		return options_bad(err, "--hot: needs both tiers, and --tiers left one out");
+	if (out->gdb_wait && !out->gdb.text && out->control && strcmp(out->control, "none") == 0)
+		return options_bad(err, "--gdb-wait: without --gdb and without a control socket no debugger can come");
 	if (out->vcpus > 1 && out->dump)
 		return options_bad(err,
 				   "--vcpus: with --dump there is one, or what they have translated would be mixed up");
@@ -204,6 +238,7 @@ static int place_files(struct run_options *out, struct options_error *err)
 
 	if (!r)
 		r = options_place(out, &out->numa_log, err);
+	r = r ? r : options_place(out, &out->gdb.path, err);
 	for (const struct option_row *row = options_run_rows; !r && (row->name || row->help); row++)
 		if (row->parse == option_file)
 			r = options_place(out, (const char **)(void *)((char *)out + row->offset), err);

@@ -150,6 +150,18 @@ static int close_console(struct run *r, int status)
 	return lost && !status ? STATUS_FAILED : status;
 }
 
+/* It is there, and does not run yet. */
+static void take_vm(struct run *r, struct vm *vm)
+{
+	__atomic_store_n(&r->paused, false, __ATOMIC_RELEASE);
+	pthread_mutex_lock(&r->lock);
+	r->vm = vm;
+	run_debug_boot(r);
+	pthread_mutex_unlock(&r->lock);
+	if (run_stopped(r))
+		vm_end(vm, VM_QUIT); /* run_end() was there between two boots */
+}
+
 static int open_vm(struct run *r, bool big_endian)
 {
 	const struct run_options *opt = r->opt;
@@ -189,12 +201,7 @@ static int open_vm(struct run *r, bool big_endian)
 
 	if (!err) {
 		numa_watch_machine(r->session->watch, opt->number, opt->name, opt->mem_bytes);
-		__atomic_store_n(&r->paused, false, __ATOMIC_RELEASE);
-		pthread_mutex_lock(&r->lock);
-		r->vm = vm;
-		pthread_mutex_unlock(&r->lock);
-		if (run_stopped(r))
-			vm_end(vm, VM_QUIT); /* run_end() was there between two boots */
+		take_vm(r, vm);
 	}
 	if (!err && guest_devices_plug(r->devices, r->vm, r->agent))
 		return STATUS_FAILED;
@@ -454,12 +461,14 @@ void *run_main(void *run)
 	again = wait_for_others(r, status);
 	big_endian = again && run_image_big_endian(r->opt->kernel);
 	r->big_endian = big_endian;
+	r->kernel_path = realpath(r->opt->kernel, NULL);
 	r->began_ms = host_now_ns() / 1000000;
 	__atomic_store_n(&r->phase, RUN_RUNS, __ATOMIC_RELEASE);
 	while (!status && again)
 		status = boot(r, big_endian, &again);
 	r->status = close_run(r, status);
 	run_control_ended(r);
+	run_debug_ended(r);
 	stop_remove(&r->stopping);
 	pthread_mutex_lock(&s->lock);
 	r->gone = true;

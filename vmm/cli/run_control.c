@@ -64,6 +64,7 @@ static void look(void *opaque, unsigned i, struct control_machine *out)
 	if (out->state == CONTROL_STARTS)
 		return; /* the rest is not there yet */
 	out->big_endian = r->big_endian;
+	out->kernel = r->kernel_path;
 	out->thread = r->tid;
 	out->up_ms = has_ended(out->state) ? r->ended_ms - r->began_ms : host_now_ns() / 1000000 - r->began_ms;
 	for (unsigned k = 0; k < ARRAY_LEN(r->insns); k++)
@@ -219,6 +220,8 @@ static bool visit(void *opaque, const char *machine, int fd)
 	return done;
 }
 
+static bool debug(void *opaque, const char *machine, int fd) { return session_debug_visit(opaque, fd, machine); }
+
 static int add(void *opaque, const struct control_addition *what, struct control_error *err)
 {
 	return session_add(opaque, what, err);
@@ -240,6 +243,7 @@ int session_control_open(struct session *s)
 					.audit = audit,
 					.act = act,
 					.visit = visit,
+					.debug = debug,
 					.add = add,
 					.remove = remove_one,
 					.opaque = s};

@@ -15,12 +15,14 @@
  *   run_control.c  the control socket's machines
  *   run_nodes.c    and simulated nodes
  *   run_change.c   one machine more, one less
+ *   run_debug.c    a debugger's machines
  */
 #include <pthread.h>
 
 #include "vmm/board/mc146818.h"
 #include "vmm/boot/panic_watch.h"
 #include "vmm/cli/plan.h"
+#include "vmm/cpu/debug.h"
 #include "vmm/devices/agent.h"
 #include "vmm/host/console_tail.h"
 #include "vmm/host/stop.h"
@@ -30,6 +32,7 @@ struct agent;
 struct console;
 struct consoles;
 struct control;
+struct debug_server;
 struct guest_devices;
 struct lines;
 struct numa_watch;
@@ -67,6 +70,7 @@ struct run {
 	enum vm_end why;   /* its last end */
 	bool reset_by_host;
 	bool big_endian;
+	char *kernel_path; /* absolute, or NULL */
 	pid_t tid;
 	uint64_t began_ms, ended_ms; /* host_now_ns(); the end before phase says so */
 
@@ -77,6 +81,9 @@ struct run {
 	struct vm *vm;
 	struct guest_devices *devices;
 	struct console_tap *tap; /* disco console; NULL: there is no control socket */
+	struct debug debug;
+	bool debugged;      /* a debugger has it: each vm has that */
+	bool waits_for_gdb; /* --gdb-wait, and none has let it go yet */
 
 	char *append;                    /* of --append and what is known now; or NULL: only --append */
 	FILE *stats;                     /* --stats=FILE */
@@ -117,7 +124,9 @@ struct session {
 	struct run_names *names;  /* of guest addresses, from when somebody wants them; control's thread */
 	struct numa_watch *watch; /* --numa: what is told of pages; or NULL */
 	struct stop *stop;
-	struct control *control;   /* or NULL */
+	struct control *control;       /* or NULL */
+	struct debug_server *debugger; /* NULL: nobody has wanted one yet; once there it stays */
+	bool debugging;                /* atomic: it is there */
 	bool reachable;            /* who has the name of the control socket may ask guests to switch themselves off */
 	struct consoles *consoles; /* several machines on one terminal, or NULL */
 	struct lines *lines[2];    /* several machines: standard output and error; the same if that is one file */
@@ -206,6 +215,16 @@ void run_control_poll(struct run *r);
 void run_control_told(struct run *r, enum vm_end why, bool again);
 /* All of it is closed. */
 void run_control_ended(struct run *r);
+
+/* ---- run_debug.c ---- */
+/* --gdb, --gdb-wait. enum exit_status; what is wrong is said. Before any machine is opened. */
+int session_debug_open(struct session *s);
+/* fd is a debugger's who wants that machine. False: it cannot be, and fd stays the caller's. Control's thread. */
+bool session_debug_visit(struct session *s, int fd, const char *machine);
+/* r->vm is there, and does not run yet. With r->lock. */
+void run_debug_boot(struct run *r);
+/* It has ended. */
+void run_debug_ended(struct run *r);
 
 /* ---- run_stop.c ---- */
 /* Before any other thread. 0 or -errno. */

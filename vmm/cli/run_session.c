@@ -13,6 +13,7 @@
 #include "vmm/cli/commands.h"
 #include "vmm/cli/plan.h"
 #include "vmm/control/control.h"
+#include "vmm/debug/server.h"
 #include "vmm/host/consoles.h"
 #include "vmm/host/lines.h"
 #include "vmm/monitor/monitor.h"
@@ -202,6 +203,8 @@ void run_init(struct run *r, struct session *s, const struct run_options *opt)
 
 void run_free(struct run *r)
 {
+	debug_fini(&r->debug);
+	free(r->kernel_path);
 	pthread_mutex_destroy(&r->lock);
 	pthread_mutex_destroy(&r->said.lock);
 	if (run_is_first(r))
@@ -273,6 +276,8 @@ static int run_session(struct session *s)
 	if (!status)
 		status = open_watch(s);
 	if (!status)
+		status = session_debug_open(s);
+	if (!status)
 		status = open_monitor(s);
 	if (!status)
 		status = open_outputs(s);
@@ -283,6 +288,7 @@ static int run_session(struct session *s)
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 	control_close(s->control);
+	debug_server_close(s->debugger);
 	session_forget_names(s);
 	status = close_outputs(s, status);
 	status = stop_status(s->stop, status);

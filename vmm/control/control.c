@@ -269,12 +269,12 @@ static void leave(struct control *c, unsigned i)
 	c->client[i] = NULL;
 }
 
-/* All that it was told is sent: from here on it is a console's. */
+/* All that it was told is sent: from here on it is a console's, or a debugger's. */
 static void hand_over(struct control *c, unsigned i)
 {
 	struct client *k = c->client[i];
 
-	if (!k->gone && c->ops.visit(c->ops.opaque, k->qmp.console, k->fd))
+	if (!k->gone && (k->qmp.debugs ? c->ops.debug : c->ops.visit)(c->ops.opaque, k->qmp.console, k->fd))
 		k->fd = -1;
 	leave(c, i);
 }

@@ -40,6 +40,7 @@ struct control_disk {
 /* What there is to know of a machine; strings live as long as its options. */
 struct control_machine {
 	const char *name;
+	const char *kernel; /* absolute; NULL: not known */
 	enum control_state state;
 	bool big_endian;
 	pid_t thread;
@@ -104,6 +105,8 @@ struct control_ops {
 	const char *(*act)(void *opaque, unsigned i, enum control_action what);
 	/* x-console: fd is a visitor's from here on. False: it cannot be, and fd stays the caller's. */
 	bool (*visit)(void *opaque, const char *machine, int fd);
+	/* x-gdb: the same with a debugger. */
+	bool (*debug)(void *opaque, const char *machine, int fd);
 	/* 0, or -errno with err filled; the machine that was added runs, or will at once; the one removed is unknown. */
 	int (*add)(void *opaque, const struct control_addition *what, struct control_error *err);
 	int (*remove)(void *opaque, const char *machine, bool force, struct control_error *err);

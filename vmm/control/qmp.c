@@ -94,7 +94,7 @@ static json_t *missing(struct request *r, const char *parameter)
 	return error_of(r, "GenericError", "Parameter '%s' is missing", parameter);
 }
 
-static json_t *console(struct request *r)
+static json_t *leave_to(struct request *r, bool debugger)
 {
 	struct control_machine m;
 	unsigned i = 0;
@@ -105,9 +105,13 @@ static json_t *console(struct request *r)
 	    m.state == CONTROL_PANICKED)
 		return error_of(r, "GenericError", "%s: does not run", r->machine);
 	r->qmp->leaves = true;
+	r->qmp->debugs = debugger;
 	snprintf(r->qmp->console, sizeof(r->qmp->console), "%s", m.name);
 	return json_object();
 }
+
+static json_t *console(struct request *r) { return leave_to(r, false); }
+static json_t *gdb(struct request *r) { return leave_to(r, true); }
 
 /* ---- machines that come and go ---- */
 
@@ -263,6 +267,9 @@ static json_t *query_machines(struct request *r)
 
 #define CONTROL_FIGURE(field, name) json_object_set_new(one, name, json_integer((json_int_t)m.field));
 #include "vmm/control/commands.def"
+		json_object_set_new(one, "big-endian", json_boolean(m.big_endian));
+		if (m.kernel)
+			json_object_set_new(one, "kernel", file_name(m.kernel));
 		if (m.state == CONTROL_SHUTDOWN || m.state == CONTROL_PANICKED)
 			json_object_set_new(one, "exit-status", json_integer(m.status));
 		json_array_append_new(list, one);

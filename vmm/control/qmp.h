@@ -11,8 +11,9 @@
 struct qmp {
 	const struct control_ops *ops;
 	bool open;   /* qmp_capabilities was there */
-	bool leaves; /* x-console was, and behind its answer this is no conversation any more, but */
-	char console[CONTROL_NAME_BYTES]; /* the console of this machine */
+	bool leaves; /* x-console was, or x-gdb, and behind its answer this is no conversation any more, but */
+	bool debugs; /* a debugger's, or the */
+	char console[CONTROL_NAME_BYTES]; /* console of this machine */
 	json_t *job;                      /* the request that is to be given to qmp_job(), and taken away from here */
 };
 

@@ -6,6 +6,7 @@
 #include "base/segments.h"
 #include "frontend/cp0.h"
 #include "frontend/insn.h"
+#include "vmm/cpu/debug.h"
 #include "vmm/cpu/exception.h"
 #include "vmm/cpu/helpers.h"
 #include "vmm/cpu/caches.h"
@@ -56,6 +57,12 @@ static bool segment_allowed(const struct vcpu *v, uint32_t va)
 	}
 }
 
+/* A debugger wants to see the access before it is made. */
+static bool is_watched(struct vcpu *v, struct gva va, uint32_t meta, bool write)
+{
+	return __builtin_expect(v->vm->debug != NULL, 0) && debug_watches(v, va, META_SIZE(meta), write);
+}
+
 /* Segments first, then the TLB. dirty: the page may be written. */
 static enum tlb_result translate_va(struct vcpu *v, struct gva va, enum tlb_access acc, struct gpa *pa, bool *dirty)
 {
@@ -96,6 +103,8 @@ static struct guest_page *ram_page(struct vcpu *v, struct gpa pa, enum pmap_acce
 
 static void fill(struct vcpu *v, struct gva va, struct guest_page *g, bool read, bool write, uint32_t code_id)
 {
+	if (__builtin_expect(v->vm->debug != NULL, 0))
+		debug_limit(v, va, &read, &write, &code_id);
 	vm_memory_lock(v->vm);
 	l2tlb_fill(v->l2tlb, va, g, read, write, code_id);
 	vm_memory_unlock(v->vm);
@@ -370,6 +379,8 @@ HELPER_FN(mem_load)
 		raise_fault(v, r, acc, va);
 		return 0;
 	}
+	if (is_watched(v, va, meta, acc == TLB_WRITE))
+		return 0;
 	g = ram_page(v, pa, PMAP_READ); /* also of an LL that means to write: the SC may be a store to code */
 	if (g) {
 		fill(v, va, g, acc == TLB_READ, dirty && guest_page_writable(g), 0);
@@ -523,6 +534,8 @@ HELPER_FN(mem_store)
 	r = va.v & (META_SIZE(meta) - 1) ? GUEST_ADDRESS_ERROR : translate_va(v, va, TLB_WRITE, &pa, &dirty);
 	if (r != GUEST_OK)
 		raise_fault(v, r, TLB_WRITE, va);
+	else if (is_watched(v, va, meta, true))
+		return 0;
 	else if (takes_away(v, pa, PMAP_WRITE))
 		store_parked(v, va, pa, b, meta);
 	else
@@ -548,6 +561,8 @@ const uint8_t *mem_linked_word(struct vcpu *v, struct gva va, uint32_t meta)
 		raise_fault(v, r, TLB_READ, va);
 		return NULL;
 	}
+	if (is_watched(v, va, meta, false))
+		return NULL;
 	g = ram_page(v, pa, PMAP_READ);
 	if (!g)
 		return NULL;
@@ -589,6 +604,8 @@ bool mem_conditional_word(struct vcpu *v, struct gva va, uint32_t meta, bool (*t
 		raise_fault(v, r, TLB_WRITE, va);
 		return false;
 	}
+	if (is_watched(v, va, meta, true))
+		return false;
 	parked = takes_away(v, pa, PMAP_WRITE);
 	/* SC still has to write its register, so nothing may come behind it if there was code: must_be_alone() */
 	if (!v->step && (parked || ram_has_code(v, pa, META_SIZE(meta)) || ram_may_get_code(v, pa))) {
@@ -696,7 +713,7 @@ static struct machine_page *fetch_slow(struct vcpu *v, struct gva pc, enum tlb_r
 		return NULL; /* the machine has ended, and nobody is parked */
 	g = *why == GUEST_OK ? ram_page(v, pa, PMAP_EXEC) : NULL;
 	if (g && mem_unmapped(v, pc)) {
-		v->abs_code[ABS_CODE_INDEX(pc.v)] = code_id(v, g->page, pc);
+		v->abs_code[ABS_CODE_INDEX(pc.v)] = v->vm->debug && debug_denies(v, pc) ? 0 : code_id(v, g->page, pc);
 		if (v->caches.flash)
 			caches_abs_page(v, pc.v, g->page);
 	} else if (g) {

@@ -3,6 +3,7 @@
 
 #include "frontend/cp0.h"
 #include "vmm/cpu/cp0.h"
+#include "vmm/cpu/debug.h"
 #include "vmm/cpu/exception.h"
 #include "vmm/cpu/interp_cache.h"
 #include "vmm/cpu/monitor_call.h"
@@ -261,16 +262,46 @@ static void look_where(struct vcpu *v)
 	siblings_leave(v);
 }
 
+/* A debugger is there: has it something to do with the next instruction? */
+static bool is_debugged(struct vcpu *v) { return __builtin_expect(v->vm->debug != NULL, 0) && debug_interprets(v); }
+
+/* So many instructions, as far as a block goes that is known, or is made anew. */
+static enum exit_reason interpret_up_to(struct vcpu *v, uint32_t most)
+{
+	const struct ir_block *b = most > 1 ? interp_cache_get(v->interp, v) : NULL;
+
+	if (most > 1 && !b)
+		return EXIT_EXCEPTION;
+	return b && b->n_guest <= most ? interpret(v, b) : interpret_here(v, most);
+}
+
+/* Of a page with breakpoints, or a step: never translated code, and no further than to what is to be looked at. */
+static enum exit_reason run_debugged(struct vcpu *v)
+{
+	uint32_t most = debug_allowed(v);
+
+	if (most && v->vm->cfg.icount)
+		begin_slice(v->vm);
+	if (has_budget(v) && v->gs.icount_left < most)
+		most = v->gs.icount_left > 0 ? (uint32_t)v->gs.icount_left : 0;
+	if (!most)
+		return EXIT_BUDGET;
+	v->step |= debug_steps(v); /* also where it comes to a device */
+	return interpret_up_to(v, v->step ? 1 : most);
+}
+
 /* The guest's next instructions. */
 static enum exit_reason execute(struct vcpu *v, enum exit_reason last)
 {
 	struct vm *vm = v->vm;
 
-	if (exception_check_interrupts(v)) {
+	if (!(vm->debug && debug_steps(v)) && exception_check_interrupts(v)) {
 		last = EXIT_EXCEPTION;
 		v->step = false;
 	}
 	vcpu_update_mode(v);
+	if (is_debugged(v))
+		return run_debugged(v);
 	if (last == EXIT_BUDGET && v->gs.icount_left > 0 && has_budget(v))
 		return run_to_deadline(v);
 	if (vm->cfg.icount)
@@ -307,7 +338,7 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 		simulation_decide(v);
 	if (wants_service(v))
 		service(v);
-	if (__atomic_load_n(&vm->pauses, __ATOMIC_RELAXED)) {
+	if (__builtin_expect(vm->debug != NULL, 0) ? debug_rests(v) : __atomic_load_n(&vm->pauses, __ATOMIC_RELAXED)) {
 		v->becomes = paused(v);
 		return EXIT_POLL;
 	}
@@ -316,6 +347,8 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
 		return EXIT_POLL;
 	}
+	if (vm->debug && v->idle && debug_steps(v) && !debug_wakes(v))
+		return EXIT_POLL;
 	if (still_idle(v) && !power_up(v)) {
 		v->becomes = idle(v);
 		return EXIT_POLL;
@@ -325,6 +358,8 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 	last = execute(v, last);
 	v->settled = last == EXIT_BUDGET || last == EXIT_EXCEPTION || last == EXIT_PC_SET;
 	siblings_leave(v);
+	if (__builtin_expect(vm->debug != NULL, 0))
+		debug_after(v, last != EXIT_SIDE && last != EXIT_BUDGET);
 	return last;
 }
 

@@ -11,6 +11,7 @@
 #include "tlb/guest_tlb.h"
 #include "tlb/l2tlb.h"
 #include "vmm/cpu/caches.h"
+#include "vmm/cpu/debug.h"
 #include "vmm/cpu/watchdog.h"
 #include "vmm/monitor/rendezvous.h"
 #include "vmm/monitor/sched.h"
@@ -121,6 +122,8 @@ struct vcpu {
 	uint64_t idle_since_ns;
 	uint64_t retry_ns; /* the machine is paused: when what it waits for is tried again (host_now_ns()); else 0 */
 	pthread_t thread;  /* atomic: that runs it, or did so last */
+
+	struct debug_vcpu debug; /* if there is a vm->debug */
 
 	struct vcpu_stats stats;
 };

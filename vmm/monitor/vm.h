@@ -16,6 +16,7 @@
 #include "vmm/monitor/rendezvous.h"
 
 struct cpu_model;
+struct debug;
 struct follow;
 struct monitor;
 struct policy_history;
@@ -107,8 +108,9 @@ struct vm {
 	bool mp; /* its memory has other users at the same time, vCPUs or machines: MODE_MP. Constant once it runs */
 	struct virtio_bus *virtio; /* virtio_bus.c; NULL: no device */
 	struct vm_dump *dump;      /* --dump, or NULL */
-	int exit_status;           /* atomic: VM_POWER_OFF by a monitor call that says so, or -1 */
-	int end;                   /* enum vm_end; any thread may set it, then clock_kick() */
+	struct debug *debug; /* of a debugger (vmm/cpu/debug.h), or NULL; changed while none of its vCPUs is inside */
+	int exit_status;     /* atomic: VM_POWER_OFF by a monitor call that says so, or -1 */
+	int end;             /* enum vm_end; any thread may set it, then clock_kick() */
 
 	pthread_mutex_t lock; /* guards board, clock and virtio, and what follows */
 	pthread_t owner;      /* atomic: of the lock */
