@@ -81,18 +81,22 @@ struct translation *jit_translation_new(struct code_cache *cc, struct code_page 
 	return t;
 }
 
-int32_t *jit_hot_count(struct code_cache *cc)
+bool jit_count_executions(struct code_cache *cc, struct translation *t)
 {
 	const uint32_t line_bytes = 64;
 
+	if (!cc->cfg.tier2 || !cc->cfg.hot_blocks)
+		return true;
 	if (!cc->n_hot_counts) {
 		cc->hot_counts = code_mem_alloc_data(&cc->mem, line_bytes);
 		if (!cc->hot_counts)
-			return NULL;
+			return false;
 		cc->n_hot_counts = line_bytes / sizeof(*cc->hot_counts);
 	}
 	cc->n_hot_counts--;
-	return cc->hot_counts++;
+	near_set(&t->hot, cc->hot_counts++);
+	*translation_hot(t) = (int32_t)cc->cfg.hot_threshold;
+	return true;
 }
 
 uint64_t jit_granules(uint32_t off, uint32_t bytes)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "jit/jit_internal.h"
+#include "jit/store/store.h"
 #include "jit/tier1_api.h"
 #include "jit/tier2.h"
 
@@ -27,6 +28,22 @@ static void on_finished(void *ctx)
 		kick_all(cc);
 }
 
+/* What of the configuration the code of a block depends on; where it is a pointer, on whether there is one, at most. */
+#define CODE_DEPENDS_ON(FIELD)                                                                                         \
+	FIELD(tier1) FIELD(tier2) FIELD(icount) FIELD(line_log2) FIELD(count_insns) FIELD(hot_blocks) FIELD(guest_isa)
+
+/* Dumps show what is made, with the IR that is kept then: there, nothing is taken from a store. */
+static void begin_store(struct code_cache *cc)
+{
+	const struct jit_config *cfg = &cc->cfg;
+#define FIELD(name) (uint32_t) cfg->name,
+	const uint32_t flavour[] = {CODE_DEPENDS_ON(FIELD)};
+#undef FIELD
+
+	if (cfg->store && (cfg->keep_ir || !cfg->tier1 || !store_begin(cfg->store, flavour, sizeof(flavour))))
+		cc->cfg.store = NULL;
+}
+
 static int open_cache(struct code_cache *cc)
 {
 	struct tier2_config t2 = {.icount = cc->cfg.icount,
@@ -48,6 +65,7 @@ static int open_cache(struct code_cache *cc)
 	if (!jit_stubs_emit(cc))
 		panic("code memory has no room for the stubs");
 	code_mem_keep(&cc->mem);
+	begin_store(cc);
 	return cc->cfg.tier2 ? tier2_new(&cc->tier2, &t2) : 0;
 }
 
@@ -80,11 +98,11 @@ bool code_cache_fits(const struct code_cache *cc, const struct jit_config *cfg)
 {
 	const struct jit_config *is = &cc->cfg;
 
-	return is->tier1 == cfg->tier1 && is->tier2 == cfg->tier2 && is->icount == cfg->icount &&
-	       is->line_log2 == cfg->line_log2 && is->count_insns == cfg->count_insns &&
-	       is->hot_blocks == cfg->hot_blocks && (!cfg->hot_threshold || is->hot_threshold == cfg->hot_threshold) &&
-	       is->sync_tier2 == cfg->sync_tier2 && is->keep_ir == cfg->keep_ir && is->guest_isa == cfg->guest_isa &&
-	       is->helpers == cfg->helpers && is->resume == cfg->resume && is->waits == cfg->waits;
+#define FIELD(name) is->name == cfg->name &&
+	return CODE_DEPENDS_ON(FIELD)(!cfg->hot_threshold || is->hot_threshold == cfg->hot_threshold) &&
+	       is->sync_tier2 == cfg->sync_tier2 && is->keep_ir == cfg->keep_ir && is->helpers == cfg->helpers &&
+	       is->resume == cfg->resume && is->waits == cfg->waits;
+#undef FIELD
 }
 
 bool code_cache_abandon(struct code_cache *cc) { return cc && cc->tier2 && tier2_abandon(cc->tier2); }
@@ -303,6 +321,12 @@ struct jit_stats jit_stats(const struct jit *j)
 	pthread_mutex_lock(&j->cc->lock);
 	s = j->cc->stats;
 	pthread_mutex_unlock(&j->cc->lock);
+	if (j->cc->cfg.store) {
+		struct store_stats st = store_stats(j->cc->cfg.store);
+
+		s.stored_added = st.added;
+		s.stored_damaged = st.damaged;
+	}
 	return s;
 }
 

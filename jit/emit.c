@@ -151,7 +151,7 @@ void emit_page_check(struct x86 *x, int id, int index, int page, uint8_t *fail[2
 void emit_abs_check(struct x86 *x, uint64_t abs_page, uint32_t id)
 {
 	x86_load(x, true, RCX, GS(abs_code));
-	x86_alu_mem_imm(x, false, ALU_CMP, x86_at(RCX, (int32_t)(4 * ABS_CODE_INDEX(abs_page))), (int32_t)id);
+	x86_cmp_mem_id(x, x86_at(RCX, (int32_t)(4 * ABS_CODE_INDEX(abs_page))), id);
 }
 
 /* To stubs.entry_failed with eax = pc. */
@@ -180,7 +180,7 @@ static void emit_entry_mapped(struct x86 *x, const struct code_cache *cc, struct
 
 	cmp_exec_page(x, RCX, RDX);
 	fail[0] = x86_jcc_short(x, CC_NE);
-	x86_alu_mem_imm(x, false, ALU_CMP, exec_half(RCX, 1), (int32_t)t->cp->id);
+	x86_cmp_mem_id(x, exec_half(RCX, 1), t->cp->id);
 	fail[1] = x86_jcc_short(x, CC_NE);
 	x86_store(x, true, GS(pc_page), RDX);
 	x86_store_imm(x, false, GS(mode), t->mode);

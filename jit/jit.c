@@ -5,6 +5,7 @@
 
 #include "base/host_clock.h"
 #include "jit/emit.h"
+#include "jit/store/block.h"
 #include "jit/tier1_api.h"
 #include "jit/tier2.h"
 
@@ -71,8 +72,8 @@ jit_run(struct jit *j, struct translation *t)
 static bool must_move(const struct jit *j, const struct code_page *cp, const struct ir_block *b)
 {
 	/* the second once for a block only: records might send a page round in a circle */
-	return cp->place &&
-	       ((cp->exact && !record_users_agree(cp, b)) || (!j->moved && record_better_elsewhere(cp, b)));
+	return cp->place && ((cp->exact && !record_users_agree(cp, b)) ||
+			     (!j->moved && record_better_elsewhere(cp, ir_block_off(b), b->mode, b->abs_page)));
 }
 
 struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const struct ir_block *b)
@@ -108,6 +109,38 @@ struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const
 	j->made.blocks++;
 	j->made.guest_insns += t->n_guest;
 	jit_unlock(j);
+	return t;
+}
+
+static struct translation *take_stored(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode,
+				       uint64_t abs_page)
+{
+	uint64_t from = host_now_ns();
+	struct translation *t = find_tier1(cp, off, mode, abs_page);
+
+	if (t || (cp->place && !j->moved && record_better_elsewhere(cp, off, mode, abs_page)))
+		return t;
+	t = stored_block_take(j->cc, cp, off, mode, abs_page);
+	if (!t)
+		return NULL;
+	j->moved = false;
+	jit_install(j->cc, t);
+	j->cc->stats.stored_taken++;
+	j->cc->stats.ns_stored += host_now_ns() - from;
+	return t;
+}
+
+struct translation *jit_take_stored(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
+{
+	struct translation *t;
+
+	if (!j->cc->cfg.store)
+		return NULL;
+	jit_lock(j, true);
+	t = take_stored(j, cp, off, mode, abs_page);
+	jit_unlock(j);
+	if (!t)
+		jit_outside(j);
 	return t;
 }
 

@@ -17,6 +17,7 @@ struct code_cache;  /* all translations of a monitor */
 struct jit;         /* one vCPU's way into it */
 struct code_page;   /* code record: all translations of one page content */
 struct translation; /* one block (tier 1) or region (tier 2) */
+struct store;       /* jit/store/store.h */
 
 /* Limits of jit_config.code_bytes. As much data stands behind the code, and a direct jump or an address reaches 2 GiB. */
 #define JIT_MEM_MIN_BYTES     (1ull << 20)
@@ -40,11 +41,12 @@ struct jit_config {
 	 * one, which is cheapest where no other machine could use the content.
 	 */
 	uint32_t content_writes;
-	uint64_t code_bytes;       /* of code memory, 0: the default; full: everything is dropped */
-	uint32_t hot_threshold;    /* executions before tier 2 is asked for, of what hot_blocks says; 0: default */
-	bool hot_blocks;           /* tier 1: every block counts its executions, not only jumps back (--hot) */
-	bool sync_tier2;           /* jit_request_tier2() compiles, on the vCPU thread */
-	bool keep_ir;              /* keep IR for dumps: jit_dump_host interleaves it */
+	uint64_t code_bytes;    /* of code memory, 0: the default; full: everything is dropped */
+	uint32_t hot_threshold; /* executions before tier 2 is asked for, of what hot_blocks says; 0: default */
+	bool hot_blocks;        /* tier 1: every block counts its executions, not only jumps back (--hot) */
+	bool sync_tier2;        /* jit_request_tier2() compiles, on the vCPU thread */
+	bool keep_ir;           /* keep IR for dumps: jit_dump_host interleaves it */
+	struct store *store;    /* translations of other runs, which outlives the cache; of no other one.  NULL: none */
 	helper_fn *const *helpers; /* [NUM_HELPERS] */
 	/*
 	 * Called where translated code would leave with EXIT_PC_SET or EXIT_EXCEPTION: brings gs->mode and gs->l2tlb up to
@@ -60,7 +62,10 @@ struct jit_config {
 
 struct jit_stats {
 	uint64_t blocks[3], regions, host_bytes[3], guest_insns_translated[3];
-	uint64_t ns_tier1, ns_tier2;
+	uint64_t ns_tier1, ns_tier2, ns_stored;
+	uint64_t stored_taken;   /* blocks that came from the store, and so were not translated */
+	uint64_t stored_added;   /* blocks that go there */
+	uint64_t stored_damaged; /* blocks and segments of it that are not what they should be */
 	uint64_t links_made, invalidated, flushes, evicted;
 	uint64_t records, records_shared; /* pages that came to a record: new ones, and others' */
 	uint64_t records_exact;           /* of the new ones */
@@ -139,6 +144,13 @@ enum tier jit_has(struct jit *j, const struct code_page *cp, uint32_t off, uint3
  * every other vCPU has left translated code.
  */
 struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const struct ir_block *b);
+
+/*
+ * The same without a block: what the store has for that place and the words there, or what another vCPU has made meanwhile.  NULL:
+ * nothing, or jit_compile_tier1() has to look at the record first.
+ */
+struct translation *jit_take_stored(struct jit *j, struct code_page *cp, uint32_t off, uint32_t mode,
+				    uint64_t abs_page);
 
 /*
  * May the loop whose jump back left with EXIT_HOT be asked for now?  No while as much is queued as keeps the compiler busy: it then

@@ -360,7 +360,7 @@ bool record_is_made_from(const struct translation *t, const void *page);
 /* Is the block, at its offsets, what all users' pages say? */
 bool record_users_agree(const struct code_page *cp, const struct ir_block *b);
 /* Should the only page of the record have another one of its place: that has the block, and more than this one? */
-bool record_better_elsewhere(const struct code_page *cp, const struct ir_block *b);
+bool record_better_elsewhere(const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page);
 /* After a flush. */
 void records_settle(struct code_cache *cc);
 
@@ -372,8 +372,11 @@ struct translation *find_tier1(const struct code_page *cp, uint32_t off, uint32_
  */
 struct translation *jit_translation_new(struct code_cache *cc, struct code_page *cp, unsigned n_links,
 					unsigned n_ranges, unsigned n_insns, unsigned n_words);
-/* A counter of executions, beside those of other translations: what runs touches few lines. NULL: data memory is full. */
-int32_t *jit_hot_count(struct code_cache *cc);
+/*
+ * If executions of tier 1 blocks are counted, the counter of t, beside those of other translations: what runs touches few lines.
+ * False: data memory is full.
+ */
+MUST_CHECK bool jit_count_executions(struct code_cache *cc, struct translation *t);
 /*
  * Make t visible to jit_find.  Filled in by the caller: tier, mode, abs_page, off, code, code_bytes, body, entry,
  * n_guest, links (through jit_emit_links or tier 1), ranges, insns.  Links and jump cache entries that lead to an

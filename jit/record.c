@@ -170,13 +170,13 @@ static struct code_page *record_here(struct code_cache *cc, uint64_t place, cons
 	return best;
 }
 
-bool record_better_elsewhere(const struct code_page *cp, const struct ir_block *b)
+bool record_better_elsewhere(const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page)
 {
 	if (cp->n_users != 1 || cp->n_stay)
 		return false;
 	for (struct code_page *o = *place_of(cp->cc, cp->place); o; o = o->next_here)
 		if (o != cp && o->place == cp->place && !o->n_stay && o->n > cp->n &&
-		    find_tier1(o, ir_block_off(b), b->mode, b->abs_page) && agrees(o, cp->user[0].host))
+		    find_tier1(o, off, mode, abs_page) && agrees(o, cp->user[0].host))
 			return true;
 	return false;
 }

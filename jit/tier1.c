@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jit/store/block.h"
 #include "jit/tier1.h"
 #include "jit/tier1_api.h"
 
@@ -209,12 +210,8 @@ static struct translation *describe(struct code_cache *cc, struct code_page *cp,
 	t->abs_page = b->abs_page;
 	t->off = (uint16_t)ir_block_off(b);
 	t->tier = TIER_1;
-	if (cc->cfg.tier2 && cc->cfg.hot_blocks) {
-		near_set(&t->hot, jit_hot_count(cc));
-		if (!translation_hot(t))
-			return NULL;
-		*translation_hot(t) = (int32_t)cc->cfg.hot_threshold;
-	}
+	if (!jit_count_executions(cc, t))
+		return NULL;
 	t->n_guest = (uint16_t)b->n_guest;
 	*translation_ranges(t) = (struct jit_range){t->off, (uint16_t)(last->off + 4 - t->off)};
 	return t;
@@ -257,6 +254,8 @@ struct translation *tier1_compile(struct code_cache *cc, struct code_page *cp, c
 	near_set(&s->t->cold, cold_span.rx);
 	struct x86 cold = x86_in(&cold_span, cold_room);
 	s->x = x86_in(&span, room);
+	s->fixups.n = 0;
+	s->x.fixups = cold.fixups = cc->cfg.store ? &s->fixups : NULL;
 	emit_block(s, &cold);
 	if (s->x.overflow || cold.overflow)
 		return NULL;
@@ -266,5 +265,7 @@ struct translation *tier1_compile(struct code_cache *cc, struct code_page *cp, c
 	code_mem_commit(&cc->mem, &cold_span, s->t->cold_bytes);
 	if (cc->cfg.keep_ir)
 		keep_ir(s);
+	if (cc->cfg.store)
+		stored_block_keep(cc, s->t, b, &s->fixups);
 	return s->t;
 }

@@ -112,6 +112,7 @@ struct tier1 {
 	uint16_t free_slots[T1_VALUES];
 	struct t1_late late[T1_LATES];
 	uint32_t host[IR_MAX_INS]; /* host offset of each IR instruction, for dumps */
+	struct x86_fixups fixups;  /* for the store */
 };
 
 /* ---- tier1_alloc.c ---- */

@@ -16,10 +16,25 @@ enum x86_alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU
 enum x86_shift { SH_ROL = 0, SH_ROR = 1, SH_SHL = 4, SH_SHR = 5, SH_SAR = 7 };
 enum x86_cc { CC_O, CC_NO, CC_B, CC_AE, CC_E, CC_NE, CC_BE, CC_A, CC_S, CC_NS, CC_P, CC_NP, CC_L, CC_GE, CC_LE, CC_G };
 
+/*
+ * Four bytes of code that depend on where code and data are: a displacement, or a number that is to be another one elsewhere.  Noted
+ * for who wants to place the code somewhere else (stored_block.h).
+ */
+struct x86_fixup {
+	uint8_t *at;   /* writable address */
+	uint8_t after; /* from there to what a displacement is relative to: the instruction's end; 0: no displacement */
+};
+#define X86_MAX_FIXUPS 4096u
+struct x86_fixups {
+	uint32_t n; /* more than X86_MAX_FIXUPS: some are missing */
+	struct x86_fixup fix[X86_MAX_FIXUPS];
+};
+
 struct x86 {
 	uint8_t *p, *start, *end;
-	ptrdiff_t to_rx; /* executable minus writable address */
-	bool overflow;   /* ran out of room: what was written is garbage */
+	ptrdiff_t to_rx;           /* executable minus writable address */
+	bool overflow;             /* ran out of room: what was written is garbage */
+	struct x86_fixups *fixups; /* or NULL: nobody wants them */
 };
 
 struct x86_mem {
@@ -71,6 +86,14 @@ static inline void x86_u64(struct x86 *x, uint64_t v)
 	memcpy(x->p, &v, 8);
 	x->p += 8;
 }
+static inline void x86_note_fixup(struct x86 *x, uint8_t *at, unsigned after)
+{
+	if (__builtin_expect(!x->fixups, 1))
+		return;
+	if (x->fixups->n < X86_MAX_FIXUPS)
+		x->fixups->fix[x->fixups->n] = (struct x86_fixup){at, (uint8_t)after};
+	x->fixups->n++;
+}
 static inline bool x86_is_s8(int64_t v) { return v == (int8_t)v; }
 static inline bool x86_is_s32(int64_t v) { return v == (int32_t)v; }
 
@@ -110,6 +133,7 @@ static inline void x86_ins_mem(struct x86 *x, unsigned enc, unsigned reg, struct
 		const uint8_t *after = x86_here(x) + 4 + imm_bytes;
 		int64_t rel = (const uint8_t *)m.rip - after;
 		ASSERT(x86_is_s32(rel));
+		x86_note_fixup(x, x->p, 4 + imm_bytes);
 		x86_u32(x, (uint32_t)rel);
 		return;
 	}
@@ -237,6 +261,13 @@ static inline void x86_alu_mem_imm(struct x86 *x, bool w, enum x86_alu op, struc
 	else
 		x86_u32(x, (uint32_t)v);
 }
+/* cmp [m], id: a number that is another one wherever the code is placed next. */
+static inline void x86_cmp_mem_id(struct x86 *x, struct x86_mem m, uint32_t id)
+{
+	x86_ins_mem(x, 0x81, ALU_CMP, m, 4);
+	x86_note_fixup(x, x->p, 0);
+	x86_u32(x, id);
+}
 static inline void x86_test(struct x86 *x, bool w, int a, int b)
 {
 	x86_ins_reg(x, 0x85 | x86_w(w), (unsigned)b, (unsigned)a);
@@ -306,6 +337,7 @@ static inline void x86_rel32(struct x86 *x, const void *to)
 {
 	int64_t rel = (const uint8_t *)to - (x86_here(x) + 4);
 	ASSERT(x86_is_s32(rel));
+	x86_note_fixup(x, x->p, 4);
 	x86_u32(x, (uint32_t)rel);
 }
 static inline void x86_jmp(struct x86 *x, const void *to)
@@ -348,6 +380,7 @@ static inline void x86_call_mem(struct x86 *x, struct x86_mem m) { x86_ins_mem(x
 static inline uint8_t *x86_jcc_forward(struct x86 *x, enum x86_cc cc)
 {
 	x86_prefix_opcode(x, X_0F | 0x80 | (unsigned)cc, 0, 0, 0);
+	x86_note_fixup(x, x->p, 4);
 	x86_u32(x, 0);
 	return x->p - 4;
 }

@@ -5,6 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 : "${DISCO:=$PWD/build/release/disco}" "${KERNEL:=$PWD/guest/cache/vmlinuz}" "${INITRD:=$PWD/guest/cache/initramfs.cpio}"
 guests=$PWD/build/guest
 work=$(mktemp -d)
+export XDG_CACHE_HOME=/dev/null/none # no translation store but a test's own (--store)
 trap 'rm -rf "$work"' EXIT
 failures=0
 

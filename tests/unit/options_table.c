@@ -60,6 +60,8 @@ static const struct {
     {"--jit-mem", "32M"},
     {"--hot", "5,sync"},
     {"--merge", "50"},
+    {"--store", "/s"},
+    {"--store-size", "8M"},
     {"--numa", "sample,nodes=2"},
     {"--numa-log", "f.numa"},
     {"--svg", "f.svg"},

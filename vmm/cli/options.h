@@ -125,8 +125,14 @@ struct run_seconds {
 	uint64_t ms;
 };
 
+/* --store, --store-size */
+struct run_store {
+	bool on;
+	const char *folder; /* NULL: the default one */
+};
+
 /* Names of files in one machine's options. */
-enum { RUN_MAX_PATHS = 7 + 2 * RUN_MAX_DISKS + RUN_MAX_SHARES + RUN_MAX_TERMINALS };
+enum { RUN_MAX_PATHS = 8 + 2 * RUN_MAX_DISKS + RUN_MAX_SHARES + RUN_MAX_TERMINALS };
 
 struct run_options {
 	const char *folder;    /* where names of files begin, with its last '/'; NULL: at the process's */
@@ -154,6 +160,8 @@ struct run_options {
 	bool json, stable;      /* of dumps */
 	struct dump_filter dump_filter;
 	uint64_t jit_bytes;
+	struct run_store store;
+	uint64_t store_bytes; /* --store-size, or 0 */
 	struct run_hot hot;
 	struct run_merge merge;
 	struct run_numa numa;

@@ -174,6 +174,12 @@ static int run_check(const struct run_options *out, struct options_error *err)
 		return options_bad(err, "--dump %s: h is host code, and --tiers interp makes none", out->dump);
 	if (out->dump && !out->tier2 && strpbrk(out->dump, "lL"))
 		return options_bad(err, "--dump %s: l and L need tier 2, which --tiers left out", out->dump);
+	if (out->store_bytes && !out->store.on)
+		return options_bad(err, "--store-size: needs --store");
+	if (out->store.on && !out->tier1)
+		return options_bad(err, "--store: is of tier 1, which --tiers left out");
+	if (out->store.on && out->dump)
+		return options_bad(err, "--store: --dump shows what is translated, and so takes nothing from a store");
 	if (out->hot.executions && !(out->tier1 && out->tier2))
 		return options_bad(err, "--hot: needs both tiers, and --tiers left one out");
 	if (out->gdb_wait && !out->gdb.text && out->control && strcmp(out->control, "none") == 0)
@@ -236,9 +242,9 @@ static int place_files(struct run_options *out, struct options_error *err)
 {
 	int r = options_place(out, &out->stats_file, err);
 
-	if (!r)
-		r = options_place(out, &out->numa_log, err);
+	r = r ? r : options_place(out, &out->numa_log, err);
 	r = r ? r : options_place(out, &out->gdb.path, err);
+	r = r ? r : options_place(out, &out->store.folder, err);
 	for (const struct option_row *row = options_run_rows; !r && (row->name || row->help); row++)
 		if (row->parse == option_file)
 			r = options_place(out, (const char **)(void *)((char *)out + row->offset), err);

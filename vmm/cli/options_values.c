@@ -4,6 +4,7 @@
 #include "frontend/cp0.h"
 #include "ir/mode.h"
 #include "jit/jit.h"
+#include "jit/store/store.h"
 #include "numa/host_nodes.h"
 #include "numa/numa.h"
 
@@ -69,6 +70,27 @@ int option_jit_mem(void *field, const struct option_value *v)
 		return option_bad(v, "not a size; write 64M");
 	if (r || bytes < JIT_MEM_MIN_BYTES || bytes > JIT_MEM_MAX_BYTES)
 		return option_bad(v, "must be from %lluM to %lluM", JIT_MEM_MIN_BYTES >> 20, JIT_MEM_MAX_BYTES >> 20);
+	*(uint64_t *)field = bytes;
+	return 0;
+}
+
+int option_store(void *field, const struct option_value *v)
+{
+	struct run_store *s = field;
+
+	*s = (struct run_store){.on = strcmp(v->text, "off") != 0};
+	return !s->on || strcmp(v->text, "on") == 0 ? 0 : option_name(&s->folder, v);
+}
+
+int option_store_size(void *field, const struct option_value *v)
+{
+	uint64_t bytes;
+	int r = option_size(v->text, &bytes);
+
+	if (r == -EINVAL)
+		return option_bad(v, "not a size; write 512M");
+	if (r || bytes < STORE_MIN_BYTES || bytes > STORE_MAX_BYTES)
+		return option_bad(v, "must be from %lluM to %lluM", STORE_MIN_BYTES >> 20, STORE_MAX_BYTES >> 20);
 	*(uint64_t *)field = bytes;
 	return 0;
 }

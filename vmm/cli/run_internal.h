@@ -120,6 +120,7 @@ struct session {
 	struct run *first;   /* they */
 	bool count_insns;    /* one of them has --stats: what is translated is translated for all */
 	struct monitor *monitor;
+	struct store *store;      /* or NULL */
 	bool open;                /* atomic: the monitor is there */
 	struct run_names *names;  /* of guest addresses, from when somebody wants them; control's thread */
 	struct numa_watch *watch; /* --numa: what is told of pages; or NULL */
@@ -162,6 +163,10 @@ void run_init(struct run *r, struct session *s, const struct run_options *opt);
 void run_free(struct run *r);
 /* A thread for it, which opens it; it is counted. 0 or -errno. With session.lock. */
 MUST_CHECK int run_start(struct run *r);
+
+/* ---- run_store.c ---- */
+/* The translation store, if there is to be one. enum exit_status. */
+int session_store_open(struct session *s);
 
 /* ---- run_change.c; control's worker ---- */
 struct control_addition;

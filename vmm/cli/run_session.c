@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "jit/store/store.h"
 #include "numa/watch.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cli/plan.h"
@@ -159,6 +160,7 @@ static int open_monitor(struct session *s)
 				     .host = opt->numa.host ? &numa_this_host : NULL,
 				     .share = s->several || opt->merge.pages,
 				     .merge = opt->merge.given ? opt->merge.pages : MERGE_DEFAULT,
+				     .store = s->store,
 				     .processors = opt->processors,
 				     .repeatable = opt->icount,
 				     .together = 0};
@@ -278,6 +280,8 @@ static int run_session(struct session *s)
 	if (!status)
 		status = session_debug_open(s);
 	if (!status)
+		status = session_store_open(s);
+	if (!status)
 		status = open_monitor(s);
 	if (!status)
 		status = open_outputs(s);
@@ -295,6 +299,7 @@ static int run_session(struct session *s)
 	stop_close(s->stop);
 	session_forget_kernels(s);
 	monitor_free(s->monitor);
+	store_close(s->store); /* also when LLVM is still at work: it knows nothing of it */
 	return close_watch(s, status);
 }
 

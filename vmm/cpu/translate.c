@@ -14,7 +14,7 @@
 /*
  * The first walk, on one page:
  *
- *   guest pc -> machine page (mem.c) -> translation known?  -> host code
+ *   guest pc -> machine page (mem.c) -> translation known, or stored by an earlier run?  -> host code
  *                                       | no
  *                                       words -> IR (frontend/) -> passes (ir/) -> host code (jit/)
  */
@@ -196,5 +196,7 @@ struct translation *translate(struct vcpu *v, struct ir_block **lifted, bool aft
 	cp = vcpu_code_page(v, page, gva(gs->pc));
 	t = after_side_exit ? jit_find_tier1(v->jit, cp, off, gs->mode, abs_page)
 			    : jit_find(v->jit, cp, off, gs->mode, abs_page);
+	if (!t && v->vm->cfg.tier1)
+		t = jit_take_stored(v->jit, cp, off, gs->mode, abs_page);
 	return t ? t : compile(v, page, cp, v->vm->cfg.tier1, lifted);
 }

@@ -64,6 +64,7 @@ static int vcpu_open(struct vcpu *v)
 	    .hot_threshold = cfg->hot_threshold,
 	    .hot_blocks = cfg->hot_blocks,
 	    .sync_tier2 = cfg->tier2 && (!cfg->tier1 || cfg->sync_tier2),
+	    .store = v->vm->monitor->store,
 	    .helpers = vmm_helpers,
 	};
 	struct code_cache *cc;

@@ -67,6 +67,7 @@ int monitor_new(struct monitor **out, const struct monitor_config *cfg)
 		return -ENOMEM;
 	mon->share = cfg->share;
 	mon->merge = cfg->merge;
+	mon->store = cfg->store;
 	mon->watch = cfg->watch;
 	mon->follow = cfg->numa && cfg->nodes > 1 && !cfg->simulated;
 	if (cfg->numa)

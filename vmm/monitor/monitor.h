@@ -37,6 +37,7 @@ struct monitor_config {
 	bool share;    /* more than one machine may come: they share what is equal (numa/share.h) */
 	unsigned
 	    merge; /* pages of each machine that are looked at in a second, whether others hold the same; 0: none */
+	struct store *store; /* translations of other runs (jit/store/store.h), which outlives it; or NULL */
 	unsigned processors; /* simulated ones; 0: the CPUs of the host that this process may use */
 	bool repeatable;     /* --icount: one processor, and turns in the order of vm_config.number */
 	unsigned together;   /* repeatable: no machine runs before that many have come to vm_run(); 0: at once */
@@ -54,6 +55,7 @@ struct monitor {
 	struct monitor_stamp *stamp;   /* [MONITOR_STAMPS] */
 	bool share;                    /* monitor_config.share */
 	unsigned merge;                /* monitor_config.merge */
+	struct store *store;           /* monitor_config.store */
 	bool follow;                   /* monitor_config.numa, and not simulated */
 	struct simulation *simulation; /* or NULL */
 	struct numa_config numa;       /* what it is, if there is one */
