@@ -330,4 +330,11 @@ struct jit_stats jit_stats(const struct jit *j)
 	return s;
 }
 
+void code_cache_takes(struct code_cache *cc, uint64_t *code, uint64_t *data)
+{
+	pthread_mutex_lock(&cc->lock);
+	code_mem_takes(&cc->mem, code, data);
+	pthread_mutex_unlock(&cc->lock);
+}
+
 struct jit_made jit_made(const struct jit *j) { return j->made; }

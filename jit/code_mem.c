@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/resident.h"
+
 static size_t round_up(size_t v, size_t to) { return (v + to - 1) & ~(to - 1); }
 
 /* Both views of the memfd, and the data half behind the executable one. */
@@ -113,4 +115,10 @@ void code_mem_reset(struct code_mem *m)
 	m->code_used = m->code_keep;
 	m->cold_used = m->cold_keep;
 	m->data_used = m->data_keep;
+}
+
+void code_mem_takes(const struct code_mem *m, uint64_t *code, uint64_t *data)
+{
+	*code = resident_bytes(m->rw, m->code_bytes);
+	*data = resident_bytes(m->data, m->data_bytes);
 }

@@ -59,6 +59,9 @@ void code_mem_commit(struct code_mem *m, const struct code_span *s, size_t bytes
 void code_mem_keep(struct code_mem *m);
 void code_mem_reset(struct code_mem *m);
 
+/* What of both halves is in memory. */
+void code_mem_takes(const struct code_mem *m, uint64_t *code, uint64_t *data);
+
 /* The writable alias of an executable address. */
 static inline uint8_t *code_mem_rw(const struct code_mem *m, const void *rx)
 {

@@ -205,6 +205,11 @@ void jit_break(struct jit *j);
 
 /* Of the whole cache. Any thread. */
 struct jit_stats jit_stats(const struct jit *j);
+/*
+ * What the cache takes of the host's memory, in bytes: translated code, and what is known of it (links, the words that it was made from).
+ * Any thread.
+ */
+void code_cache_takes(struct code_cache *cc, uint64_t *code, uint64_t *data);
 /* What this vCPU has had translated by tier 1; the rest of what it runs others had made. */
 struct jit_made {
 	uint64_t blocks, guest_insns;

@@ -78,6 +78,11 @@ struct llvm_unit {
 /* False if LLVM has no machine for this host. */
 MUST_CHECK bool llvm_unit_init(struct llvm_unit *u);
 void llvm_unit_fini(struct llvm_unit *u);
+/*
+ * LLVM is not needed for now: the host need not keep its code, some 30 MiB, mapped here.  What is needed after all comes back from the
+ * file, or the host's cache of it, by itself.  Any thread.  Cost: 0.1 ms, and as many page faults as were given back.
+ */
+void llvm_give_pages_back(void);
 LLVMModuleRef llvm_unit_module(struct llvm_unit *u);
 /* Optimise in place. has_cycle: run the loop passes too. */
 enum tier2_refusal llvm_unit_optimise(struct llvm_unit *u, LLVMModuleRef m, bool has_cycle);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* LLVM's side of tier 2 that does not depend on what is compiled: context, machine, passes, object code. */
+#define _GNU_SOURCE /* dl_iterate_phdr */
+#include <link.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
@@ -7,6 +9,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "jit/llvm_gen.h"
 
@@ -143,6 +147,29 @@ void llvm_unit_fini(struct llvm_unit *u)
 		LLVMContextDispose(u->ctx);
 	memset(u, 0, sizeof(*u));
 }
+
+/* The object of the process that has the address *data in it: its pages that are as in the file are not mapped any more. */
+static int give_object_back(struct dl_phdr_info *object, size_t bytes, void *data)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), within = (uintptr_t)data - object->dlpi_addr;
+	bool is = false;
+
+	(void)bytes;
+	for (unsigned i = 0; i < object->dlpi_phnum; i++)
+		is |= object->dlpi_phdr[i].p_type == PT_LOAD &&
+		      within - object->dlpi_phdr[i].p_vaddr < object->dlpi_phdr[i].p_memsz;
+	for (unsigned i = 0; is && i < object->dlpi_phnum; i++) {
+		const ElfW(Phdr) *h = &object->dlpi_phdr[i];
+		uintptr_t from = (object->dlpi_addr + h->p_vaddr + page - 1) & ~(page - 1);
+		uintptr_t to = (object->dlpi_addr + h->p_vaddr + h->p_memsz) & ~(page - 1);
+
+		if (h->p_type == PT_LOAD && !(h->p_flags & PF_W) && from < to)
+			(void)madvise((void *)from, to - from, MADV_DONTNEED);
+	}
+	return is;
+}
+
+void llvm_give_pages_back(void) { (void)dl_iterate_phdr(give_object_back, (void *)(uintptr_t)LLVMContextCreate); }
 
 LLVMModuleRef llvm_unit_module(struct llvm_unit *u)
 {

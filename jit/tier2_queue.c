@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE /* gettid */
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -15,11 +16,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/host_clock.h"
 #include "jit/elf_load.h"
 #include "jit/tier2_compile.h"
 
 #define QUEUE_MAX   256
 #define WORKER_NICE 5
+#define IDLE_MS     1000 /* without work: LLVM's memory is given back */
 
 struct work_list {
 	struct tier2_work *first, **last;
@@ -102,9 +105,35 @@ static void count(struct tier2_stats *s, const struct tier2_work *w)
 	s->guest_insns += w->n_guest;
 }
 
+/* Holding the lock. False: there was none for IDLE_MS. */
+static bool wait_for_work(struct tier2 *t)
+{
+	uint64_t until = host_now_ns() + IDLE_MS * 1000000ull;
+	struct timespec at = {(time_t)(until / 1000000000u), (long)(until % 1000000000u)};
+	int err = 0;
+
+	while (!t->stop && !t->n_pending && !err)
+		err = pthread_cond_timedwait(&t->wanted, &t->lock, &at);
+	return t->stop || t->n_pending;
+}
+
+/* LLVM's context, all that it has made, and its code; the next work has it all anew, which costs milliseconds. */
+static void give_memory_back(struct tier2 *t)
+{
+	pthread_mutex_unlock(&t->lock);
+	compiler_fini(&t->background);
+	llvm_give_pages_back();
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+	pthread_mutex_lock(&t->lock);
+}
+
 /* Holding the lock: wait for work, make it active. False: stop. */
 static bool take_batch(struct tier2 *t)
 {
+	if (t->background.ready && !wait_for_work(t))
+		give_memory_back(t);
 	while (!t->stop && !t->n_pending)
 		pthread_cond_wait(&t->wanted, &t->lock);
 	if (t->stop)
@@ -165,6 +194,7 @@ static int start_worker(struct tier2 *t)
 int tier2_new(struct tier2 **out, const struct tier2_config *cfg)
 {
 	struct tier2 *t = calloc(1, sizeof(*t));
+	pthread_condattr_t monotonic;
 	int err;
 
 	*out = NULL;
@@ -174,7 +204,10 @@ int tier2_new(struct tier2 **out, const struct tier2_config *cfg)
 	list_init(&t->pending);
 	list_init(&t->finished);
 	pthread_mutex_init(&t->lock, NULL);
-	pthread_cond_init(&t->wanted, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&t->wanted, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	pthread_cond_init(&t->idle, NULL);
 	err = cfg->background ? start_worker(t) : 0;
 	if (err) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
+#include "base/resident.h"
 #include "numa/machine_memory.h"
 #include "numa/host_nodes.h"
 #include "numa/mesh.h"
@@ -446,6 +447,31 @@ uint64_t machine_memory_pages_used(const struct machine_memory *m, int node)
 		if (node < 0 || (unsigned)node == i)
 			n += m->node[i].used;
 	pthread_mutex_unlock(lock);
+	return n;
+}
+
+uint64_t machine_memory_pages_kept(struct machine_memory *m)
+{
+	uint64_t n = 0;
+
+	pthread_mutex_lock(&m->lock);
+	for (unsigned i = 0; i < m->n_nodes; i++)
+		n += m->node[i].n_kept;
+	pthread_mutex_unlock(&m->lock);
+	return n;
+}
+
+uint64_t machine_memory_tables_bytes(struct machine_memory *m)
+{
+	const struct sharing *s = &m->sharing;
+	uint64_t n = resident_bytes(m->memmap, m->memmap_bytes);
+
+	n += resident_bytes(s->bucket, s->buckets * sizeof(*s->bucket));
+	n += resident_bytes(s->candidate, 2 * s->candidates * sizeof(*s->candidate));
+	pthread_mutex_lock(&m->lock);
+	for (const struct pmap *p = m->pmaps; p; p = p->next)
+		n += resident_bytes(p->row, p->pages * sizeof(*p->row));
+	pthread_mutex_unlock(&m->lock);
 	return n;
 }
 

@@ -22,14 +22,16 @@ static void *demand_zero(uint64_t bytes)
 int sharing_init(struct machine_memory *m)
 {
 	struct sharing *s = &m->sharing;
+	uint64_t pages = 64;
 
 	if (!s->on)
 		return 0;
-	/* what machines that are added later have makes the chains longer */
-	for (s->buckets = 64; s->buckets < m->limit;)
-		s->buckets *= 2;
+	/* few guests use all of their memory, and what they do is seldom all shared; machines that are added later make the chains longer */
+	while (pages < m->limit)
+		pages *= 2;
+	s->buckets = pages / 8;
 	s->bucket = demand_zero(s->buckets * sizeof(*s->bucket));
-	s->candidates = s->buckets / 4; /* few guests use all of their memory */
+	s->candidates = pages / 4;
 	s->candidate = demand_zero(2 * s->candidates * sizeof(*s->candidate));
 	return s->bucket && s->candidate ? 0 : -ENOMEM;
 }

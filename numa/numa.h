@@ -135,6 +135,14 @@ void machine_memory_on_code_gone(struct machine_memory *m, void (*gone)(void *op
 const uint8_t *machine_memory_base(const struct machine_memory *m);
 /* Pages in use, per node or in total (node < 0). */
 uint64_t machine_memory_pages_used(const struct machine_memory *m, int node);
+/* Free pages that are in the host's memory all the same, to be taken again.  Any thread. */
+uint64_t machine_memory_pages_kept(struct machine_memory *m);
+
+/*
+ * What numa/ takes of the host's memory beside the pages: the memmap, bitmaps, tables of names, pmaps.  The names themselves, and users of pages
+ * that many have, are on the heap.  In bytes.  Any thread.
+ */
+uint64_t machine_memory_tables_bytes(struct machine_memory *m);
 
 /* ---- pmap: one per VM, guest physical page -> machine page, filled on first touch ---- */
 /*

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/resident.h"
+
 #define PAIR_SHIFT (PAGE_SHIFT + 1)
 
 static uint64_t class_bytes(unsigned class) { return (uint64_t)1 << (PAIR_SHIFT + 2 * class); }
@@ -48,6 +50,12 @@ void banks_fini(struct banks *b)
 	free(b->head);
 	b->node = NULL;
 	b->head = NULL;
+}
+
+uint64_t banks_take(const struct banks *b)
+{
+	return resident_bytes(b->node, (KEPT_MAX + 1) * sizeof(*b->node)) +
+	       resident_bytes(b->head, sizeof(*b->head) << HASH_HEADS_LOG2);
 }
 
 /* ---- lists ---- */

@@ -53,6 +53,8 @@ struct banks {
 /* 0 or -ENOMEM. */
 MUST_CHECK int banks_init(struct banks *b, void (*on_drop)(void *arg, const struct guest_tlb_entry *e), void *arg);
 void banks_fini(struct banks *b);
+/* Of the host's memory, in bytes. */
+uint64_t banks_take(const struct banks *b);
 
 /* Keep e, just evicted from slot; what overlaps it goes. Cost O(1) while all pages are of one size. */
 void banks_keep(struct banks *b, const struct guest_tlb_entry *e, unsigned slot);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/resident.h"
 #include "base/segments.h"
 #include "tlb/table.h"
 
@@ -42,6 +43,11 @@ void l2tlb_free(struct l2tlb *l)
 	tables_fini(l);
 	banks_fini(&l->banks);
 	free(l);
+}
+
+uint64_t l2tlb_takes(const struct l2tlb *l)
+{
+	return resident_bytes(l->entries, l2tlb_bytes()) + banks_take(&l->banks);
 }
 
 void l2tlb_reset(struct l2tlb *l)

@@ -43,6 +43,8 @@ MUST_CHECK int l2tlb_new(struct l2tlb **out, struct guest_tlb *arch);
 void l2tlb_limit_tables(struct l2tlb *l, unsigned user);
 /* Of address space that one takes. */
 uint64_t l2tlb_bytes(void);
+/* What it takes of the host's memory: tables and banks.  Any thread. */
+uint64_t l2tlb_takes(const struct l2tlb *l);
 /* Before the guest's memory is freed; machine pages may go on holding backmaps into it. */
 void l2tlb_free(struct l2tlb *l);
 /* Reset of the vCPU, after guest_tlb_reset(): banks and tables forget everything. */

@@ -172,6 +172,8 @@ static void activate(struct virtio_device *d)
 	b->queue[ROLE_DEFLATE] = &d->queue[1];
 	b->queue[ROLE_STATS] = virtio_has(d, 1ull << FEATURE_STATS) ? &d->queue[n++] : NULL;
 	b->queue[ROLE_REPORT] = virtio_has(d, 1ull << FEATURE_REPORTING) ? &d->queue[n++] : NULL;
+	/* what is reported is not to be touched: most of it never was */
+	d->late_in = b->queue[ROLE_REPORT] && d->host.share ? 1u << b->queue[ROLE_REPORT]->index : 0;
 	virtio_wake(d);
 }
 

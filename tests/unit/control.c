@@ -81,7 +81,8 @@ static bool visit(void *opaque, const char *machine, int fd)
 
 static void look_at_all(void *opaque, struct control_monitor *out)
 {
-	*out = (struct control_monitor){.processors = 2, .running = 1, .machine_bytes = 4096};
+	*out = (struct control_monitor){
+	    .processors = 2, .running = 1, .machine_bytes = 4096, .process = {.bytes = {4096, 5}, .total = 8192}};
 }
 
 static void look_at_nodes(void *opaque, struct control_nodes *out)
@@ -210,7 +211,8 @@ Test(control, conversation)
 	    "\"instructions-interpreted\":0,\"instructions-tier1\":0,\"instructions-tier2\":9,\"big-endian\":false}]}");
 	answers(&q, SAY("x-query-monitor"),
 		"{\"return\":{\"processors\":2,\"running\":1,\"queued\":0,\"machine-memory\":4096,\"disk-blocks\":0,"
-		"\"equal\":0}}");
+		"\"equal\":0,\"process\":{\"guests\":4096,\"code\":5,\"translations\":0,\"tables\":0,\"program\":0,"
+		"\"heap\":0,\"total\":8192}}}");
 	answers(&q, TELL("stop", "a"), "{\"return\":{}}");
 	answers(&q, SAY("cont"), "{\"return\":{}}");
 	answers(&q, TELL("system_reset", "b"), "{\"return\":{}}");

@@ -129,6 +129,44 @@ Test(pv_balloon, reported_pages_go_back)
 	}
 }
 
+static bool is_memory(void *opaque, struct gpa pa, uint64_t bytes)
+{
+	(void)opaque;
+	return pa.v <= RAM && bytes <= RAM - pa.v;
+}
+
+static uint8_t *map_no_free_page(void *opaque, struct gpa pa, uint64_t *bytes, bool write, int *err)
+{
+	cr_assert_lt(pa.v + *bytes, FREE, "a page that is given up would be touched first");
+	return ring_map(opaque, pa, bytes, write, err);
+}
+
+/* A kernel that has booted reports pages by the ten thousand that it has never written to: none is to be there after it. */
+Test(pv_balloon, reported_pages_are_not_touched)
+{
+	static const struct virtio_share share = {.is_memory = is_memory};
+	struct ring_buf in[2] = {{FREE, 4 * PAGE_BYTES}, {8 * MiB, MiB}}, outside = {RAM - PAGE_BYTES, 2 * PAGE_BYTES};
+	struct virtio_device *d;
+
+	cr_assert_eq(virtio_balloon_new(&d, RAM), 0);
+	ring_init(&rig, d, RAM, false);
+	d->host.release = on_release;
+	d->host.share = &share;
+	d->host.map = map_no_free_page;
+	ring_start(&rig, F_REPORTING | F_STATS);
+	report(F_REPORTING | F_STATS, in, 1);
+	expect_released(FREE, FREE + 4 * PAGE_BYTES);
+	memset(released, 0, sizeof(released));
+	report(F_REPORTING | F_STATS, in + 1, 1);
+	expect_released(8 * MiB, 9 * MiB);
+	/* and what is no memory breaks the device, as ever */
+	ring_add(&rig, report_queue(F_REPORTING | F_STATS), NULL, 0, &outside, 1);
+	ring_kick(&rig, report_queue(F_REPORTING | F_STATS));
+	poll_it();
+	cr_expect_not(virtio_running(rig.d));
+	ring_free(&rig);
+}
+
 /* Every start and length around pages: only what is free as a whole may go. */
 Test(pv_balloon, a_reported_range_shrinks_to_whole_pages)
 {

@@ -64,6 +64,7 @@ static struct world *make(unsigned n, unsigned n_monitors)
 	for (unsigned i = 0; i < n_monitors; i++) {
 		snprintf(w->monitor[i].name, sizeof(w->monitor[i].name), "monitor-%u", i);
 		w->monitor[i].processors = 2;
+		w->monitor[i].process = (struct footprint){{80 << 20, 60 << 20}, 300 << 20};
 	}
 	w->looks = (struct top_looks){
 	    .was = {.n = n, .machine = w->was},

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "vmm/control/client.h"
+#include "vmm/control/process.h"
 
 static uint64_t number(const json_t *of, const char *name)
 {
@@ -81,7 +82,8 @@ static void add_monitor(struct machine_list *l, const char *name, const json_t *
 				    .queued = number(totals, "queued"),
 				    .machine_bytes = number(totals, "machine-memory"),
 				    .shared_bytes = number(totals, "disk-blocks") + number(totals, "equal"),
-				    .nodes = nodes_of(nodes)};
+				    .nodes = nodes_of(nodes),
+				    .process = process_from_json(json_object_get(totals, "process"))};
 	put_name(m->name, sizeof(m->name), name);
 }
 

@@ -3,6 +3,7 @@
 #define VMM_CLI_CONTROL_FIND_H
 
 /* Which machines this user has running: all monitors are asked by their control sockets. */
+#include "base/footprint.h"
 #include "base/types.h"
 #include "numa/watch.h"
 
@@ -38,6 +39,7 @@ struct found_monitor {
 	char name[FOUND_NAME_BYTES];
 	uint64_t processors, running, queued, machine_bytes, shared_bytes;
 	struct found_nodes *nodes; /* or NULL: it has none */
+	struct footprint process;
 };
 
 struct machine_list {

@@ -15,6 +15,7 @@
 #include "vmm/host/console_tap.h"
 #include "vmm/host/stream.h"
 #include "vmm/monitor/audit.h"
+#include "vmm/monitor/footprint.h"
 #include "vmm/monitor/move.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/monitor/sched.h"
@@ -100,6 +101,7 @@ static void look_at_all(void *opaque, struct control_monitor *out)
 	    .machine_bytes = machine_memory_pages_used(s->monitor->memory, -1) * PAGE_BYTES,
 	    .block_bytes = share_class_pages(s->monitor->memory, MEMORY_BLOCK) * PAGE_BYTES,
 	    .equal_bytes = share_class_pages(s->monitor->memory, MEMORY_EQUAL) * PAGE_BYTES,
+	    .process = footprint(s->monitor),
 	};
 }
 

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "base/panic.h"
+#include "vmm/control/process.h"
 
 enum { CELL_BYTES = FOUND_NAME_BYTES, NAME_WIDTH = 16, NAME_LEAST = 8, NAMES = 2 /* the first columns */ };
 
@@ -232,6 +233,17 @@ static void monitor_line(const struct machine_list *l, const struct found_monito
 		 memory >> 20, m->machine_bytes >> 20, m->shared_bytes >> 20);
 }
 
+/* Below it: what the process takes, in MiB. False: not known. */
+static bool process_line(const struct found_monitor *m, char *out, size_t bytes)
+{
+	int n = snprintf(out, bytes, "  process %" PRIu64 "M:", m->process.total >> 20);
+
+	for (unsigned i = 0; i < NUM_FOOTPRINTS && (size_t)n < bytes; i++)
+		n += snprintf(out + n, bytes - (size_t)n, "%s %s %" PRIu64 "M", i ? "," : "", process_class_names[i],
+			      m->process.bytes[i] >> 20);
+	return m->process.total != 0;
+}
+
 /* ---- a table ---- */
 
 static void print_line(void *out, const char *line) { fprintf(out, "%s\n", line); }
@@ -246,6 +258,8 @@ void top_print(const struct top_looks *looks, FILE *out)
 	for (unsigned i = 0; i < l->n_monitors; i++) {
 		monitor_line(l, &l->monitor[i], line, sizeof(line));
 		fprintf(out, "%s\n", line);
+		if (process_line(&l->monitor[i], line, sizeof(line)))
+			fprintf(out, "%s\n", line);
 	}
 	if (l->n_silent)
 		fprintf(out, "%s: does not answer\n", l->silent);
@@ -335,7 +349,7 @@ void top_draw(struct top_view *v, const struct top_looks *looks, FILE *out)
 	const struct machine_list *l = &looks->is;
 	struct table t = make_table(looks, v->order);
 	struct screen s = {out, v->columns, v->rows, 0};
-	bool spacious = !v->rows || v->rows >= l->n_monitors + 9;
+	bool spacious = !v->rows || v->rows >= 2 * l->n_monitors + 9;
 	char line[600];
 
 	fputs(HOME, out);
@@ -343,6 +357,8 @@ void top_draw(struct top_view *v, const struct top_looks *looks, FILE *out)
 	for (unsigned i = 0; i < l->n_monitors && (spacious || s.used < v->rows / 3); i++) {
 		monitor_line(l, &l->monitor[i], line, sizeof(line));
 		put_text(&s, line);
+		if (spacious && process_line(&l->monitor[i], line, sizeof(line)))
+			put_text(&s, line);
 	}
 	if (l->n_silent) {
 		snprintf(line, sizeof(line), "%s: does not answer", l->silent);
@@ -398,10 +414,10 @@ void top_print_json(const struct top_looks *looks, FILE *out)
 	for (unsigned i = 0; i < l->n_monitors; i++) {
 		const struct found_monitor *m = &l->monitor[i];
 
-		json_t *one = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "monitor", m->name, "processors",
+		json_t *one = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "monitor", m->name, "processors",
 					(json_int_t)m->processors, "running", (json_int_t)m->running, "queued",
 					(json_int_t)m->queued, "machine-memory", (json_int_t)m->machine_bytes, "shared",
-					(json_int_t)m->shared_bytes);
+					(json_int_t)m->shared_bytes, "process", process_to_json(&m->process));
 
 		if (m->nodes)
 			json_object_set_new(one, "numa", top_nodes_object(looks, m));

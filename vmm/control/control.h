@@ -16,6 +16,7 @@
  */
 #include <sys/types.h>
 
+#include "base/footprint.h"
 #include "base/panic.h"
 #include "base/types.h"
 #include "numa/watch.h"
@@ -58,6 +59,7 @@ struct control_machine {
 struct control_monitor {
 	uint64_t processors, running, queued;             /* processors; vCPUs that run, and that wait for one */
 	uint64_t machine_bytes, block_bytes, equal_bytes; /* machine memory in use, and of that shared as ... */
+	struct footprint process;                         /* what all of it takes of the host's memory */
 };
 
 /* Simulated nodes (--numa); none without.  Of each of look.hot: whose page it is, and what a kernel calls it, or "". */

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "vmm/control/process.h"
+
 static const char *const states[] = {
 #define CONTROL_STATE(name, text) text,
 #include "vmm/control/commands.def"
@@ -285,6 +287,7 @@ static json_t *query_monitor(struct request *r)
 	r->qmp->ops->look_at_all(r->qmp->ops->opaque, &m);
 #define CONTROL_TOTAL(field, name) json_object_set_new(all, name, json_integer((json_int_t)m.field));
 #include "vmm/control/commands.def"
+	json_object_set_new(all, "process", process_to_json(&m.process));
 	return all;
 }
 

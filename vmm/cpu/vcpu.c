@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/resident.h"
 #include "base/segments.h"
 #include "frontend/cp0.h"
 #include "frontend/fpu.h"
@@ -24,7 +25,7 @@
 #define CONTENT_WRITES 12
 
 /* Machines beside others: a boot makes a hundred address spaces, but works in a few at a time. */
-#define SHARED_USER_TABLES 16
+#define SHARED_USER_TABLES 8
 
 #define COUNT_HZ 100000000u /* half of a 200 MHz clock, as the Malta's usual core board */
 
@@ -145,6 +146,11 @@ void vcpus_free(struct vcpu *v, unsigned n)
 		free(v[i].abs_fetch);
 	}
 	free(v);
+}
+
+uint64_t vcpu_tables_bytes(const struct vcpu *v)
+{
+	return l2tlb_takes(v->l2tlb) + resident_bytes(v->abs_code, ABS_CODE_ENTRIES * sizeof(*v->abs_code));
 }
 
 /* MIPS32 PRA volume III, "Reset exception"; what the manual leaves undefined is 0 here. */
@@ -316,7 +322,8 @@ bool vcpu_written(struct vcpu *v, struct machine_page *page, struct gpa pa, uint
 void vcpu_forget_page(struct vcpu *v, struct machine_page *page, struct gpa pa)
 {
 	interp_cache_invalidate(v->interp, page, 0, PAGE_BYTES);
-	v->abs_code[ABS_CODE_INDEX(pa.v)] = 0;
+	if (v->abs_code[ABS_CODE_INDEX(pa.v)]) /* else the host would need a page for the zeroes */
+		v->abs_code[ABS_CODE_INDEX(pa.v)] = 0;
 	/* The page may come back to this address, and an SC would not hear of what was stored to it elsewhere (atomic.c). */
 	if (!v->vm->cfg.icount && (uintptr_t)v->ll_host - (uintptr_t)page->host < PAGE_BYTES)
 		v->gs.llbit = 0;

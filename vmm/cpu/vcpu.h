@@ -133,6 +133,8 @@ static inline struct vcpu *vcpu_of(struct guest_state *gs) { return (struct vcpu
 /* The vCPUs of vm, adjacent. 0 or -errno. */
 MUST_CHECK int vcpus_new(struct vcpu **out, struct vm *vm, unsigned n);
 void vcpus_free(struct vcpu *v, unsigned n);
+/* Of the host's memory, of its tables of addresses.  Any thread. */
+uint64_t vcpu_tables_bytes(const struct vcpu *v);
 void vcpu_reset(struct vcpu *v);
 /* Recompute gs->mode and gs->l2tlb from Status, FCSR, EntryHi and the segment of gs->pc. Every dispatch. */
 void vcpu_update_mode(struct vcpu *v);

@@ -12,6 +12,7 @@
 #include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_bus.h"
 #include "vmm/monitor/follow.h"
+#include "vmm/monitor/footprint.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/monitor/simulation.h"
 
@@ -107,6 +108,7 @@ static unsigned collect(struct vm *vm, struct row *rows)
 	struct follow_stats f = follow_stats(vm);
 	struct flash_stats p = sim_totals(vm);
 	struct simulation_counts d = {0};
+	struct footprint process = footprint(vm->monitor);
 	unsigned n = 0;
 
 	if (vm->monitor->simulation)
