@@ -38,14 +38,6 @@ static bool translated(const struct l2tlb *l, uint64_t va, uint8_t asid, struct 
 		     guest_tlb_entry_translate(e, gva(va), TLB_EXEC, pa, &page_bytes, dirty) == GUEST_OK);
 }
 
-static bool recorded(const struct guest_page *g, const struct l2tlb_entry *e)
-{
-	for (unsigned i = 0; i < g->n_backmaps; i++)
-		if (g->backmap[i].entry == e)
-			return true;
-	return g->backmaps_overflow;
-}
-
 /* The page of its tags, which are all for one; L2TLB_TAG_INVALID: it has none. */
 static uint64_t tagged(struct audit *a, const struct l2tlb_entry *e, unsigned t)
 {
@@ -87,7 +79,7 @@ static void check_entry(struct audit *a, const struct l2tlb_entry *e, unsigned t
 	else if (writes && (!dirty || !guest_page_writable(g)))
 		wrong(a, "table %u: %#llx can be written to without asking (flags %#x)", t, (unsigned long long)va,
 		      g->page->flags);
-	else if (!recorded(g, e))
+	else if (!l2tlb_knows_place(a->l, g, e))
 		wrong(a, "table %u: guest page %#llx does not know that %#llx leads to it", t, (unsigned long long)pa.v,
 		      (unsigned long long)va);
 	else if (e->exec != L2TLB_TAG_INVALID && e->exec >> 32 != a->ask->code_id(a->ask->opaque, g->page))

@@ -20,6 +20,12 @@ static struct l2tlb_entry *table_entries(const struct l2tlb *l, unsigned t)
 
 static unsigned index_of(uint64_t va) { return (va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1); }
 
+/*
+ * Where the entry goes that another page takes the place of.  Translated code does not look there: l2tlb_bring_back() does, when it
+ * asks.  Two pages of one place that are used in turn else cost a whole refill each time.
+ */
+static unsigned other_place(unsigned index) { return index ^ L2TLB_ENTRIES / 2; }
+
 /* The guest page that an entry is for, from whichever tag is valid. */
 static uint64_t entry_page(const struct l2tlb_entry *e)
 {
@@ -147,6 +153,59 @@ struct l2tlb_entry *l2tlb_select(struct l2tlb *l, uint8_t asid, bool user)
 	return table_entries(l, t);
 }
 
+/* ---- two places ---- */
+
+static void swap_bits(uint64_t *bits, unsigned i, unsigned k)
+{
+	uint64_t differ = (bits[i / 64] >> i % 64 ^ bits[k / 64] >> k % 64) & 1;
+
+	bits[i / 64] ^= differ << i % 64;
+	bits[k / 64] ^= differ << k % 64;
+}
+
+/* The entry of a place, and what is in its other one. */
+static void swap_places(struct l2tlb *l, unsigned t, unsigned i)
+{
+	struct l2tlb_entry *e = table_entries(l, t), was = e[i];
+	unsigned other = other_place(i);
+
+	e[i] = e[other];
+	e[other] = was;
+	swap_bits(l->table[t].filled, i, other);
+	swap_bits(l->table[t].local, i, other);
+}
+
+bool l2tlb_bring_back(struct l2tlb *l, struct gva va)
+{
+	uint64_t at = va.v & ~PAGE_MASK;
+	unsigned i = index_of(at);
+	const struct l2tlb_entry *e = table_entries(l, l->current);
+
+	if (entry_page(&e[other_place(i)]) != at)
+		return false;
+	swap_places(l, l->current, i);
+	l->stats.brought_back++;
+	return true;
+}
+
+/* Of the two places of a page one: what backmaps name, for both. */
+static struct l2tlb_entry *first_place(const struct l2tlb *l, struct l2tlb_entry *e)
+{
+	size_t i = (size_t)(e - l->entries);
+
+	return &l->entries[i & ~(size_t)(L2TLB_ENTRIES / 2)];
+}
+
+static struct l2tlb_entry *second_place(struct l2tlb_entry *first) { return first + L2TLB_ENTRIES / 2; }
+
+bool l2tlb_knows_place(const struct l2tlb *l, const struct guest_page *g, const struct l2tlb_entry *e)
+{
+	for (unsigned i = 0; i < g->n_backmaps; i++)
+		if (g->backmap[i].entry == first_place(l, (struct l2tlb_entry *)e))
+			return true;
+	return g->backmaps_overflow;
+}
+
 /* ---- purging a range ---- */
 
 static void clear_within(struct l2tlb *l, unsigned t, unsigned index, uint64_t va, uint64_t bytes)
@@ -161,11 +220,17 @@ static void clear_within(struct l2tlb *l, unsigned t, unsigned index, uint64_t v
 	}
 }
 
+static void clear_both_within(struct l2tlb *l, unsigned t, unsigned index, uint64_t va, uint64_t bytes)
+{
+	clear_within(l, t, index, va, bytes);
+	clear_within(l, t, other_place(index), va, bytes);
+}
+
 static void table_purge(struct l2tlb *l, unsigned t, uint64_t va, uint64_t bytes)
 {
 	if (bytes >> PAGE_SHIFT < L2TLB_ENTRIES) {
 		for (uint64_t page = va; page < va + bytes; page += PAGE_BYTES)
-			clear_within(l, t, index_of(page), va, bytes);
+			clear_both_within(l, t, index_of(page), va, bytes);
 		return;
 	}
 	for (unsigned w = 0; w < TABLE_WORDS; w++)
@@ -215,9 +280,9 @@ static bool owns(const struct l2tlb *l, const struct l2tlb_entry *e)
 static void prune_backmaps(const struct l2tlb *l, struct guest_page *g)
 {
 	for (unsigned i = 0; i < g->n_backmaps;) {
-		const struct l2tlb_entry *e = g->backmap[i].entry;
+		struct l2tlb_entry *e = g->backmap[i].entry;
 
-		if (owns(l, e) && !entry_maps(e, g->page))
+		if (owns(l, e) && !entry_maps(e, g->page) && !entry_maps(second_place(e), g->page))
 			g->backmap[i] = g->backmap[--g->n_backmaps];
 		else
 			i++;
@@ -232,7 +297,7 @@ static void add_backmap(struct l2tlb *l, struct guest_page *g, struct l2tlb_entr
 	}
 	if (g->n_backmaps == NUMA_BACKMAPS)
 		prune_backmaps(l, g);
-	guest_page_backmap_add(g, e);
+	guest_page_backmap_add(g, first_place(l, e));
 }
 
 /* Does a translation of va hold for the current ASID only? Also counts who answered. */
@@ -262,6 +327,9 @@ void l2tlb_fill(struct l2tlb *l, struct gva va, struct guest_page *g, bool read,
 	/* Supervisor mode shares the user's table, which must not answer for sseg: such accesses stay slow. */
 	if (t != TABLE_KERNEL && !segment_is_user(at))
 		return;
+	if (entry_page(e) != at &&
+	    (entry_page(e) != NO_PAGE || entry_page(&table_entries(l, t)[other_place(index)]) == at))
+		swap_places(l, t, index);
 	if (entry_page(e) != at || !entry_maps(e, g->page)) {
 		entry_clear(e);
 		e->addend = (int64_t)((uint64_t)(uintptr_t)g->page->host - at);
@@ -323,7 +391,7 @@ static void sweep(struct l2tlb *l, struct guest_page *g, enum taken what)
 					continue;
 				take_away(e, what);
 				if (alone && entry_maps(e, g->page))
-					guest_page_backmap_add(g, e);
+					guest_page_backmap_add(g, first_place(l, e));
 			}
 		}
 	}
@@ -336,9 +404,16 @@ static void shoot_down(struct l2tlb *l, struct guest_page *g, enum taken what)
 		sweep(l, g, what);
 		return;
 	}
-	for (unsigned i = 0; i < g->n_backmaps; i++)
-		if (owns(l, g->backmap[i].entry) && entry_maps(g->backmap[i].entry, g->page))
-			take_away(g->backmap[i].entry, what);
+	for (unsigned i = 0; i < g->n_backmaps; i++) {
+		struct l2tlb_entry *first = g->backmap[i].entry;
+
+		if (!owns(l, first))
+			continue;
+		if (entry_maps(first, g->page))
+			take_away(first, what);
+		if (entry_maps(second_place(first), g->page))
+			take_away(second_place(first), what);
+	}
 	prune_backmaps(l, g);
 }
 
@@ -351,7 +426,8 @@ bool l2tlb_maps(const struct l2tlb *l, const struct guest_page *g)
 	if (g->backmaps_overflow)
 		return g->mapper == l || g->many_mappers;
 	for (unsigned i = 0; i < g->n_backmaps; i++)
-		if (owns(l, g->backmap[i].entry) && entry_maps(g->backmap[i].entry, g->page))
+		if (owns(l, g->backmap[i].entry) && (entry_maps(g->backmap[i].entry, g->page) ||
+						     entry_maps(second_place(g->backmap[i].entry), g->page)))
 			return true;
 	return false;
 }

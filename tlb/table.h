@@ -52,4 +52,7 @@ void tables_fini(struct l2tlb *l);
 /* Drop what any table holds of e's range in e's address spaces. Cost O(pages), at most O(entries of a table). */
 void tables_purge(struct l2tlb *l, const struct guest_tlb_entry *e);
 
+/* Does a backmap of the guest page, which may have too many, lead to the entry? */
+bool l2tlb_knows_place(const struct l2tlb *l, const struct guest_page *g, const struct l2tlb_entry *e);
+
 #endif

@@ -119,6 +119,70 @@ Test(l2tlb, probe_hits_what_was_filled_and_nothing_else)
 	teardown(&w);
 }
 
+/* 16 MiB apart: one place in a table. Each in turn, a can be written to. */
+static void map_two(struct world *w, uint64_t a, uint64_t b)
+{
+	put(w, 0, pair(a, 3, LO(5, VD), 0), false);
+	put(w, 1, pair(b, 3, LO(9, ENTRYLO_V), 0), false);
+	touch(w, a, 3, TLB_READ);
+	touch(w, a, 3, TLB_WRITE);
+	touch(w, b, 3, TLB_READ);
+}
+
+Test(l2tlb, a_page_that_had_to_make_room_is_brought_back_with_its_tags)
+{
+	const uint64_t a = 0x400000, b = a + L2TLB_ENTRIES * PAGE_BYTES;
+	struct l2tlb_entry *t;
+	struct world w;
+
+	setup(&w, 64);
+	t = l2tlb_select(w.l, 3, true);
+	map_two(&w, a, b);
+	cr_assert_null(probe(t, a, 4, TLB_READ));
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert(l2tlb_bring_back(w.l, gva(a + 0x123)));
+		cr_assert_not(l2tlb_bring_back(w.l, gva(a)), "it is there");
+		cr_assert_eq(probe(t, a, 4, TLB_READ), page_of(&w, 5)->page->host);
+		cr_assert_eq(probe(t, a, 4, TLB_WRITE), page_of(&w, 5)->page->host);
+		cr_assert_null(probe(t, b, 4, TLB_READ));
+		cr_assert(l2tlb_bring_back(w.l, gva(b)));
+		cr_assert_eq(probe(t, b, 4, TLB_READ), page_of(&w, 9)->page->host);
+		cr_assert_null(probe(t, b, 4, TLB_WRITE));
+	}
+	cr_assert_eq(l2tlb_stats(w.l)->brought_back, 6);
+	touch(&w, a, 3, TLB_EXEC); /* a fill finds it too */
+	for (enum tlb_access acc = TLB_READ; acc <= TLB_EXEC; acc++)
+		cr_assert_eq(probe(t, a, 4, acc), page_of(&w, 5)->page->host);
+	teardown(&w);
+}
+
+Test(l2tlb, a_page_that_had_to_make_room_ends_as_the_others_do)
+{
+	const uint64_t a = 0x400000, b = a + L2TLB_ENTRIES * PAGE_BYTES;
+	struct world w;
+
+	setup(&w, 64);
+	l2tlb_select(w.l, 3, true);
+	map_two(&w, a, b);
+	put(&w, 0, pair(0x600000, 3, LO(6, VD), 0), false);
+	cr_assert_not(l2tlb_bring_back(w.l, gva(a)), "its entry of the guest's TLB is gone");
+	map_two(&w, a, b);
+	l2tlb_drop_page(w.l, page_of(&w, 5));
+	cr_assert_not(l2tlb_bring_back(w.l, gva(a)), "its page is gone");
+	map_two(&w, a, b);
+	l2tlb_drop_writes(w.l, page_of(&w, 5));
+	cr_assert(l2tlb_bring_back(w.l, gva(a)));
+	cr_assert_null(probe(l2tlb_select(w.l, 3, true), a, 4, TLB_WRITE));
+	map_two(&w, a, b);
+	l2tlb_flush_tables(w.l);
+	cr_assert_not(l2tlb_bring_back(w.l, gva(a)));
+	l2tlb_select(w.l, 3, false); /* kernel mode: kuseg of one address space at a time */
+	map_two(&w, a, b);
+	l2tlb_select(w.l, 4, false);
+	cr_assert_not(l2tlb_bring_back(w.l, gva(a)));
+	teardown(&w);
+}
+
 /* UNPREDICTABLE in the manual; here the lowest index answers, in the tables too. */
 Test(l2tlb, a_duplicate_with_a_lower_index_takes_over)
 {

@@ -109,7 +109,9 @@ Test(shootdown, stale_backmaps_make_room)
 	page = page_of(&w, 1);
 	for (unsigned i = 0; i < 100; i++) {
 		map(&w, 0x1000 * i, 1, page);
+		/* to the page's other place, and out of that */
 		map(&w, 0x1000 * i + L2TLB_ENTRIES * PAGE_BYTES, 1, page_of(&w, 2 + i));
+		map(&w, 0x1000 * i + 2 * L2TLB_ENTRIES * PAGE_BYTES, 1, page_of(&w, 2 + i));
 	}
 	cr_assert_not(page->backmaps_overflow, "there was never more than one");
 	teardown(&w);

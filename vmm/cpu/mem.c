@@ -261,13 +261,22 @@ static uint64_t extend(uint64_t x, uint32_t meta)
 	return META_SIZE(meta) == 1 ? (uint32_t)(int8_t)x : META_SIZE(meta) == 2 ? (uint32_t)(int16_t)x : (uint32_t)x;
 }
 
-/* The probe that translated code does inline, for callers that did not (interpreter). NULL: miss. */
-static uint8_t *probe(struct guest_state *gs, uint64_t va, uint32_t size, bool write)
+static uint8_t *look(struct guest_state *gs, uint64_t va, uint32_t size, bool write)
 {
 	struct l2tlb_entry *e = &gs->l2tlb[(va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];
 	uint64_t tag = write ? e->write_tag : e->read_tag;
 
 	return (va & (~PAGE_MASK | (size - 1))) == tag ? (uint8_t *)(intptr_t)((int64_t)va + e->addend) : NULL;
+}
+
+/* The probe that translated code does inline, for callers that did not (interpreter), and a look at its entry's other place. NULL: miss. */
+static uint8_t *probe(struct guest_state *gs, uint64_t va, uint32_t size, bool write)
+{
+	uint8_t *host = look(gs, va, size, write);
+
+	if (!host && l2tlb_bring_back(vcpu_of(gs)->l2tlb, gva(va)))
+		host = look(gs, va, size, write);
+	return host;
 }
 
 /* True: the access to these bytes is not to be made now (--numa flash). */
@@ -662,12 +671,13 @@ static struct page_cache_entry *page_cache_slot(struct vcpu *v, const uint8_t *h
 static struct machine_page *fetch_fast(struct vcpu *v, struct gva pc)
 {
 	const struct l2tlb_entry *e = &v->gs.l2tlb[(pc.v >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];
-	uint64_t page_va = pc.v & ~PAGE_MASK;
-	const uint8_t *host = (const uint8_t *)(intptr_t)((int64_t)page_va + e->addend);
+	uint32_t tag = (uint32_t)(pc.v & (~PAGE_MASK | 3));
 	const struct page_cache_entry *slot;
+	const uint8_t *host;
 
-	if ((uint32_t)(pc.v & (~PAGE_MASK | 3)) != (uint32_t)e->exec)
+	if (tag != (uint32_t)e->exec && (!l2tlb_bring_back(v->l2tlb, pc) || tag != (uint32_t)e->exec))
 		return NULL;
+	host = (const uint8_t *)(intptr_t)((int64_t)(pc.v & ~PAGE_MASK) + e->addend);
 	slot = page_cache_slot(v, host);
 	if (slot->host != host)
 		return NULL;
