@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/host_clock.h"
 #include "jit/jit_internal.h"
 #include "jit/store/store.h"
 #include "jit/tier1_api.h"
@@ -72,6 +73,7 @@ static int open_cache(struct code_cache *cc)
 int code_cache_new(struct code_cache **out, const struct jit_config *cfg)
 {
 	struct code_cache *cc = calloc(1, sizeof(*cc));
+	pthread_condattr_t attr;
 	int err;
 
 	*out = NULL;
@@ -84,7 +86,11 @@ int code_cache_new(struct code_cache **out, const struct jit_config *cfg)
 		cc->cfg.hot_threshold = INT32_MAX;
 	pthread_mutex_init(&cc->lock, NULL);
 	pthread_mutex_init(&cc->list_lock, NULL);
-	pthread_cond_init(&cc->outside, NULL);
+	cc->flush_wait_ns = FLUSH_WAIT_NS;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&cc->outside, &attr);
+	pthread_condattr_destroy(&attr);
 	err = open_cache(cc);
 	if (err) {
 		code_cache_free(cc);
@@ -126,8 +132,8 @@ void code_cache_free(struct code_cache *cc)
 	if (cc->tier2)
 		tier2_free(cc->tier2);
 	free_requests(cc);
-	if (cc->mem.rx)
-		code_cache_flush(cc, NULL); /* frees what translations keep on the heap, and their records */
+	if (cc->mem.rx && !code_cache_flush(cc, NULL)) /* frees what translations keep on the heap, and their records */
+		panic("a vCPU is in translated code that is to be freed");
 	ASSERT(!cc->pages);
 	code_mem_fini(&cc->mem);
 	tier1_free(cc->tier1);
@@ -267,20 +273,44 @@ static bool anybody_inside(struct code_cache *cc, const struct jit *but)
 	return any;
 }
 
-/* Holding the lock, which is let go of meanwhile. */
-static void stop_others(struct code_cache *cc, struct jit *j)
+static void go_on(struct code_cache *cc)
 {
+	__atomic_store_n(&cc->stopping, false, __ATOMIC_SEQ_CST);
+	pthread_cond_broadcast(&cc->outside);
+}
+
+/*
+ * Holding the lock, which is let go of meanwhile.  False: one is held inside, by a device whose other side takes its time, and others
+ * have waited for it long enough; the next ones do not wait for a while.
+ */
+static bool stop_others(struct code_cache *cc, struct jit *j)
+{
+	const uint64_t pause_ns = 500000000, ns_per_s = 1000000000;
+	uint64_t until = host_now_ns();
+	struct timespec at;
+
+	if (j && until < cc->no_flush_until_ns)
+		return false;
+	until += cc->flush_wait_ns;
+	at = (struct timespec){(time_t)(until / ns_per_s), (long)(until % ns_per_s)};
 	__atomic_store_n(&cc->stopping, true, __ATOMIC_SEQ_CST);
 	kick_all(cc);
 	while (anybody_inside(cc, j)) {
 		tell_of_wait(j);
-		pthread_cond_wait(&cc->outside, &cc->lock);
+		if (pthread_cond_timedwait(&cc->outside, &cc->lock, &at) == ETIMEDOUT && anybody_inside(cc, j)) {
+			cc->no_flush_until_ns = host_now_ns() + pause_ns;
+			cc->stats.flushes_given_up++;
+			go_on(cc);
+			return false;
+		}
 	}
+	return true;
 }
 
-void code_cache_flush(struct code_cache *cc, struct jit *j)
+bool code_cache_flush(struct code_cache *cc, struct jit *j)
 {
-	stop_others(cc, j);
+	if (!stop_others(cc, j))
+		return false;
 	for (struct code_page *cp = cc->pages; cp; cp = cp->next)
 		forget_translations(cc, cp);
 	records_settle(cc);
@@ -292,15 +322,18 @@ void code_cache_flush(struct code_cache *cc, struct jit *j)
 	cc->n_hot_counts = 0;
 	cc->stats.flushes++;
 	__atomic_fetch_add(&cc->patches, 1, __ATOMIC_RELEASE);
-	__atomic_store_n(&cc->stopping, false, __ATOMIC_SEQ_CST);
-	pthread_cond_broadcast(&cc->outside);
+	go_on(cc);
+	return true;
 }
 
-void jit_flush(struct jit *j)
+bool jit_flush(struct jit *j)
 {
+	bool done;
+
 	jit_lock(j, false);
-	code_cache_flush(j->cc, j);
+	done = code_cache_flush(j->cc, j);
 	jit_unlock(j);
+	return done;
 }
 
 void jit_break(struct jit *j)

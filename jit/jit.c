@@ -68,6 +68,8 @@ jit_run(struct jit *j, struct translation *t)
 	return r;
 }
 
+bool jit_is_full(const struct jit *j) { return j->full; }
+
 /* The page that b is of cannot have it there: it is not so in others' pages, or another record has it already. */
 static bool must_move(const struct jit *j, const struct code_page *cp, const struct ir_block *b)
 {
@@ -76,12 +78,26 @@ static bool must_move(const struct jit *j, const struct code_page *cp, const str
 			     (!j->moved && record_better_elsewhere(cp, ir_block_off(b), b->mode, b->abs_page)));
 }
 
+static struct translation *compile(struct jit *j, struct code_page *cp, const struct ir_block *b)
+{
+	return must_move(j, cp, b) ? NULL : tier1_compile(j->cc, cp, b);
+}
+
+/* Done with nothing to be run. */
+static struct translation *none(struct jit *j)
+{
+	jit_unlock(j);
+	jit_outside(j);
+	return NULL;
+}
+
 struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const struct ir_block *b)
 {
 	struct code_cache *cc = j->cc;
 	struct translation *t;
 	uint64_t from;
 
+	j->full = false;
 	jit_lock(j, true);
 	from = host_now_ns();
 	t = find_tier1(cp, ir_block_off(b), b->mode, b->abs_page);
@@ -90,16 +106,13 @@ struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const
 		jit_unlock(j);
 		return t;
 	}
-	t = must_move(j, cp, b) ? NULL : tier1_compile(cc, cp, b);
+	t = compile(j, cp, b);
 	if (!t && !must_move(j, cp, b)) {
-		code_cache_flush(cc, j); /* others may come to the record meanwhile */
-		t = must_move(j, cp, b) ? NULL : tier1_compile(cc, cp, b);
+		j->full = !code_cache_flush(cc, j); /* others may come to the record meanwhile */
+		t = j->full ? NULL : compile(j, cp, b);
 	}
-	if (!t && must_move(j, cp, b)) {
-		jit_unlock(j);
-		jit_outside(j);
-		return NULL;
-	}
+	if (!t && (j->full || must_move(j, cp, b)))
+		return none(j);
 	if (!t)
 		panic("a block of %u IR instructions does not fit into empty code memory", b->n_ins);
 	j->moved = false;
@@ -346,8 +359,7 @@ static bool request_sync(struct jit *j, struct tier2_work *w, struct jit_request
 	ok = w->refused == TIER2_REFUSED_NONE && !disagrees(w);
 	cc->stats.ns_tier2 += w->ns;
 	if (ok && !place_region(cc, w)) {
-		code_cache_flush(cc, j);
-		ok = !disagrees(w) && place_region(cc, w);
+		ok = code_cache_flush(cc, j) && !disagrees(w) && place_region(cc, w);
 	}
 	remove_request(cc, q);
 	tier2_work_free(w);

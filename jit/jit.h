@@ -67,6 +67,7 @@ struct jit_stats {
 	uint64_t stored_added;   /* blocks that go there */
 	uint64_t stored_damaged; /* blocks and segments of it that are not what they should be */
 	uint64_t links_made, invalidated, flushes, evicted;
+	uint64_t flushes_given_up;        /* somebody was held inside of translated code */
 	uint64_t records, records_shared; /* pages that came to a record: new ones, and others' */
 	uint64_t records_exact;           /* of the new ones */
 	uint64_t records_alike; /* pages that came to the record of another one with the same code and other data */
@@ -138,12 +139,15 @@ struct translation *jit_find_tier1(struct jit *j, struct code_page *cp, uint32_t
 enum tier jit_has(struct jit *j, const struct code_page *cp, uint32_t off, uint32_t mode, uint64_t abs_page);
 
 /*
- * Compile with tier 1 and install, or find what another vCPU has made meanwhile.  NULL: the page must have another record first,
- * jit_move_page(); only of one that has a place.
+ * Compile with tier 1 and install, or find what another vCPU has made meanwhile.  NULL: jit_is_full(), and the block is to be interpreted;
+ * or else the page must have another record first, jit_move_page(); only of one that has a place.
  * When code memory is full, everything is dropped first (so pointers to other translations die), which waits until
- * every other vCPU has left translated code.
+ * every other vCPU has left translated code; but only 50 ms, and not again for half a second after that was in vain: one of them may be
+ * in a device whose other side takes its time.
  */
 struct translation *jit_compile_tier1(struct jit *j, struct code_page *cp, const struct ir_block *b);
+/* There was no room at the last jit_compile_tier1(), and code memory cannot be emptied now. */
+bool jit_is_full(const struct jit *j);
 
 /*
  * The same without a block: what the store has for that place and the words there, or what another vCPU has made meanwhile.  NULL:
@@ -194,8 +198,11 @@ void jit_cache_jump(struct jit *j, uint64_t pc, struct translation *to);
 bool jit_invalidate(struct jit *j, struct code_page *cp, uint32_t off, uint32_t bytes);
 void jit_invalidate_page(struct jit *j, struct code_page *cp);
 bool jit_page_has_code(struct jit *j, const struct code_page *cp, uint32_t off, uint32_t bytes);
-/* Drop everything, when every other vCPU has left translated code. j's vCPU is outside of it. */
-void jit_flush(struct jit *j);
+/*
+ * Drop everything, when every other vCPU has left translated code. j's vCPU is outside of it.  False: one of them is held inside by a
+ * device for long, and nothing was dropped.
+ */
+bool jit_flush(struct jit *j);
 
 /*
  * Empty what leads code from one block to another (jump cache, side cache, return ring), so that code which goes round in

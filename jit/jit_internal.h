@@ -295,6 +295,7 @@ struct jit_request {
 };
 
 #define RECORD_BUCKETS 4096u
+#define FLUSH_WAIT_NS  50000000ull /* for those that are inside to come outside */
 
 struct code_cache {
 	struct jit_config cfg; /* constant, as the stubs are */
@@ -314,6 +315,8 @@ struct code_cache {
 	struct jit_request *requests;
 	int32_t *hot_counts; /* cfg.hot_blocks: of the translations to come: next of a cache line full */
 	uint32_t n_hot_counts;
+	uint64_t flush_wait_ns;     /* FLUSH_WAIT_NS, but in tests */
+	uint64_t no_flush_until_ns; /* somebody was held inside (host_now_ns()) */
 	struct jit_stats stats;
 
 	pthread_mutex_t list_lock; /* taken after `lock` and tier 2's, or alone: guards */
@@ -334,6 +337,7 @@ struct jit {
 	    *asked; /* counter of the jump that left with EXIT_HOT last, or NULL; others clear it while it is outside */
 	struct jit_made made;
 	bool waited; /* cfg.waits() was told of a wait, and not of its end */
+	bool full;   /* jit_is_full() */
 	bool moved;  /* jit_move_page() was called for the block that is about to be compiled */
 };
 
@@ -345,8 +349,8 @@ void jit_unlock(struct jit *j);
 void jit_outside(struct jit *j);
 /* From a helper of running code: does not wait for a flush, which waits for this vCPU. */
 void jit_lock_running(struct jit *j);
-/* j: who asks, and is not waited for. */
-void code_cache_flush(struct code_cache *cc, struct jit *j);
+/* j: who asks, and is not waited for; NULL: there are none.  False: one that is held inside was waited for in vain, and nothing was dropped. */
+MUST_CHECK bool code_cache_flush(struct code_cache *cc, struct jit *j);
 /* Empty the jump cache, the side cache and the return ring; forget gs->link. */
 void jit_forget_jumps(struct jit *j);
 

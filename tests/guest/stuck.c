@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guests that do not end.  The first letter of the command line says how:
+ * Guests that do not end.  How says the one word of the command line that is one letter (others are the monitor's, as "nokaslr"):
  *   s  spins, interrupts off          w  WAIT with nothing that could wake it
  *   p  prints for ever                r  resets the machine, again and again
  *   d  writes nonsense to all devices but the console's, and spins
  *   q  prints nothing
  *   c  changes its own code and runs it, again and again
+ *   f  runs more code than a small --jit-mem has room for, and resets the machine; prints nothing
  */
 #include "guest/bare/guest.h"
 
@@ -59,12 +60,40 @@ static void change_code(void)
 	}
 }
 
+/* Blocks of three words, each of which jumps to the next. */
+static void fill_code_memory(void)
+{
+	enum { BLOCKS = 1 << 16, ROUNDS = 3 };
+	volatile uint32_t *code = (volatile uint32_t *)KSEG0(0x00200000);
+
+	for (uint32_t i = 0; i < BLOCKS; i++, code += 3) {
+		code[0] = 0x24420001; /* addiu v0, v0, 1 */
+		code[1] = 0x10000001; /* b .+8 */
+		code[2] = 0;
+	}
+	code[0] = 0x03e00008; /* jr ra */
+	code[1] = 0;
+	for (uint32_t n = 0; n < ROUNDS; n++)
+		((void (*)(void))(uintptr_t)KSEG0(0x00200000))();
+}
+
+/* 0: there is none. */
+static char one_letter_word(const char *line)
+{
+	char before = ' ';
+
+	for (; *line; before = *line++)
+		if (before == ' ' && *line != ' ' && (!line[1] || line[1] == ' '))
+			return *line;
+	return 0;
+}
+
 void guest_main(uint32_t argc, const uint32_t *argv)
 {
-	char how = argc > 1 ? *(const char *)(uintptr_t)argv[1] : 's';
+	char how = argc > 1 ? one_letter_word((const char *)(uintptr_t)argv[1]) : 's';
 
 	WRITE_C0(12, 0, STATUS_KERNEL); /* IE off, nothing unmasked */
-	if (how != 'q')
+	if (how != 'q' && how != 'f')
 		put_text("ready\n");
 	switch (how) {
 	case 'w':
@@ -80,6 +109,9 @@ void guest_main(uint32_t argc, const uint32_t *argv)
 		break;
 	case 'c':
 		change_code();
+		break;
+	case 'f':
+		fill_code_memory();
 		break;
 	default:
 		spin();

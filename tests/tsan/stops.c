@@ -42,6 +42,7 @@ struct guest {
 	struct vm *vm;
 	pthread_t thread;
 	bool held, go; /* atomic: its console holds it; and is let go */
+	bool refused;  /* atomic: its flush was given up */
 	void (*idle)(struct guest *g);
 	unsigned calls; /* of idle */
 };
@@ -253,8 +254,8 @@ static void by_each_other(struct monitor *mon)
 static void flush(struct guest *g)
 {
 	if (g->calls == 1)
-		jit_flush(
-		    g->vm->vcpu->jit); /* all others are to be outside of translated code, and the writer is not */
+		/* all others are to be outside of translated code, and the writer is not */
+		__atomic_store_n(&g->refused, !jit_flush(g->vm->vcpu->jit), __ATOMIC_RELEASE);
 }
 
 static void let_go(void *arg) { __atomic_store_n(&((struct guest *)arg)->go, true, __ATOMIC_RELEASE); }
@@ -283,6 +284,7 @@ static void held(struct monitor *mon)
 	make(&writer, mon);
 	make(&flusher, mon);
 	make(&other, mon);
+	mon->code->flush_wait_ns = 1000000000000; /* until it is let go */
 	put_writer(writer.vm);
 	put_counter(flusher.vm, false);
 	put_counter(other.vm, true);
@@ -302,6 +304,36 @@ static void held(struct monitor *mon)
 		fail("nothing waited for a flush");
 	(void)rendezvous(mon->rendezvous, NULL, (struct rendezvous_set){0}, let_go, &writer);
 	wait_for_work(&other, 1);
+	if (__atomic_load_n(&flusher.refused, __ATOMIC_ACQUIRE))
+		fail("a flush was given up too soon");
+	end(&writer);
+	end(&flusher);
+	end(&other);
+	mon->code->flush_wait_ns = FLUSH_WAIT_NS;
+}
+
+/* Nobody lets the writer go: others get on all the same. */
+static void held_for_long(struct monitor *mon)
+{
+	struct guest writer = {0}, flusher = {.idle = flush}, other = {0};
+
+	make(&writer, mon);
+	make(&flusher, mon);
+	make(&other, mon);
+	put_writer(writer.vm);
+	put_counter(flusher.vm, false);
+	put_counter(other.vm, true);
+	start(&writer);
+	while (!__atomic_load_n(&writer.held, __ATOMIC_ACQUIRE))
+		sched_yield();
+	flusher.vm->vcpu->gs.poll = 1;
+	start(&flusher);
+	start(&other);
+	wait_for_work(&flusher, 1);
+	wait_for_work(&other, 1);
+	while (!__atomic_load_n(&flusher.refused, __ATOMIC_ACQUIRE))
+		sched_yield();
+	let_go(&writer);
 	end(&writer);
 	end(&flusher);
 	end(&other);
@@ -395,6 +427,7 @@ int main(void)
 	by_a_thread(mon);
 	by_each_other(mon);
 	held(mon);
+	held_for_long(mon);
 	coming_and_going(mon);
 	shootdown(mon);
 	rendezvous_count(mon->rendezvous, &stats);

@@ -103,6 +103,46 @@ Test(jit_cache, flush)
 	room_close(&r);
 }
 
+/* Another vCPU is held by a device where it cannot be waited for. */
+Test(jit_cache, full_and_one_is_held_inside)
+{
+	struct arena a = {NULL};
+	struct guest_state *held;
+	struct jit *other;
+	struct room r;
+	int i = 0;
+
+	room_open(&r, (struct jit_config){.code_bytes = 1, .keep_ir = true});
+	held = aligned_alloc(64, (sizeof(*held) + 63) & ~63ull);
+	memset(held, 0, sizeof(*held));
+	cr_assert_eq(jit_new(&other, r.cache, held), 0);
+	jit_lock(other, true);
+	jit_unlock(other);
+	r.cache->flush_wait_ns = 1000000;
+	while (add(&r, &a, 0, 4u * (unsigned)(i % 512), 1 + (unsigned)i / 512)) {
+		if (!(++i % 512))
+			jit_invalidate_page(r.jit, room_page(&r, 0));
+		cr_assert_lt(i, 100000, "never full");
+		arena_reset(&a);
+	}
+	cr_assert(jit_is_full(r.jit));
+	cr_assert_not(r.jit->inside);
+	cr_assert(held->poll);
+	cr_assert_not(jit_flush(r.jit), "not waited for again so soon");
+	cr_assert_eq(jit_stats(r.jit).flushes, 0u);
+	cr_assert_eq(jit_stats(r.jit).flushes_given_up, 1u);
+	cr_assert_not(r.cache->stopping);
+	jit_outside(other);
+	r.cache->no_flush_until_ns = 0;
+	cr_assert_not_null(add(&r, &a, 0, 4u * (unsigned)(i % 512), 1 + (unsigned)i / 512), "the same");
+	cr_assert_not(jit_is_full(r.jit));
+	cr_assert_eq(jit_stats(r.jit).flushes, 1u);
+	jit_free(other);
+	free(held);
+	arena_free(&a);
+	room_close(&r);
+}
+
 /* A block whose delay slot is in the next page is found and linked to as any other: it checks the slot itself. */
 Test(jit_cache, straddling_block)
 {

@@ -163,11 +163,12 @@ static struct translation *compile(struct vcpu *v, struct machine_page *page, st
 	if (!*lifted)
 		return NULL;
 	if (tier1) {
-		while (!(t = jit_compile_tier1(v->jit, cp, *lifted))) {
+		while (!(t = jit_compile_tier1(v->jit, cp, *lifted)) && !jit_is_full(v->jit)) {
 			vcpu_move_code(v, page, gva(v->gs.pc), *lifted);
 			cp = vcpu_code_page(v, page, gva(v->gs.pc));
 		}
-		vm_dump_tier1(v->vm, t);
+		if (t)
+			vm_dump_tier1(v->vm, t);
 		return t;
 	}
 	t = region_compile_now(v, cp, *lifted);
