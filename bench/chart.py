@@ -99,7 +99,7 @@ def panel(out, top, p, colours, titles):
     height, left, right, bar, gap = 190, 60, WIDTH - 20, 34, 8
     most = max(sum(v for _, v in parts) for _, bars in p["groups"] for _, parts in bars)
     out.append(text(16, top, p["title"], 14, weight="bold"))
-    legend_row(out, left + 180, top, [c for c, _ in p["groups"][0][1][0][1]], colours, titles)
+    legend_row(out, left + 180, top, list(dict.fromkeys(c for _, bars in p["groups"] for _, parts in bars for c, _ in parts)), colours, titles)
     base = top + 30 + height
     for t in ticks(most / 20, most)[-3:]:
         y = base - t / most * height

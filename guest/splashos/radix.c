@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Radix sort: keys of 32 bits, digits of 8.  Each thread counts and moves its part; the ranks are added up in between. */
+/*
+ * Radix sort: keys of 32 bits, digits of 8.  Each thread counts and moves its part; the ranks are added up in between.  With rounds=N it
+ * is done so often, and the time is that of the fastest.
+ */
 #include "guest/splashos/splashos.h"
 
 enum { DIGITS = 256, BITS = 8 };
@@ -72,17 +75,11 @@ static void sums(const uint32_t *a, uint32_t out[2])
 	}
 }
 
-int sp_main(int argc, char **argv)
+/* Microseconds of one sort. */
+static uint32_t sort_once(uint32_t *sum)
 {
 	uint32_t before[2], after[2], t0, t1;
 
-	n = sp_argument(argc, argv, "n", 1 << 18);
-	threads = sp_argument(argc, argv, "threads", sp_vcpus());
-	if (!n || n > 1u << 24 || !threads || threads > sp_vcpus())
-		sp_fail("radix: n=1..16777216, threads=1..vCPUs");
-	from = sp_alloc(4 * n);
-	to = sp_alloc(4 * n);
-	rank = sp_alloc(4 * DIGITS * threads);
 	sp_run(threads, fill);
 	sums(from, before);
 	t0 = sp_microseconds();
@@ -94,6 +91,27 @@ int sp_main(int argc, char **argv)
 			sp_fail("radix: WRONG: not sorted");
 	if (before[0] != after[0] || before[1] != after[1])
 		sp_fail("radix: WRONG: other keys");
-	sp_print("radix: ok, %u keys, %u threads, sum %x, %u us\n", n, threads, after[0], t1 - t0);
+	*sum = after[0];
+	return t1 - t0;
+}
+
+int sp_main(int argc, char **argv)
+{
+	unsigned rounds = sp_argument(argc, argv, "rounds", 1);
+	uint32_t least = UINT32_MAX, sum = 0;
+
+	n = sp_argument(argc, argv, "n", 1 << 18);
+	threads = sp_argument(argc, argv, "threads", sp_vcpus());
+	if (!n || n > 1u << 24 || !threads || threads > sp_vcpus() || !rounds)
+		sp_fail("radix: n=1..16777216, threads=1..vCPUs, rounds=1..");
+	from = sp_alloc(4 * n);
+	to = sp_alloc(4 * n);
+	rank = sp_alloc(4 * DIGITS * threads);
+	for (unsigned i = 0; i < rounds; i++) {
+		uint32_t us = sort_once(&sum);
+
+		least = us < least ? us : least;
+	}
+	sp_print("radix: ok, %u keys, %u threads, sum %x, %u us\n", n, threads, sum, least);
 	return 0;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Where `disco guest` looks for its scripts. */
-#include "vmm/cli/guest_cmd.h"
+/* Where `disco guest` and `disco bench paper` look for their scripts. */
+#include "vmm/cli/script.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -55,7 +56,8 @@ static void expect(const char *exe, const char *dir, const char *at)
 	snprintf(full_exe, sizeof(full_exe), "%s", exe ? below(exe) : "");
 	snprintf(full_dir, sizeof(full_dir), "%s", dir && *dir ? below(dir) : "");
 	snprintf(want, sizeof(want), "%s", below(at));
-	cr_assert_eq(guest_find_script(exe ? full_exe : NULL, dir ? full_dir : NULL, "build", path, sizeof(path)), 0);
+	cr_assert_eq(script_find(exe ? full_exe : NULL, dir ? full_dir : NULL, "guest", "build", path, sizeof(path)),
+		     0);
 	cr_assert(realpath(want, real_want) && realpath(path, real_got));
 	cr_assert_str_eq(real_got, real_want);
 }
@@ -80,7 +82,7 @@ Test(guest_cmd, variable_goes_first_and_alone, .init = setup, .fini = teardown)
 
 	make_script("src/guest/build", 0755);
 	snprintf(dir, sizeof(dir), "%s", below("own"));
-	cr_assert_eq(guest_find_script(below("src/build/release/disco"), dir, "build", path, sizeof(path)), -ENOENT);
+	cr_assert_eq(script_find(below("src/build/release/disco"), dir, "guest", "build", path, sizeof(path)), -ENOENT);
 	cr_assert(strstr(path, "/own/build"));
 	make_script("own/build", 0755);
 	expect("src/build/release/disco", "own", "own/build");
@@ -90,15 +92,16 @@ Test(guest_cmd, not_there, .init = setup, .fini = teardown)
 {
 	char dir[PATH_MAX];
 
-	cr_assert_eq(guest_find_script(below("usr/bin/disco"), NULL, "build", path, sizeof(path)), -ENOENT);
-	cr_assert_eq(guest_find_script(NULL, NULL, "build", path, sizeof(path)), -ENOENT);
+	cr_assert_eq(script_find(below("usr/bin/disco"), NULL, "guest", "build", path, sizeof(path)), -ENOENT);
+	cr_assert_eq(script_find(NULL, NULL, "guest", "build", path, sizeof(path)), -ENOENT);
 	make_script("src/guest/build", 0644);
-	cr_assert_eq(guest_find_script(below("src/build/release/disco"), NULL, "build", path, sizeof(path)), -ENOENT);
+	cr_assert_eq(script_find(below("src/build/release/disco"), NULL, "guest", "build", path, sizeof(path)),
+		     -ENOENT);
 	/* not the current directory */
 	make_script("own/build", 0755);
 	snprintf(dir, sizeof(dir), "%s", below("own"));
 	cr_assert_eq(chdir(dir), 0);
-	cr_assert_eq(guest_find_script("disco", NULL, "build", path, sizeof(path)), -ENOENT);
+	cr_assert_eq(script_find("disco", NULL, "guest", "build", path, sizeof(path)), -ENOENT);
 	cr_assert_eq(chdir("/"), 0);
 }
 
@@ -108,5 +111,5 @@ Test(guest_cmd, name_too_long, .init = setup, .fini = teardown)
 
 	memset(dir, 'd', sizeof(dir) - 1);
 	dir[sizeof(dir) - 1] = '\0';
-	cr_assert_eq(guest_find_script(NULL, dir, "build", small, sizeof(small)), -ENAMETOOLONG);
+	cr_assert_eq(script_find(NULL, dir, "guest", "build", small, sizeof(small)), -ENAMETOOLONG);
 }

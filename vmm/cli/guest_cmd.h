@@ -3,14 +3,9 @@
 #define VMM_GUEST_CMD_H
 
 /*
- * `disco guest`: makes Debian root images, and lists those that there are. The work is done by the scripts of guest/,
- * which this command finds and becomes:
- *   $DISCO_GUEST_DIR              if set
- *   EXE/../share/disco/guest      EXE: the program's own directory; an installed Disco
- *   EXE/../../guest               a build directory in the source tree
- * The current directory is never searched.
+ * `disco guest`: makes Debian root images, and lists those that there are. The work is done by the scripts of guest/
+ * (script.h), or of $DISCO_GUEST_DIR.
  */
-#include <stddef.h>
 #include <stdio.h>
 
 /*
@@ -19,15 +14,5 @@
  */
 int guest_main(int argc, char **argv);
 void guest_help(FILE *out);
-
-/*
- * The file of a verb's script, into path.
- *
- * exe   absolute path of this program; NULL: not known
- * dir   value of DISCO_GUEST_DIR; NULL or "": not set
- *
- * Returns  0, -ENOENT (path then says the last place looked at), -ENAMETOOLONG.
- */
-int guest_find_script(const char *exe, const char *dir, const char *script, char *path, size_t size);
 
 #endif

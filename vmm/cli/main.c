@@ -6,6 +6,7 @@
 #include "vmm/cli/numa_cmd.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/plan_file.h"
+#include "vmm/cli/script.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -74,9 +75,14 @@ static int dump_command(int argc, char **argv)
 
 static int bench_command(int argc, char **argv)
 {
+	static const struct script paper = {"disco bench paper", "bench", "DISCO_BENCH_DIR", "paper", NULL};
 	struct options_error err = {{0}};
 	struct bench_options opt;
-	int r = options_parse_bench(argc, argv, &opt, &err);
+	int r;
+
+	if (argc > 1 && strcmp(argv[1], "paper") == 0)
+		return script_become(&paper, argc - 2, argv + 2);
+	r = options_parse_bench(argc, argv, &opt, &err);
 
 	if (r < 0)
 		return bad_usage("bench", &err);
