@@ -248,12 +248,14 @@ static void draw_cells(const struct drawing *d, unsigned y, const double *heat)
 	for (unsigned r = 0; r < ROWS; r++)
 		for (unsigned b = 0; b < BINS; b++) {
 			double h = heat[r * BINS + b];
-			unsigned level = most > 1 ? (unsigned)(log(h) / log(most) * (LEVELS - 0.01)) : LEVELS - 1;
+			unsigned level = LEVELS - 1;
 
-			if (h > 0)
-				fprintf(d->out, "<rect x=\"%u\" y=\"%u\" width=\"3\" height=\"2\" fill=\"%s\"/>\n",
-					LEFT + 3 * b, y + 2 * (ROWS - 1 - r),
-					heats[level < LEVELS ? level : LEVELS - 1]);
+			if (h <= 0)
+				continue;
+			if (most > 1)
+				level = h > 1 ? (unsigned)(log(h) / log(most) * (LEVELS - 0.01)) : 0;
+			fprintf(d->out, "<rect x=\"%u\" y=\"%u\" width=\"3\" height=\"2\" fill=\"%s\"/>\n",
+				LEFT + 3 * b, y + 2 * (ROWS - 1 - r), heats[level < LEVELS ? level : LEVELS - 1]);
 		}
 }
 
