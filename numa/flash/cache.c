@@ -18,35 +18,6 @@ int cache_init(struct cache *c, uint64_t sets, unsigned ways)
 
 void cache_fini(struct cache *c) { free(c->way); }
 
-static bool holds(uint64_t word, uint64_t line) { return (word & ~CACHE_OWNED) == line; }
-
-uint64_t *cache_find(const struct cache *c, uint64_t line)
-{
-	uint64_t *set = cache_set(c, line);
-
-	for (unsigned i = 0; i < c->ways; i++)
-		if (holds(set[i], line))
-			return &set[i];
-	return NULL;
-}
-
-void cache_use(struct cache *c, uint64_t *word, uint64_t now)
-{
-	uint64_t *set = cache_set(c, now & ~CACHE_OWNED);
-
-	memmove(set + 1, set, (size_t)(word - set) * sizeof(*set));
-	*set = now;
-}
-
-uint64_t cache_insert(struct cache *c, uint64_t word)
-{
-	uint64_t *set = cache_set(c, word & ~CACHE_OWNED), gone = set[c->ways - 1];
-
-	memmove(set + 1, set, (c->ways - 1) * sizeof(*set));
-	*set = word;
-	return gone;
-}
-
 bool cache_remove(struct cache *c, uint64_t line)
 {
 	uint64_t *set, *word = cache_find(c, line);

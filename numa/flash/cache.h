@@ -14,6 +14,7 @@
  * The ways of a set are in the order of their use, the latest first, and what is empty is behind the others.
  */
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/panic.h"
@@ -37,11 +38,35 @@ static inline uint64_t *cache_set(const struct cache *c, uint64_t line)
 }
 
 /* The word of the line, NULL: it is not there.  No word is changed but by the functions below. */
-uint64_t *cache_find(const struct cache *c, uint64_t line);
+static inline uint64_t *cache_find(const struct cache *c, uint64_t line)
+{
+	uint64_t *set = cache_set(c, line);
+
+	for (unsigned i = 0; i < c->ways; i++)
+		if ((set[i] & ~CACHE_OWNED) == line)
+			return &set[i];
+	return NULL;
+}
+
 /* word, found by cache_find(), is the one used last; and it becomes `now`, the same line.  */
-void cache_use(struct cache *c, uint64_t *word, uint64_t now);
+static inline void cache_use(struct cache *c, uint64_t *word, uint64_t now)
+{
+	uint64_t *set = cache_set(c, now & ~CACHE_OWNED);
+
+	for (; word != set; word--)
+		*word = word[-1];
+	*set = now;
+}
+
 /* A line that is not there, as the one used last.  Returns what had to go, or CACHE_NONE. */
-uint64_t cache_insert(struct cache *c, uint64_t word);
+static inline uint64_t cache_insert(struct cache *c, uint64_t word)
+{
+	uint64_t *last = cache_set(c, word & ~CACHE_OWNED) + c->ways - 1, gone = *last;
+
+	cache_use(c, last, word);
+	return gone;
+}
+
 /* Take the line away; false: it was not there. */
 bool cache_remove(struct cache *c, uint64_t line);
 /* Take the right to write to it away, if it is there; its use does not change. */

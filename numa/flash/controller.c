@@ -46,6 +46,15 @@ uint64_t controller_request(struct controller *c, uint64_t at, uint64_t cycles)
 		c->unqueued++;
 		return 0;
 	}
+	if (slots + slot % 64 <= 64) { /* the usual case: all of them are free, in one word */
+		uint64_t run = (slots < 64 ? ((uint64_t)1 << slots) - 1 : ~0ull) << slot % 64;
+
+		reach(c, slot);
+		if (!(*word_of(c, slot) & run)) {
+			*word_of(c, slot) |= run;
+			return 0;
+		}
+	}
 	for (uint64_t left = slots; left; slot = (slot / 64 + 1) * 64) {
 		uint64_t *word, take;
 

@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include "numa/flash/machine.h"
-#include "numa/mesh.h"
 
 static void *demand_zero(uint64_t bytes)
 {
@@ -78,7 +77,7 @@ struct directory_reply directory_miss(struct flash *f, unsigned cpu, uint64_t li
 {
 	struct directory *d = &f->directory;
 	const struct processor *p = &f->processor[cpu];
-	unsigned home = home_of(f, line), hops = numa_node_hops(f->cfg.nodes, p->node, home);
+	unsigned home = home_of(f, line), hops = f->hops[p->node][home];
 	uint64_t self = (uint64_t)1 << cpu, others = d->holders[line] & ~self;
 	struct directory_reply r = {.remote = home != p->node};
 

@@ -37,6 +37,17 @@ static struct latencies in_cycles(const struct numa_config *cfg)
 /* At least one, so that time goes on. */
 static uint64_t at_least_one(uint64_t cycles) { return cycles ? cycles : 1; }
 
+/* What every miss asks. */
+static void measure(struct flash *f)
+{
+	uint32_t each = f->pages / f->cfg.nodes;
+
+	f->node_shift = f->pages % f->cfg.nodes || each & (each - 1) ? -1 : __builtin_ctz(each);
+	for (unsigned a = 0; a < f->cfg.nodes; a++)
+		for (unsigned b = 0; b < f->cfg.nodes; b++)
+			f->hops[a][b] = (uint8_t)numa_node_hops(f->cfg.nodes, a, b);
+}
+
 int flash_new(struct flash **out, const struct numa_config *cfg)
 {
 	struct flash *f = calloc(1, sizeof(*f));
@@ -50,6 +61,7 @@ int flash_new(struct flash **out, const struct numa_config *cfg)
 	f->line_shift = (unsigned)__builtin_ctz(cfg->line);
 	f->pages = (uint32_t)(cfg->memory / PAGE_BYTES);
 	f->cycles = in_cycles(cfg);
+	measure(f);
 	f->turn = f->turn_end = at_least_one(numa_cycles(cfg, cfg->turn_ns));
 	f->interval = f->interval_end = at_least_one(numa_cycles(cfg, (uint64_t)cfg->interval_us * 1000));
 	f->controller = calloc(cfg->nodes, sizeof(*f->controller));
@@ -93,15 +105,19 @@ void flash_work(struct flash *f, unsigned cpu, uint64_t cycles)
 	f->processor[cpu].stats.monitor += cycles;
 }
 
-void flash_idle_until(struct flash *f, unsigned cpu, uint64_t cycles)
+void flash_skip(struct flash *f, unsigned cpu, uint64_t cycles)
 {
 	struct processor *p = &f->processor[cpu];
-	uint64_t until = cycles < f->turn_end ? cycles : f->turn_end;
 
-	if (p->clock >= until)
+	if (p->clock >= cycles)
 		return;
-	p->stats.idle += until - p->clock;
-	p->clock = until;
+	p->stats.idle += cycles - p->clock;
+	p->clock = cycles;
+}
+
+void flash_idle_until(struct flash *f, unsigned cpu, uint64_t cycles)
+{
+	flash_skip(f, cpu, cycles < f->turn_end ? cycles : f->turn_end);
 }
 
 void flash_idle(struct flash *f, unsigned cpu) { flash_idle_until(f, cpu, f->turn_end); }
@@ -150,4 +166,7 @@ uint32_t flash_page_writes(const struct flash *f, uint32_t mpn)
 
 void flash_page_forget(struct flash *f, uint32_t mpn) { counters_forget(&f->counters, mpn); }
 
-unsigned flash_page_node(const struct flash *f, uint32_t mpn) { return numa_node_of_page(f->pages, f->cfg.nodes, mpn); }
+unsigned flash_page_node(const struct flash *f, uint32_t mpn)
+{
+	return f->node_shift >= 0 ? mpn >> f->node_shift : numa_node_of_page(f->pages, f->cfg.nodes, mpn);
+}

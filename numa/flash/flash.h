@@ -57,8 +57,8 @@ const struct numa_config *flash_config(const struct flash *f);
  *	    over 64 MiB (-O2, 2 GHz Sapphire Rapids).
  */
 bool flash_access(struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr);
-/* Would that access return true?  Nothing changes. */
-bool flash_access_heats(const struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr);
+/* The same, but for one that would return true: nothing changes then, and it returns false. */
+bool flash_access_unless_hot(struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr);
 /* Is the line in the processor's first level for instructions? */
 bool flash_has_code(const struct flash *f, unsigned cpu, uint64_t addr);
 /*
@@ -73,6 +73,8 @@ void flash_work(struct flash *f, unsigned cpu, uint64_t cycles);
 /* Up to the turn's end; up to that time, but no further than the turn's end. */
 void flash_idle(struct flash *f, unsigned cpu);
 void flash_idle_until(struct flash *f, unsigned cpu, uint64_t cycles);
+/* The same however far; the others come up to it in turns in which it has nothing to do. */
+void flash_skip(struct flash *f, unsigned cpu, uint64_t cycles);
 
 /* Cycles since the start. */
 uint64_t flash_clock(const struct flash *f, unsigned cpu);

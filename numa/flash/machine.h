@@ -40,6 +40,8 @@ struct flash {
 	struct numa_config cfg;
 	unsigned cpus, line_shift;
 	uint32_t pages;
+	int node_shift; /* of a page's number: its node, where all have a power of two of pages; else -1 */
+	uint8_t hops[NUMA_MAX_CPUS][NUMA_MAX_CPUS]; /* between nodes */
 	struct latencies cycles;
 	uint64_t turn, turn_end, interval, interval_end; /* cycles */
 	struct directory directory;

@@ -167,61 +167,73 @@ static bool miss(struct flash *f, unsigned cpu, struct cache *l1, uint64_t line,
 	return hot && r.remote;
 }
 
-/* In the second level, or not at all; word: the first level's, if it has the line. */
-static bool beyond_l1(struct flash *f, unsigned cpu, enum flash_access kind, struct cache *l1, uint64_t line)
+/* Would a miss on the page make it hot for the processor? */
+static bool heats(const struct flash *f, unsigned cpu, uint32_t page)
+{
+	return counters_would_reach(&f->counters, page, cpu) && flash_page_node(f, page) != f->processor[cpu].node;
+}
+
+/* In the second level, or not at all.  *hot: in, whether a miss that makes the page hot is one; out, whether it was. False: it was none. */
+static bool beyond_l1(struct flash *f, unsigned cpu, enum flash_access kind, struct cache *l1, uint64_t line, bool *hot)
 {
 	struct processor *p = &f->processor[cpu];
 	uint64_t *word = cache_find(&p->l2, line), found;
 	bool write = kind == FLASH_WRITE;
 
-	if (!word || (write && !(*word & CACHE_OWNED)))
-		return miss(f, cpu, l1, line, write, word);
+	if (!word || (write && !(*word & CACHE_OWNED))) {
+		if (!*hot && heats(f, cpu, (uint32_t)(line << f->line_shift >> PAGE_SHIFT)))
+			return false;
+		*hot = miss(f, cpu, l1, line, write, word);
+		return true;
+	}
+	*hot = false;
 	found = *word;
 	cache_use(&p->l2, word, found);
 	fill_l1(l1, kind == FLASH_FETCH ? line : found);
 	p->stats.l2_hits++;
 	p->stats.l2_stall += f->cycles.l2;
 	p->clock += f->cycles.l2;
-	return false;
+	return true;
 }
 
-bool flash_access(struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr)
+/* hot: as for beyond_l1(). */
+static bool pass(struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr, bool *hot)
 {
 	struct processor *p = &f->processor[cpu];
 	unsigned which = kind == FLASH_FETCH ? CODE : DATA;
 	struct cache *l1 = &p->l1[which];
 	uint64_t line = addr >> f->line_shift, *set = cache_set(l1, line), *word, last = *set;
-	bool write = kind == FLASH_WRITE, hot = false;
+	bool write = kind == FLASH_WRITE;
 
 	ASSERT(cpu < f->cpus && addr < f->cfg.memory);
-	if (last == (line | CACHE_OWNED) || (!write && last == line)) {
-		show(p, which, last);
-		return false;
-	}
 	word = cache_find(l1, line);
-	if (word && (!write || *word & CACHE_OWNED))
-		cache_use(l1, word, *word);
-	else
-		hot = beyond_l1(f, cpu, kind, l1, line);
+	if (!word || (write && !(*word & CACHE_OWNED))) {
+		if (!beyond_l1(f, cpu, kind, l1, line, hot))
+			return false;
+	} else {
+		*hot = false;
+		if (word != set)
+			cache_use(l1, word, *word);
+	}
 	if (last != CACHE_NONE && (last & ~CACHE_OWNED) != line)
 		hide(p, which, last & ~CACHE_OWNED);
 	show(p, which, *set);
+	return true;
+}
+
+bool flash_access(struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr)
+{
+	bool hot = true;
+
+	(void)pass(f, cpu, kind, addr, &hot);
 	return hot;
 }
 
-bool flash_access_heats(const struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr)
+bool flash_access_unless_hot(struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr)
 {
-	const struct processor *p = &f->processor[cpu];
-	uint32_t page = (uint32_t)(addr >> PAGE_SHIFT);
-	uint64_t line = addr >> f->line_shift, *word;
+	bool hot = false;
 
-	if (!counters_would_reach(&f->counters, page, cpu) || flash_page_node(f, page) == p->node)
-		return false;
-	word = cache_find(&p->l1[kind == FLASH_FETCH ? CODE : DATA], line);
-	if (word && (kind != FLASH_WRITE || *word & CACHE_OWNED))
-		return false;
-	word = cache_find(&p->l2, line);
-	return !word || (kind == FLASH_WRITE && !(*word & CACHE_OWNED));
+	return pass(f, cpu, kind, addr, &hot);
 }
 
 bool flash_has_code(const struct flash *f, unsigned cpu, uint64_t addr)

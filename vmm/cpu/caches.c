@@ -57,17 +57,14 @@ static void note_hot(struct vcpu *v, uint64_t addr)
 		l->hot[l->n_hot++] = (uint32_t)(addr >> PAGE_SHIFT);
 }
 
-/* True: the page is hot with it. */
-static bool pass(struct vcpu *v, enum flash_access kind, uint64_t addr)
+/* The processor's clock was `before`: what it has stalled since is taken off. */
+static bool stalled(struct vcpu *v, uint64_t before)
 {
-	struct caches *l = &v->caches;
-	uint64_t before = flash_clock(l->flash, l->cpu);
-	bool hot = flash_access(l->flash, l->cpu, kind, addr);
+	int64_t stall = (int64_t)(flash_clock(v->caches.flash, v->caches.cpu) - before);
 
-	set_left(v, v->gs.icount_left - (int64_t)(flash_clock(l->flash, l->cpu) - before));
-	if (hot)
-		note_hot(v, addr);
-	return hot;
+	if (stall)
+		set_left(v, v->gs.icount_left - stall);
+	return stall;
 }
 
 /* The bytes of the instruction in progress; NULL: it is a delay slot in another page than its branch. */
@@ -84,31 +81,36 @@ static const uint8_t *code_here(const struct vcpu *v)
 static void fetch_again(struct vcpu *v)
 {
 	const uint8_t *code = code_here(v);
-	uint64_t addr = (uint64_t)(code - v->caches.base);
+	uint64_t addr = (uint64_t)(code - v->caches.base), before;
 
 	if (!code || addr >= v->caches.bytes || flash_has_code(v->caches.flash, v->caches.cpu, addr))
 		return;
-	if (pass(v, FLASH_FETCH, addr)) {
+	before = flash_clock(v->caches.flash, v->caches.cpu);
+	if (flash_access(v->caches.flash, v->caches.cpu, FLASH_FETCH, addr)) {
+		note_hot(v, addr);
 		v->caches.later = true;
 		caches_stop_soon(v);
 	}
+	(void)stalled(v, before);
 }
 
 bool caches_access(struct vcpu *v, enum flash_access kind, const uint8_t *host)
 {
-	struct caches *l = &v->caches;
-	uint64_t addr = (uint64_t)(host - l->base), before;
+	struct caches *c = &v->caches;
+	uint64_t addr = (uint64_t)(host - c->base), before;
 
-	if (addr >= l->bytes) /* the page of zeroes, which everybody has near */
+	if (addr >= c->bytes) /* the page of zeroes, which everybody has near */
 		return false;
-	if (!v->step && flash_access_heats(l->flash, l->cpu, kind, addr)) {
+	caches_sync(v);
+	before = flash_clock(c->flash, c->cpu);
+	if (v->step) {
+		if (flash_access(c->flash, c->cpu, kind, addr))
+			note_hot(v, addr);
+	} else if (!flash_access_unless_hot(c->flash, c->cpu, kind, addr)) {
 		mem_step_alone(v);
 		return true;
 	}
-	caches_sync(v);
-	before = flash_clock(l->flash, l->cpu);
-	(void)pass(v, kind, addr);
-	if (kind != FLASH_FETCH && flash_clock(l->flash, l->cpu) != before)
+	if (stalled(v, before) && kind != FLASH_FETCH)
 		fetch_again(v);
 	return false;
 }

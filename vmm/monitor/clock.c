@@ -233,7 +233,10 @@ static uint64_t skip(struct clock *c, uint64_t at_ns)
 		at_ns = c->next_ns;
 	if (at_ns <= now)
 		return 0;
-	set(&c->skipped_ns, c->skipped_ns + at_ns - now);
+	if (simulated(c))
+		simulated(c)->skip(c->cfg.gs, at_ns);
+	else
+		set(&c->skipped_ns, c->skipped_ns + at_ns - now);
 	rearm(c);
 	return at_ns - now;
 }
@@ -241,7 +244,7 @@ static uint64_t skip(struct clock *c, uint64_t at_ns)
 static uint64_t clock_skip_to(void *opaque, uint64_t at_ns)
 {
 	struct clock *c = opaque;
-	uint64_t ns = simulated(c) ? 0 : skip(c, at_ns);
+	uint64_t ns = skip(c, at_ns);
 
 	c->polled_ns += ns;
 	if (ns && !c->cfg.icount)

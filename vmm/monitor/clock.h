@@ -8,7 +8,7 @@
  *
  *   normally   host CLOCK_MONOTONIC since power-on, plus what was skipped
  *   --icount   guest instructions executed * CLOCK_NS_PER_INSN, plus what was skipped
- *   --numa flash   cycles of the simulated processor; nothing is skipped, since it would show
+ *   --numa flash   cycles of the simulated processor; what is skipped, it is idle
  *
  * The date is a number of its own, since skipping must not shift it: clock_date_ns().
  *
@@ -32,7 +32,10 @@ struct clock_source {
 	void (*shorten)(struct guest_state *gs, uint64_t until_ns);
 	/* It has nothing to do until then, or the end of the turn. */
 	void (*idle)(struct guest_state *gs, uint64_t until_ns);
-	bool (*turn_over)(const struct guest_state *gs);
+	/* Its guest polls, in the middle of an instruction, for what will be then: as if it had done so until then. */
+	void (*skip)(struct guest_state *gs, uint64_t until_ns);
+	/* Is it somebody else's turn? */
+	bool (*turn_over)(struct guest_state *gs);
 };
 
 struct clock_config {

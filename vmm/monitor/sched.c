@@ -124,7 +124,7 @@ static void append(struct sched *s, struct processor *p, struct vcpu *v)
 	v->sched.next = NULL;
 	v->sched.moves += v->sched.on && v->sched.on != p;
 	v->sched.on = p;
-	s->n_queued++;
+	__atomic_store_n(&s->n_queued, s->n_queued + 1, __ATOMIC_RELAXED);
 	sched_set_state(v, SCHED_QUEUED);
 }
 
@@ -135,7 +135,7 @@ static void take(struct sched *s, struct processor *p, struct vcpu *v)
 	for (at = &p->queue; *at != v; at = &(*at)->sched.next)
 		;
 	*at = v->sched.next;
-	s->n_queued--;
+	__atomic_store_n(&s->n_queued, s->n_queued - 1, __ATOMIC_RELAXED);
 }
 
 static struct vcpu *first_of(const struct processor *p)
@@ -432,6 +432,8 @@ void sched_interrupt(struct vcpu *v, int sig)
 		pthread_kill(v->sched.runner->thread, sig);
 	pthread_mutex_unlock(&s->lock);
 }
+
+bool sched_is_waited_for(const struct sched *s) { return __atomic_load_n(&s->n_queued, __ATOMIC_RELAXED) != 0; }
 
 void sched_expect_less(struct sched *s)
 {

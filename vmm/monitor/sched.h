@@ -126,6 +126,8 @@ MUST_CHECK int sched_run(struct vcpu *v, unsigned n);
  * thread if it sleeps, until then some tens for it.
  */
 void sched_kick(struct vcpu *v);
+/* Has anybody something to do and no processor?  As of a moment ago. */
+bool sched_is_waited_for(const struct sched *s);
 /* repeatable: one less than sched_config.together will come. */
 void sched_expect_less(struct sched *s);
 /* The signal to the thread that runs v, if one does: system calls of its devices return. */

@@ -297,11 +297,37 @@ static void idle(struct guest_state *gs, uint64_t until_ns)
 	flash_idle_until(of(v)->flash, v->caches.cpu, cycles_at(v, until_ns));
 }
 
-static bool turn_over(const struct guest_state *gs)
+static void skip(struct guest_state *gs, uint64_t until_ns)
 {
-	const struct vcpu *v = vcpu_with(gs);
+	struct vcpu *v = vcpu_of(gs);
 
-	return caches_cycles(v) >= flash_turn_end(of(v)->flash);
+	caches_sync(v);
+	flash_skip(v->caches.flash, v->caches.cpu, cycles_at(v, until_ns));
+}
+
+/* The turn is v's processor's only: nobody else has anything to do. It is over. */
+static void next_turn(struct simulation *s, const struct vcpu *v)
+{
+	for (unsigned i = 0; i < s->cpus; i++)
+		if (i != v->caches.cpu)
+			flash_idle(s->flash, i);
+	s->passed = 0;
+	(void)flash_next_turn(s->flash);
+}
+
+static bool turn_over(struct guest_state *gs)
+{
+	struct vcpu *v = vcpu_of(gs);
+	struct simulation *s = v->vm->monitor->simulation;
+	uint64_t now = caches_cycles(v);
+
+	if (now < flash_turn_end(s->flash))
+		return false;
+	if (sched_is_waited_for(s->mon->sched) || v->idle)
+		return true;
+	while (now >= flash_turn_end(s->flash))
+		next_turn(s, v);
+	return false;
 }
 
 const struct clock_source simulation_clock = {
@@ -310,6 +336,7 @@ const struct clock_source simulation_clock = {
     .begin = begin,
     .shorten = shorten,
     .idle = idle,
+    .skip = skip,
     .turn_over = turn_over,
 };
 
