@@ -56,8 +56,9 @@ static void check_user(struct audit *a, const struct machine_page *page, const s
 			wrong(a, "machine page %u is lent and can be written to", page->mpn);
 	} else if (!is_alive(a, u->pmap))
 		wrong(a, "machine page %u is used by a VM that is gone", page->mpn);
-	else if (u->gpn == PAGE_USER_HELD ? !is_held(u->pmap, page)
-					  : u->gpn >= u->pmap->pages || u->pmap->row[u->gpn].page != page)
+	else if (u->gpn == PAGE_USER_HELD
+		     ? !is_held(u->pmap, page)
+		     : u->gpn >= u->pmap->pages || replica_row(u->pmap, u->gpn, page->node)->page != page)
 		wrong(a, "machine page %u says that guest page %llu has it, which has not", page->mpn,
 		      (unsigned long long)u->gpn);
 }

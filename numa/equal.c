@@ -105,7 +105,8 @@ void pmap_share_equal(struct pmap *p, struct gpa pa, uint64_t bytes)
 	uint64_t from = (pa.v + PAGE_MASK) >> PAGE_SHIFT, to = (pa.v + bytes) >> PAGE_SHIFT;
 
 	for (uint64_t gpn = from; p->memory->sharing.on && gpn < to && gpn < p->pages; gpn++)
-		if (p->row[gpn].page && !page_has(p->row[gpn].page, PAGE_ZERO | PAGE_HASHED | PAGE_REGION))
+		if (p->row[gpn].page &&
+		    !page_has(p->row[gpn].page, PAGE_ZERO | PAGE_HASHED | PAGE_REGION | PAGE_REPLICA))
 			share_page(p, gpn, hash_of(p->row[gpn].page), true);
 }
 
@@ -119,7 +120,7 @@ static bool look_at(struct pmap *p, uint64_t gpn)
 	uint32_t last = g->last_hash;
 	XXH128_hash_t hash;
 
-	if (!g->page || page_has(g->page, PAGE_ZERO | PAGE_HASHED | PAGE_REGION))
+	if (!g->page || page_has(g->page, PAGE_ZERO | PAGE_HASHED | PAGE_REGION | PAGE_REPLICA))
 		return false;
 	hash = hash_of(g->page);
 	g->last_hash = (uint32_t)hash.low64 | 1; /* 0: not yet */

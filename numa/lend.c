@@ -51,7 +51,7 @@ struct machine_page *pmap_lend(struct pmap *p, const uint8_t *host)
 	struct machine_page *page = m->sharing.on ? page_of(m, host) : NULL;
 	struct guest_page *g;
 
-	if (!page || page_has(page, PAGE_REGION))
+	if (!page || page_has(page, PAGE_REGION | PAGE_REPLICA))
 		return NULL;
 	if (page_has(page, PAGE_ZERO))
 		return page;

@@ -100,7 +100,8 @@ struct pmap {
 	struct guest_page *row; /* by gpn */
 	unsigned node;          /* that was last at the door: of several copies of a page, the one there */
 	struct pmap_ops ops;
-	uint64_t scan; /* where pmap_merge() goes on */
+	struct replicas *replicas; /* replica.c; NULL: there have been none */
+	uint64_t scan;             /* where pmap_merge() goes on */
 	/* Machine pages of no guest page any more that a request in flight has: PAGE_USER_HELD. */
 	struct machine_page **held;
 	uint32_t n_held, held_room;
@@ -159,7 +160,17 @@ void page_unshare(struct machine_memory *m, struct machine_page *page);
 /* Was the hash seen at another place? If not, this is where it was seen. */
 bool candidate_seen(struct machine_memory *m, uint64_t hash, const struct guest_page *where);
 
+/* ---- replica.c ---- */
+/* The row of the copy on that node, or the pmap's own. */
+struct guest_page *replica_row(const struct pmap *p, uint64_t gpn, unsigned node);
+/* There are none any more. */
+void replicas_free(struct pmap *p);
+
 /* ---- pmap.c ---- */
+/* page stands no longer for the guest page.  A device that still reads or writes it must not meet its next owner. */
+void pmap_leave_page(struct pmap *p, struct machine_page *page, uint64_t gpn);
+/* Room for so many pages that devices may still have, so that pmap_leave_page() cannot fail.  0 or -ENOMEM. */
+MUST_CHECK int pmap_reserve_held(struct pmap *p, unsigned pages);
 /* One guest page more, or less, of that class. */
 void pmap_count(struct pmap *p, enum memory_class class, int by);
 /* new, which has the guest page as its user already, takes the place of what it has. May fail before anything happens: -ENOMEM. */

@@ -25,7 +25,7 @@ int page_move_begin(struct machine_memory *m, uint32_t mpn, unsigned node, struc
 		err = -EAGAIN;
 	else if (!(*page)->refs || (*page)->node == node || page_has(*page, PAGE_REGION))
 		err = -ENOENT;
-	else if (is_lent(*page))
+	else if (page_has(*page, PAGE_REPLICA) || is_lent(*page))
 		err = -EBUSY;
 	else
 		m->moving = *page;
@@ -162,7 +162,7 @@ int pmap_bring(struct pmap *p, struct gpa pa, unsigned node)
 	bool shared;
 	int err;
 
-	if (!page || page_has(page, PAGE_ZERO | PAGE_REGION))
+	if (!page || page_has(page, PAGE_ZERO | PAGE_REGION | PAGE_REPLICA))
 		return -ENOENT;
 	if (page->node == node)
 		return 0;
@@ -206,6 +206,8 @@ uint64_t pmap_node_pages(const struct pmap *p, unsigned node)
 	for (uint64_t gpn = 0; gpn < p->pages; gpn++) {
 		const struct machine_page *page = p->row[gpn].page;
 
+		if (page && page_has(page, PAGE_REPLICA))
+			page = replica_row(p, gpn, node)->page;
 		n += page && !page_has(page, PAGE_ZERO) && page->node == node;
 	}
 	return n;

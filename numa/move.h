@@ -19,7 +19,7 @@
 /*
  * mpn: below the number of machine pages.  *page is its row, which is nobody else's until page_move_end().
  * Returns  0; -ENOENT: it is free, or nobody's, or a region's, or there already; -EAGAIN: another page is on its way; -EBUSY: it is
- *	    lent (share.h).
+ *	    lent (share.h), or has copies (pmap_replicate()).
  * Context  any thread.
  */
 MUST_CHECK int page_move_begin(struct machine_memory *m, uint32_t mpn, unsigned node, struct machine_page **page);
@@ -44,6 +44,20 @@ void page_move_end(struct machine_memory *m);
 MUST_CHECK int pmap_bring(struct pmap *p, struct gpa pa, unsigned node);
 /* How many pages hold the same by name, on as many nodes, this one included.  Any thread. */
 unsigned page_copies(struct machine_memory *m, const struct machine_page *page);
+/*
+ * For the vCPUs of one VM on several nodes: a page of its own gets a copy on that node.  All copies are read-only (PAGE_REPLICA), the door
+ * gives each node its own (pmap_get(), pmap_row_on()), and who writes, or puts another page in its place, is left with one: pmap_collapse().
+ * While there are copies the page moves nowhere, is not shared, and not lent.
+ *
+ * Returns  0: it is there, now or before; -ENOENT: nothing, a shared page, or a region's; -EBUSY: a device has its address; -ENOMEM: the node
+ *	    is full, or there is no memory.  Then nothing has changed.
+ * Context  the VM's thread, its vCPUs parked.
+ */
+MUST_CHECK int pmap_replicate(struct pmap *p, struct gpa pa, unsigned node);
+/* One is left of them, the one on that node if there is one; nothing, if there are none.  As pmap_replicate(). */
+void pmap_collapse(struct pmap *p, struct gpa pa, unsigned node);
+/* How many there are, besides the first one. */
+unsigned pmap_replicas(const struct pmap *p, struct gpa pa);
 /* Have what knows the guest page take it away (pmap_ops.unmap); its next access comes to the door.  The VM's thread. */
 void pmap_unmap(struct pmap *p, struct gpa pa);
 /* How many guest pages are on the node.  The VM's thread. O(pages). */

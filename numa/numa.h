@@ -33,6 +33,8 @@ enum page_flags {
 	PAGE_EQUAL =
 	    1u << 3, /* shared because of what it holds, or because it was lent, and not as a block of a disk */
 	PAGE_HASHED = 1u << 4, /* shared, and can be found by what it holds */
+	PAGE_REPLICA =
+	    1u << 6, /* there are copies of it for other nodes of its VM (move.h), or it is one: nobody writes */
 	PAGE_REGION =
 	    1u << 5, /* of a region (region.h): all that have it may write to it, and nobody runs code from it */
 };
@@ -95,10 +97,10 @@ struct guest_page {
 	struct backmap backmap[NUMA_BACKMAPS];
 };
 
-/* Whether a store to it needs nobody to be asked: neither a copy, nor translations to be dropped. */
+/* Whether a store to it needs nobody to be asked: neither a copy, nor copies or translations to be dropped. */
 static inline bool guest_page_writable(const struct guest_page *g)
 {
-	return !page_has(g->page, PAGE_SHARED | PAGE_CODE);
+	return !page_has(g->page, PAGE_SHARED | PAGE_CODE | PAGE_REPLICA);
 }
 
 struct machine_memory_config {
@@ -174,7 +176,8 @@ uint64_t pmap_bytes(const struct pmap *p);
  *
  * First touch: a zeroed machine page on `node`; of memory whose reads are to cost nothing (share.h), a read maps the page of
  * zeroes.  A write to a page that others have too gives this VM a copy of its own; a write to one that is shared, but no
- * longer with anybody, takes it over.
+ * longer with anybody, takes it over.  Of a page with copies on several nodes (move.h) it is the one on `node`, if there is one; a write
+ * leaves no other.
  *
  * Returns  NULL if pa is outside guest memory, or is to be executed and of a region; NULL with *err = -ENOMEM if machine memory
  *	    is exhausted: nothing has changed.
@@ -185,8 +188,10 @@ uint64_t pmap_bytes(const struct pmap *p);
 struct guest_page *pmap_get(struct pmap *p, struct gpa pa, unsigned node, enum pmap_access access, int *err);
 /* The machine page behind pa as it is; NULL also for a page never touched. */
 struct machine_page *pmap_peek(const struct pmap *p, struct gpa pa);
-/* The row of pa, whose page may be NULL; NULL outside of memory. */
+/* The row of pa, whose page may be NULL; NULL outside of memory.  Of a page with copies on several nodes: of the first one. */
 struct guest_page *pmap_row(struct pmap *p, struct gpa pa);
+/* The same, of the copy on that node, if there is one. */
+struct guest_page *pmap_row_on(struct pmap *p, struct gpa pa, unsigned node);
 /* The row of a page that is this VM's alone, i.e. not PAGE_SHARED. */
 struct guest_page *machine_page_row(const struct machine_page *page);
 

@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "numa/machine_memory.h"
+#include "numa/move.h"
 
 #define GUEST_BYTES_MAX ((uint64_t)1 << 48) /* more than any MIPS addresses */
 
@@ -77,9 +78,11 @@ static uint64_t free_pages(struct pmap *p, uint64_t from, uint64_t to)
 	uint64_t pages = 0;
 
 	for (uint64_t gpn = from; gpn < to; gpn++) {
-		struct machine_page *page = p->row[gpn].page;
+		struct machine_page *page;
 		bool last;
 
+		pmap_collapse(p, gpa(gpn << PAGE_SHIFT), p->node);
+		page = p->row[gpn].page;
 		if (!page)
 			continue;
 		pages++;
@@ -121,10 +124,12 @@ void pmap_free(struct pmap *p)
 {
 	if (!p)
 		return;
+	p->ops = (struct pmap_ops){0}; /* there is nobody any more */
 	while (p->n_held)
 		page_user_leave(p->memory, p->held[--p->n_held], p, PAGE_USER_HELD);
 	free_pages(p, 0, p->pages);
 	unlist(p);
+	replicas_free(p);
 	free(p->held);
 	free(p->row);
 	free(p);
@@ -159,16 +164,17 @@ static void settle(struct pmap *p)
 	}
 }
 
-/* Room for one more, so that nothing can fail later. */
-static int reserve_held(struct pmap *p)
+int pmap_reserve_held(struct pmap *p, unsigned pages)
 {
 	struct machine_page **held;
 	uint32_t room = p->held_room ? 2 * p->held_room : 16;
 
 	if (p->n_held)
 		settle(p);
-	if (p->n_held < p->held_room)
+	if (p->n_held + pages <= p->held_room)
 		return 0;
+	while (room < p->n_held + pages)
+		room *= 2;
 	held = realloc(p->held, room * sizeof(*held));
 	if (!held)
 		return -ENOMEM;
@@ -179,8 +185,7 @@ static int reserve_held(struct pmap *p)
 
 /* ---- the door ---- */
 
-/* page stands no longer for the guest page.  A device that still reads or writes it must not meet its next owner. */
-static void leave(struct pmap *p, struct machine_page *page, uint64_t gpn)
+void pmap_leave_page(struct pmap *p, struct machine_page *page, uint64_t gpn)
 {
 	if (page_has(page, PAGE_ZERO))
 		return;
@@ -197,9 +202,11 @@ static void leave(struct pmap *p, struct machine_page *page, uint64_t gpn)
 int pmap_replace(struct pmap *p, uint64_t gpn, struct machine_page *new)
 {
 	struct guest_page *g = &p->row[gpn];
-	struct machine_page *old = g->page;
+	struct machine_page *old;
 
-	if (old && reserve_held(p))
+	pmap_collapse(p, gpa(gpn << PAGE_SHIFT), p->node);
+	old = g->page;
+	if (old && pmap_reserve_held(p, 1))
 		return -ENOMEM;
 	if (old && p->ops.unmap)
 		p->ops.unmap(p->ops.opaque, gpa(gpn << PAGE_SHIFT), g);
@@ -208,7 +215,7 @@ int pmap_replace(struct pmap *p, uint64_t gpn, struct machine_page *new)
 	pmap_count(p, page_class(new), 1);
 	*g = (struct guest_page){.page = new};
 	if (old)
-		leave(p, old, gpn);
+		pmap_leave_page(p, old, gpn);
 	return 0;
 }
 
@@ -218,7 +225,7 @@ int pmap_own_page(struct pmap *p, uint64_t gpn, unsigned node, bool copy)
 	struct machine_page *new;
 	int err;
 
-	if (old && reserve_held(p)) /* before the copy: it may fail */
+	if (old && pmap_reserve_held(p, 1)) /* before the copy: it may fail */
 		return -ENOMEM;
 	new = machine_page_alloc(p->memory, node);
 	if (!new)
@@ -292,6 +299,11 @@ struct guest_page *pmap_get(struct pmap *p, struct gpa pa, unsigned node, enum p
 	p->node = node;
 	if (g->page && access == PMAP_EXEC && page_has(g->page, PAGE_REGION))
 		return NULL;
+	if (g->page && page_has(g->page, PAGE_REPLICA)) {
+		if (access != PMAP_WRITE)
+			return replica_row(p, gpn, node);
+		pmap_collapse(p, pa, node);
+	}
 	if (!g->page)
 		*err = first_touch(p, gpn, node, access);
 	else if (wants_own(g->page, access))
@@ -313,10 +325,17 @@ struct machine_page *pmap_peek(const struct pmap *p, struct gpa pa)
 	return gpn < p->pages ? p->row[gpn].page : NULL;
 }
 
+struct guest_page *pmap_row_on(struct pmap *p, struct gpa pa, unsigned node)
+{
+	uint64_t gpn = pa.v >> PAGE_SHIFT;
+
+	return gpn < p->pages ? replica_row(p, gpn, node) : NULL;
+}
+
 struct guest_page *machine_page_row(const struct machine_page *page)
 {
 	ASSERT(!page_has(page, PAGE_SHARED) && page->refs == 1);
-	return &page->user.pmap->row[page->user.gpn];
+	return replica_row(page->user.pmap, page->user.gpn, page->node);
 }
 
 uint64_t pmap_release(struct pmap *p, struct gpa pa, uint64_t bytes)

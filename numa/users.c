@@ -188,7 +188,7 @@ unsigned page_unmap_users(struct machine_memory *m, struct machine_page *page)
 		if (!ops || u->gpn == PAGE_USER_HELD)
 			continue;
 		if (ops->unmap)
-			ops->unmap(ops->opaque, gpa(u->gpn << PAGE_SHIFT), &u->pmap->row[u->gpn]);
+			ops->unmap(ops->opaque, gpa(u->gpn << PAGE_SHIFT), replica_row(u->pmap, u->gpn, page->node));
 		n++;
 	}
 	pthread_mutex_unlock(&m->lock);

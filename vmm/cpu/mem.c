@@ -93,6 +93,8 @@ static struct guest_page *ram_page(struct vcpu *v, struct gpa pa, enum pmap_acce
 
 	if (!vm_ram(v->vm, pa, &ram))
 		return NULL;
+	if (v->caches.flash && access == PMAP_WRITE)
+		simulation_collapse(v, ram);
 	vm_memory_lock(v->vm);
 	g = pmap_get(v->vm->ram, ram, v->caches.flash ? simulation_place(v, ram) : v->node, access, &err);
 	vm_memory_unlock(v->vm);
@@ -122,11 +124,11 @@ static bool takes_away(struct vcpu *v, struct gpa pa, enum pmap_access access)
 	if (!vm_has_siblings(v->vm) || !vm_ram(v->vm, pa, &ram))
 		return false;
 	vm_memory_lock(v->vm);
-	page = pmap_peek(v->vm->ram, ram);
+	page = pmap_row_on(v->vm->ram, ram, v->node)->page;
 	vm_memory_unlock(v->vm);
 	if (access == PMAP_EXEC) /* it gets a record, and loses its write tags */
 		return !page || page_has(page, PAGE_ZERO) || !page_has(page, PAGE_CODE);
-	return page && access == PMAP_WRITE && page_has(page, PAGE_SHARED | PAGE_CODE);
+	return page && access == PMAP_WRITE && page_has(page, PAGE_SHARED | PAGE_CODE | PAGE_REPLICA);
 }
 
 /* Whole, since others may access it at the same time; aligned. */
@@ -420,7 +422,7 @@ static struct machine_page *code_page_at(struct vcpu *v, struct gpa pa)
 	if (!vm_ram(v->vm, pa, &ram))
 		return NULL;
 	vm_memory_lock(v->vm);
-	page = pmap_peek(v->vm->ram, ram);
+	page = pmap_row_on(v->vm->ram, ram, v->node)->page;
 	vm_memory_unlock(v->vm);
 	return page && page_has(page, PAGE_CODE) ? page : NULL;
 }

@@ -32,23 +32,23 @@ static void PRINTF_LIKE(2, 3) wrong(struct part *p, const char *fmt, ...)
 
 static struct guest_page *row_of(void *opaque, struct gpa pa)
 {
-	struct vm *vm = opaque;
+	const struct vcpu *v = opaque;
 	struct gpa ram;
 
-	return vm_ram(vm, pa, &ram) ? pmap_row(vm->ram, ram) : NULL;
+	return vm_ram(v->vm, pa, &ram) ? pmap_row_on(v->vm->ram, ram, v->node) : NULL;
 }
 
 /* The interpreter's blocks are known by their machine page, and nothing compares: mem.c has 1 for all of them. */
 static uint32_t code_id(void *opaque, const struct machine_page *page)
 {
-	const struct vm *vm = opaque;
+	const struct vm *vm = ((const struct vcpu *)opaque)->vm;
 	const struct code_page *cp = __atomic_load_n(&page->code, __ATOMIC_ACQUIRE);
 
 	return !vm->vcpu->jit ? 1 : cp ? jit_code_id(cp) : 0;
 }
 
 /* Unmapped code: which record a page has is in a table of its own. */
-static void check_unmapped(struct part *p, struct vm *vm, const struct vcpu *v)
+static void check_unmapped(struct part *p, struct vcpu *v)
 {
 	for (uint32_t i = 0; i < ABS_CODE_ENTRIES; i++) {
 		uint64_t pa = (uint64_t)i << PAGE_SHIFT;
@@ -56,24 +56,23 @@ static void check_unmapped(struct part *p, struct vm *vm, const struct vcpu *v)
 
 		if (!v->abs_code[i])
 			continue;
-		g = row_of(vm, gpa(pa));
-		if (!g || !g->page || code_id(vm, g->page) != v->abs_code[i])
+		g = row_of(v, gpa(pa));
+		if (!g || !g->page || code_id(v, g->page) != v->abs_code[i])
 			wrong(p, "guest page %#llx is executed by record %u, and has %u", (unsigned long long)pa,
-			      v->abs_code[i], g && g->page ? code_id(vm, g->page) : 0);
+			      v->abs_code[i], g && g->page ? code_id(v, g->page) : 0);
 	}
 }
 
 static void check_machine(struct part *p, struct vm *vm)
 {
-	const struct l2tlb_audit ask = {.row = row_of, .code_id = code_id, .opaque = vm};
-
 	p->out->machines++;
 	for (unsigned i = 0; i < vm->n_vcpus; i++) {
 		struct vcpu *v = &vm->vcpu[i];
+		const struct l2tlb_audit ask = {.row = row_of, .code_id = code_id, .opaque = v};
 
 		p->out->errors += l2tlb_audit(v->l2tlb, &ask, &p->out->entries, room(p), sizeof(p->more));
 		if (v->jit)
-			check_unmapped(p, vm, v);
+			check_unmapped(p, v);
 	}
 }
 

@@ -362,7 +362,7 @@ static uint64_t mapped_in(const struct vm *vm, struct machine_page *page)
 		const struct vcpu *v = &vm->vcpu[i];
 		struct gpa pa = gpa(gpn << PAGE_SHIFT);
 
-		if (l2tlb_maps(v->l2tlb, pmap_row(vm->ram, pa)) || vcpu_runs_page(v, vm_ram_physical(pa)))
+		if (l2tlb_maps(v->l2tlb, pmap_row_on(vm->ram, pa, v->node)) || vcpu_runs_page(v, vm_ram_physical(pa)))
 			set |= (uint64_t)1 << v->caches.cpu;
 	}
 	return set;
@@ -400,7 +400,10 @@ static int bring(struct vcpu *v, const struct simulation_decision *d)
 		return monitor_move(vm->monitor, &v->stop, d->mpn, d->node);
 	vm_lock(vm);
 	siblings_stop(vm);
-	err = pmap_bring(vm->ram, gpa(d->gpn << PAGE_SHIFT), d->node);
+	if (page_has(machine_page_get(vm->monitor->memory, d->mpn), PAGE_SHARED))
+		err = pmap_bring(vm->ram, gpa(d->gpn << PAGE_SHIFT), d->node);
+	else
+		err = pmap_replicate(vm->ram, gpa(d->gpn << PAGE_SHIFT), d->node);
 	vm_unlock(vm);
 	return err;
 }
@@ -431,7 +434,7 @@ static void carry_out(struct simulation *s, struct vcpu *v, struct simulation_de
 	d->err = bring(v, d);
 	if (!d->err) {
 		shoot_down(s, d->cpu, known);
-		copy_lines(s, d->cpu, d->mpn, pmap_peek(v->vm->ram, gpa(d->gpn << PAGE_SHIFT))->mpn);
+		copy_lines(s, d->cpu, d->mpn, pmap_row_on(v->vm->ram, gpa(d->gpn << PAGE_SHIFT), d->node)->page->mpn);
 		if (d->policy.action == POLICY_MIGRATE)
 			policy_moved(s->cfg, &v->vm->history[d->gpn], d->interval, false);
 	}
@@ -461,13 +464,48 @@ static void decide(struct simulation *s, struct vcpu *v, uint32_t mpn)
 	memcpy(misses, now, s->cpus * sizeof(*misses));
 	d.misses = misses;
 	d.from = p.node = page->node;
-	d.copies = p.copies = page_copies(s->mon->memory, page);
+	d.copies = p.copies = page_copies(s->mon->memory, page) + pmap_replicas(v->vm->ram, gpa(d.gpn << PAGE_SHIFT));
 	p.history = &v->vm->history[d.gpn];
 	machine_memory_node(s->mon->memory, d.node, &to.pages, &to.free);
 	d.policy = policy_decide(s->cfg, d.cpu, &p, d.interval, &to);
 	if (d.policy.action != POLICY_LEAVE)
 		carry_out(s, v, &d);
 	count(s, &d);
+	if (s->on_decision)
+		s->on_decision(s->opaque, &d);
+}
+
+void simulation_collapse(struct vcpu *v, struct gpa ram)
+{
+	struct simulation *s = v->vm->monitor->simulation;
+	struct machine_page *page = pmap_row_on(v->vm->ram, ram, v->node)->page;
+	unsigned copies = pmap_replicas(v->vm->ram, ram);
+	struct simulation_decision d;
+
+	if (!copies)
+		return;
+	caches_sync(v);
+	d = (struct simulation_decision){
+	    .cycles = flash_clock(s->flash, v->caches.cpu),
+	    .interval = flash_interval(s->flash),
+	    .cpu = v->caches.cpu,
+	    .node = v->node,
+	    .vm = v->vm,
+	    .vcpu = v->number,
+	    .gpn = ram.v >> PAGE_SHIFT,
+	    .mpn = page->mpn,
+	    .from = page->node,
+	    .copies = copies + 1,
+	    .misses = flash_page_misses(s->flash, page->mpn),
+	    .writes = flash_page_writes(s->flash, page->mpn),
+	    .collapse = true,
+	};
+	flash_work(s->flash, d.cpu, numa_cycles(s->cfg, s->cfg->trap_ns));
+	shoot_down(s, d.cpu, mapped_in(v->vm, pmap_peek(v->vm->ram, ram)));
+	policy_moved(s->cfg, &v->vm->history[d.gpn], d.interval, true);
+	d.cost = flash_clock(s->flash, d.cpu) - d.cycles;
+	s->counts.collapsed++;
+	s->counts.collapse_cycles += d.cost;
 	if (s->on_decision)
 		s->on_decision(s->opaque, &d);
 }

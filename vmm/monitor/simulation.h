@@ -81,6 +81,8 @@ struct vcpu *simulation_next(void *s, struct vcpu *queue);
 extern const struct clock_source simulation_clock;
 /* The node for what v is about to access at ram, an address of the pmap. */
 unsigned simulation_place(struct vcpu *v, struct gpa ram);
+/* v is about to write there: copies of the page on other nodes will go (pmap_get()), which takes its time. */
+void simulation_collapse(struct vcpu *v, struct gpa ram);
 /* Pages that have become hot (v->caches): decide, and do it.  Between two instructions, with nobody's lock. */
 void simulation_decide(struct vcpu *v);
 
