@@ -63,6 +63,21 @@ assert not any(json.load(open(sys.argv[1]))["simulated"].values())
 PY
 done
 
+# pattern N ROUNDS SETTINGS CONDITION: how pages are used in common (guest/splashos/pages.c), and what becomes of them
+pattern() {
+	program pages pattern --numa "flash,nodes=4,memory=32M,l1=2K,l2=8K,$3" --append "pattern=$1 rounds=$2"
+	python3 -c '
+import json, sys
+s = json.load(open(sys.argv[1]))["simulated"]
+near = s["local"] / (s["local"] + s["remote"])
+print(near, s["migrated"], s["replicated"], s["collapsed"])
+assert eval(sys.argv[2])' "$work/pattern.json" "$4" >"$work/out" 2>&1 || fail "pattern $1: not $4: $(cat "$work/out")"
+}
+pattern 0 1000 interval-us=2000 's["migrated"] == 8 and not s["replicated"] and near > 0.95'
+pattern 1 1000 interval-us=2000 's["replicated"] == 24 and not s["migrated"] and near > 0.95'
+pattern 2 200 interval-us=500,trigger=32,sharing=8,moves=1000,freeze=1000000,thaw=1 's["replicated"] > 1000 and s["collapsed"] > 500'
+pattern 3 500 interval-us=2000 's["migrated"] == s["replicated"] == s["collapsed"] == 0 and s["left"] > 100'
+
 # refused TEXT OPTION...: status 2 and one line that says TEXT
 refused() {
 	local text=$1
