@@ -48,6 +48,11 @@ enum {
 struct net_frame {
 	uint32_t bytes;  /* of all of it */
 	uint16_t n_lent; /* net_frame_lent() */
+	/*
+	 * If there are any: where the payload begins, as who has lent them has found it in the frame.  It cannot be looked for again: what
+	 * data has behind the place of the first of them is not what followed in the frame.
+	 */
+	uint16_t payload;
 	struct net_hdr hdr;
 	_Alignas(16) uint8_t data[];
 };

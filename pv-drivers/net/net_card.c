@@ -219,8 +219,8 @@ static int put_whole(struct card *c, struct net_hdr h, const uint8_t *data, uint
 /* One frame, in the form in which the guest gets it; only where it splits, pages may be lent.  1: done with it, 0: no buffers now. */
 static int put_frame(struct card *c, struct net_hdr h, const struct net_parts *p)
 {
-	uint32_t copied = p->bytes - p->n_lent * (uint32_t)PAGE_BYTES, have = NET_HEAD_BYTES;
-	uint32_t payload = net_payload_at(p->data, copied < have ? copied : have, p->bytes);
+	uint32_t have = p->bytes < NET_HEAD_BYTES ? p->bytes : (uint32_t)NET_HEAD_BYTES;
+	uint32_t payload = p->n_lent ? p->payload : net_payload_at(p->data, have, p->bytes);
 
 	if (c->splits)
 		return net_split_put(c->net, &c->dev.queue[RX], &c->dev.queue[PAGES], h, p, payload);

@@ -49,7 +49,8 @@ static uint32_t pieces(const struct candidate *c, unsigned n, uint32_t payload, 
 	return sum + pages_for(bytes - from);
 }
 
-static unsigned lend_pages(const struct lan_frame *f, struct net_lent *lent)
+/* *payload_at: where that begins, if there are any: no further than the first of them. */
+static unsigned lend_pages(const struct lan_frame *f, struct net_lent *lent, uint16_t *payload_at)
 {
 	struct candidate c[MAX_CANDIDATES];
 	uint8_t head[NET_HEAD_BYTES];
@@ -71,6 +72,7 @@ static unsigned lend_pages(const struct lan_frame *f, struct net_lent *lent)
 		if (page)
 			lent[lent_n++] = (struct net_lent){page, c[i].at};
 	}
+	*payload_at = (uint16_t)payload;
 	return lent_n;
 }
 
@@ -96,13 +98,15 @@ static uint8_t *copy_part(const struct lan_frame *f, uint32_t from, uint32_t byt
 void net_frame_fill(struct net_frame *to, const struct lan_frame *f, bool lend)
 {
 	struct net_lent lent[MAX_CANDIDATES];
-	unsigned n = lend ? lend_pages(f, lent) : 0;
+	uint16_t payload = 0;
+	unsigned n = lend ? lend_pages(f, lent, &payload) : 0;
 	uint8_t *data = to->data;
 	uint32_t from = 0;
 
 	to->bytes = f->bytes;
 	to->hdr = *f->hdr;
 	to->n_lent = (uint16_t)n;
+	to->payload = payload;
 	for (unsigned i = 0; i < n; i++) {
 		data = copy_part(f, from, lent[i].at - from, data);
 		from = lent[i].at + PAGE_BYTES;
@@ -149,7 +153,10 @@ static unsigned add_copied(struct piece *out, unsigned n, const uint8_t *data, u
 	return n;
 }
 
-/* All behind the first `linear` bytes; never more than there is room for: net_frame_fill() has seen to it. */
+/*
+ * All behind the first `linear` bytes; never more than there is room for, nor behind the first lent page: linear is what net_frame_fill() has
+ * counted with.
+ */
 static unsigned cut(const struct net_parts *p, uint32_t linear, struct piece *out)
 {
 	const uint8_t *data = p->data + linear;
@@ -159,8 +166,9 @@ static unsigned cut(const struct net_parts *p, uint32_t linear, struct piece *ou
 	for (unsigned i = 0; i < p->n_lent; i++) {
 		uint32_t before = p->lent[i].at - at;
 
+		if (p->lent[i].at < at || n + pages_for(before) >= NET_PIECES)
+			panic("a frame with lent pages is not what its sender has counted");
 		n = add_copied(out, n, data, before);
-		ASSERT(n < NET_PIECES);
 		out[n++] = (struct piece){NULL, PAGE_BYTES, &p->lent[i]};
 		data += before;
 		at += before + (uint32_t)PAGE_BYTES;

@@ -39,10 +39,11 @@ struct net_parts {
 	uint32_t bytes;        /* of the whole frame */
 	struct net_lent *lent; /* [n_lent]; the page becomes NULL when it is taken */
 	unsigned n_lent;
+	uint32_t payload; /* struct net_frame */
 };
 static inline struct net_parts net_frame_parts(struct net_frame *f)
 {
-	return (struct net_parts){f->data, f->bytes, net_frame_lent(f), f->n_lent};
+	return (struct net_parts){f->data, f->bytes, net_frame_lent(f), f->n_lent, f->payload};
 }
 /* All of it, copied, to to[p->bytes]. */
 void net_parts_gather(const struct net_parts *p, uint8_t *to);

@@ -383,3 +383,62 @@ Test(lan_pages, a_receiver_that_does_not_read)
 	leave(a);
 	monitor_free(mon);
 }
+
+/* A frame whose headers are not where they end: in a page that is lent, and other ones behind it, where a receiver would find them. */
+static void send_crooked(struct member *a, struct member *m, uint8_t ihl, uint8_t data_offset, uint32_t first)
+{
+	uint8_t f[128] = {0}, behind[512], zero[12] = {0};
+	struct part p[4] = {{OUT - 512, 12}, {OUT - 500, first}, {OUT, PAGE_BYTES}, {OUT + PAGE_BYTES, sizeof(behind)}};
+	struct frame_spec s = {.payload = 20, .flags = 0x18};
+
+	frame_make(&s, f, true);
+	memcpy(f, m->mac, 6);
+	memcpy(f + 6, a->mac, 6);
+	/* from where the page is taken out: the longest IP and TCP headers that there are */
+	memset(behind, 0xf0, sizeof(behind));
+	if (first < 34)
+		memcpy(behind, f + first, 34 - first);
+	behind[0] = first < 34 ? 0x4f : behind[0];
+	f[14] = (uint8_t)(0x40 | ihl);
+	f[46] = data_offset;
+	put(a, OUT - 512, zero, sizeof(zero));
+	put(a, OUT - 500, f, first);
+	put(a, OUT, f + first, sizeof(f) - first);
+	put(a, OUT + PAGE_BYTES, behind, sizeof(behind));
+	add(a, TX, p, 4, false);
+	cr_assert_eq(taken(a, TX), 0);
+}
+
+Test(lan_pages, headers_that_are_not_what_they_say)
+{
+	struct monitor *mon = monitor();
+	struct member *a = join(mon, 0), *m = join(mon, 1);
+
+	for (uint32_t first = 14; first <= 66; first += 4) {
+		for (unsigned ihl = 0; ihl < 16; ihl++) {
+			for (unsigned off = 0; off < 16; off++) {
+				uint32_t bytes = first + PAGE_BYTES + 512, head;
+				uint8_t got[256];
+
+				start(a, a->d->features);
+				start(m, m->d->features);
+				send_crooked(a, m, (uint8_t)ihl, (uint8_t)(off << 4), first);
+				give_pages(m, POOL, 4);
+				give_head(m, 0);
+				virtio_bus_poll(m->vm);
+				head = (uint32_t)taken(m, RX) - 12;
+				cr_assert_leq(head, 256u);
+				get(m, HEADS + 12, got, head < first ? head : first);
+				cr_assert_eq(memcmp(got, m->mac, 6), 0);
+				for (int64_t n; (n = taken(m, PAGES)) >= 0;)
+					head += (uint32_t)n;
+				cr_assert_eq(head, bytes, "all of it, once");
+			}
+		}
+	}
+	cr_assert_gt(counted(m).payload_mapped, 0u, "or nothing was tested");
+	audit(mon);
+	leave(a);
+	leave(m);
+	monitor_free(mon);
+}
