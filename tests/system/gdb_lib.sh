@@ -11,7 +11,7 @@ begin() {
 		</dev/null >"$work/out" 2>"$work/err" &
 	pid=$!
 	at=
-	for _ in $(seq 100); do
+	for _ in $(seq 400); do
 		at=$(sed -n 's/.*gdb can come: target remote //p' "$work/err" 2>/dev/null)
 		[ -n "$at" ] && return
 		sleep 0.05
@@ -56,7 +56,7 @@ traces() {
 	"$qemu" -M malta -cpu 34Kf -m 64 -nodefaults -display none -serial null -no-reboot -S \
 		-gdb "unix:$work/qemu.gdb,server=on,wait=off" -kernel "$guests/$order/debug.elf" </dev/null &
 	pid=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 400); do
 		[ -S "$work/qemu.gdb" ] && break
 		sleep 0.05
 	done

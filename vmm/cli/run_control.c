@@ -41,6 +41,8 @@ static enum control_state state_of(struct run *r)
 	pthread_mutex_lock(&r->lock);
 	if (__atomic_load_n(&r->paused, __ATOMIC_ACQUIRE))
 		state = CONTROL_PAUSED;
+	else if (__atomic_load_n(&r->debug.paused, __ATOMIC_RELAXED))
+		state = CONTROL_DEBUG;
 	else if (r->vm && __atomic_load_n(&r->vm->pauses, __ATOMIC_RELAXED))
 		state = CONTROL_IO_ERROR;
 	pthread_mutex_unlock(&r->lock);
