@@ -87,6 +87,20 @@ static void check_entry(struct audit *a, const struct l2tlb_entry *e, unsigned t
 		      (unsigned)(e->exec >> 32), (unsigned)a->ask->code_id(a->ask->opaque, g->page));
 }
 
+void l2tlb_count(const struct l2tlb *l, struct l2tlb_counts *out)
+{
+	*out = (struct l2tlb_counts){.kept = l->banks.n};
+	for (unsigned t = 0; t < TABLES; t++) {
+		const struct l2tlb_entry *e = l->entries + (size_t)t * L2TLB_ENTRIES;
+		uint64_t before = out->entries;
+
+		for (unsigned i = 0; l->table[t].made && i < L2TLB_ENTRIES; i++)
+			out->entries += e[i].read_tag != L2TLB_TAG_INVALID || e[i].write_tag != L2TLB_TAG_INVALID ||
+					e[i].exec != L2TLB_TAG_INVALID;
+		out->tables += out->entries != before;
+	}
+}
+
 unsigned l2tlb_audit(const struct l2tlb *l, const struct l2tlb_audit *ask, uint64_t *entries, char *first, size_t bytes)
 {
 	struct audit a = {.l = l, .ask = ask, .first = first, .bytes = bytes};

@@ -118,6 +118,14 @@ struct l2tlb_audit {
 unsigned l2tlb_audit(const struct l2tlb *l, const struct l2tlb_audit *ask, uint64_t *entries, char *first,
 		     size_t bytes);
 
+struct l2tlb_counts {
+	uint64_t entries; /* of tables, that have a tag */
+	unsigned tables;  /* that have any */
+	unsigned kept;    /* translations in banks */
+};
+/* The vCPU changes nothing meanwhile. Cost O(entries that were filled). */
+void l2tlb_count(const struct l2tlb *l, struct l2tlb_counts *out);
+
 const struct l2tlb_stats *l2tlb_stats(const struct l2tlb *l);
 struct l2tlb_stats *l2tlb_stats_mut(struct l2tlb *l);
 

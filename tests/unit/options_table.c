@@ -26,10 +26,10 @@ union any_options {
 static const struct {
 	const char *name;
 	const struct option_row *rows;
-} commands[] = {{"run", options_run_rows}, {"dump", options_dump_rows},   {"bench", options_bench_rows},
-		{"ps", options_ps_rows},   {"top", options_top_rows},     {"add", options_add_rows},
-		{"rm", options_rm_rows},   {"audit", options_audit_rows}, {"numa", options_numa_rows},
-		{"gdb", options_gdb_rows}};
+} commands[] = {{"run", options_run_rows},         {"dump", options_dump_rows},   {"bench", options_bench_rows},
+		{"ps", options_ps_rows},           {"top", options_top_rows},     {"add", options_add_rows},
+		{"rm", options_rm_rows},           {"audit", options_audit_rows}, {"numa", options_numa_rows},
+		{"monitor", options_monitor_rows}, {"gdb", options_gdb_rows}};
 
 /* A value that each option or key takes, and that is not what a struct of zeroes has. */
 static const struct {
@@ -44,6 +44,7 @@ static const struct {
     {"--control", "lab"},
     {"--gdb", "1234"},
     {"--vcpus", "4"},
+    {"--vcpu", "3"},
     {"--processors", "2"},
     {"--shares", "300"},
     {"--cap", "25"},

@@ -328,4 +328,6 @@ size_t board_console_rx(struct board *b, const uint8_t *data, size_t n)
 
 size_t board_console_room(const struct board *b) { return uart16550_room(&b->uart[UART_TTYS0]); }
 
+const struct i8259_pair *board_interrupts(const struct board *b) { return &b->pic; }
+
 struct pci_bus *board_pci(struct board *b) { return &b->pci; }

@@ -9,6 +9,7 @@
 #include "vmm/board/device.h"
 
 struct board;
+struct i8259_pair;
 struct pci_bus;
 struct mc146818_battery;
 
@@ -42,6 +43,8 @@ size_t board_console_rx(struct board *b, const uint8_t *data, size_t n);
  * Slots 18..21 are the Malta's connectors: only those, 11 and 12 have interrupt wiring that Linux knows.
  */
 struct pci_bus *board_pci(struct board *b);
+/* To be looked at. */
+const struct i8259_pair *board_interrupts(const struct board *b);
 /* Room in ttyS0's receive FIFO, bytes. */
 size_t board_console_room(const struct board *b);
 

@@ -7,6 +7,7 @@
 #include "vmm/cli/commands.h"
 #include "vmm/cli/options_internal.h"
 #include "vmm/control/control.h"
+#include "vmm/monitor/vm.h"
 
 /* Arguments and help of the commands that ask monitors. */
 
@@ -46,6 +47,17 @@ const struct option_row options_add_rows[] = {
 
 const struct option_row options_rm_rows[] = {
 #define RM_OPTION(...) OPTION_ROW(struct control_options, __VA_ARGS__),
+#include "vmm/cli/options.def"
+    OPTION_END};
+
+OPTION_TYPE(cpu_index, unsigned);
+static int option_cpu_index(void *field, const struct option_value *v)
+{
+	return option_number(v, 0, VM_MAX_VCPUS - 1, field);
+}
+
+const struct option_row options_monitor_rows[] = {
+#define MONITOR_OPTION(...) OPTION_ROW(struct control_options, __VA_ARGS__),
 #include "vmm/cli/options.def"
     OPTION_END};
 
@@ -89,6 +101,12 @@ static const struct command {
      "is typed goes there. Ctrl-A x leaves; the machine goes on. NAME as 'disco ps' has it,\n"
      "or MONITOR/MACHINE.\n",
      "Examples:\n  disco console web1\n  disco console lab/web1\n"},
+    {"monitor", options_monitor_rows, 1, -1, "the name of one machine is wanted",
+     "Usage: disco monitor [--vcpu N] NAME [COMMAND...]\n"
+     "Look into a machine that runs, or stands still: one COMMAND, or, without any, lines of\n"
+     "them, on a terminal with history and completion. The command help lists them.\n",
+     "Examples:\n  disco monitor web1 info registers\n  disco monitor web1 x/8iw 80100000\n"
+     "  disco monitor web1\n"},
     {"gdb", options_gdb_rows, 0, -1, "the name of one machine is wanted",
      "Usage: disco gdb [--symbols FILE] [--gdb PROGRAM] [NAME] [-- ARGUMENT...]\n"
      "Begin gdb for a machine that runs, with byte order, architecture and the names of its\n"

@@ -16,6 +16,8 @@ int control_ps(int argc, char **argv);
 int control_machine(int argc, char **argv);
 /* `disco console NAME`. enum exit_status. */
 int control_console(int argc, char **argv);
+/* `disco monitor NAME [COMMAND...]`. enum exit_status. */
+int control_monitor(int argc, char **argv);
 /* `disco gdb [NAME] [-- ARGUMENT...]`. enum exit_status. */
 int control_gdb(int argc, char **argv);
 /* `disco top [--once] [--json]`. enum exit_status. */

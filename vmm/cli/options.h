@@ -200,9 +200,9 @@ struct run_options {
 /* Of the commands that ask monitors (vmm/cli/control_cmd.h). */
 struct control_options {
 	bool json, once, force, stdio;
-	const char *control;       /* or NULL */
-	const char *gdb, *symbols; /* or NULL */
-	unsigned stops, moves;     /* or 0 */
+	const char *control;              /* or NULL */
+	const char *gdb, *symbols;        /* or NULL */
+	unsigned stops, moves, cpu_index; /* or 0 */
 };
 
 struct numa_options {
@@ -280,7 +280,7 @@ MUST_CHECK int options_read_words(FILE *in, struct dump_options *out, struct opt
 extern const struct option_row options_run_rows[], options_dump_rows[], options_bench_rows[];
 extern const struct option_row options_numa_rows[];
 extern const struct option_row options_ps_rows[], options_top_rows[], options_add_rows[], options_rm_rows[],
-    options_audit_rows[], options_gdb_rows[];
+    options_audit_rows[], options_monitor_rows[], options_gdb_rows[];
 
 /* Hexadecimal with or without 0x, at most 32 bits, of exactly the bytes [text, text + len). */
 MUST_CHECK bool options_parse_hex(const char *text, size_t len, uint32_t *out);

@@ -234,10 +234,12 @@ static void close_vm(struct run *r)
 		r->exit_at_once = true;
 	vm_dump_free(vm->dump);
 	r->date_ns = clock_date_ns(vm->clock);
+	pthread_mutex_lock(&r->look_lock);
 	pthread_mutex_lock(&r->lock);
 	r->vm = NULL;
 	__atomic_store_n(&r->slide_is, RUN_SLIDE_UNKNOWN, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&r->look_lock);
 	vm_free(vm);
 }
 

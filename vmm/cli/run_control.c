@@ -149,7 +149,7 @@ static void audit(void *opaque, unsigned moves, struct control_audit *out)
 	memcpy(out->first, a.first, sizeof(out->first));
 }
 
-static const char *pause_or_go(struct run *r, bool pause)
+const char *run_pause(struct run *r, bool pause)
 {
 	__atomic_store_n(&r->want_pause, pause, __ATOMIC_RELEASE);
 	pthread_mutex_lock(&r->lock);
@@ -191,9 +191,9 @@ static const char *act(void *opaque, unsigned i, enum control_action what)
 		return "does not run";
 	switch (what) {
 	case CONTROL_PAUSE:
-		return pause_or_go(r, true);
+		return run_pause(r, true);
 	case CONTROL_GO:
-		return pause_or_go(r, false);
+		return run_pause(r, false);
 	case CONTROL_RESET:
 		return reset(r);
 	case CONTROL_POWER_DOWN:
@@ -236,6 +236,12 @@ static int remove_one(void *opaque, const char *machine, bool force, struct cont
 	return session_remove(opaque, machine, force, err);
 }
 
+static int look_into(void *opaque, const char *machine, unsigned cpu, const char *line, char **said,
+		     struct control_error *err)
+{
+	return session_look_into(opaque, machine, cpu, line, said, err);
+}
+
 int session_control_open(struct session *s)
 {
 	const struct control_ops ops = {.enter = enter,
@@ -250,6 +256,7 @@ int session_control_open(struct session *s)
 					.debug = debug,
 					.add = add,
 					.remove = remove_one,
+					.look_into = look_into,
 					.opaque = s};
 	const char *name = s->first->opt->control;
 	struct control_error err = {{0}};

@@ -16,6 +16,7 @@
  *   run_nodes.c    and simulated nodes
  *   run_change.c   one machine more, one less
  *   run_debug.c    a debugger's machines
+ *   run_look.c     the monitor console's commands
  */
 #include <pthread.h>
 
@@ -80,7 +81,8 @@ struct run {
 	struct agent *agent;     /* or NULL */
 	struct vm *vm;
 	struct guest_devices *devices;
-	struct console_tap *tap; /* disco console; NULL: there is no control socket */
+	struct console_tap *tap;   /* disco console; NULL: there is no control socket */
+	pthread_mutex_t look_lock; /* taken before lock: vm is not freed meanwhile (run_look.c) */
 	struct debug debug;
 	bool debugged;      /* a debugger has it: each vm has that */
 	bool waits_for_gdb; /* --gdb-wait, and none has let it go yet */
@@ -220,6 +222,8 @@ void run_control_poll(struct run *r);
 void run_control_told(struct run *r, enum vm_end why, bool again);
 /* All of it is closed. */
 void run_control_ended(struct run *r);
+/* Have it stand still, or go on; soon. NULL. Any thread. */
+const char *run_pause(struct run *r, bool pause);
 
 /* ---- run_debug.c ---- */
 /* --gdb, --gdb-wait. enum exit_status; what is wrong is said. Before any machine is opened. */
@@ -230,6 +234,11 @@ bool session_debug_visit(struct session *s, int fd, const char *machine);
 void run_debug_boot(struct run *r);
 /* It has ended. */
 void run_debug_ended(struct run *r);
+
+/* ---- run_look.c; control's worker ---- */
+/* A command of the monitor console: control_ops.look_into. */
+int session_look_into(struct session *s, const char *machine, unsigned cpu, const char *line, char **said,
+		      struct control_error *err);
 
 /* ---- run_stop.c ---- */
 /* Before any other thread. 0 or -errno. */

@@ -200,6 +200,7 @@ void run_init(struct run *r, struct session *s, const struct run_options *opt)
 {
 	*r = (struct run){.session = s, .opt = opt, .date_ns = FIRST_DATE_NS};
 	pthread_mutex_init(&r->lock, NULL);
+	pthread_mutex_init(&r->look_lock, NULL);
 	pthread_mutex_init(&r->said.lock, NULL);
 }
 
@@ -208,6 +209,7 @@ void run_free(struct run *r)
 	debug_fini(&r->debug);
 	free(r->kernel_path);
 	pthread_mutex_destroy(&r->lock);
+	pthread_mutex_destroy(&r->look_lock);
 	pthread_mutex_destroy(&r->said.lock);
 	if (run_is_first(r))
 		return; /* they go together */

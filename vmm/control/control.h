@@ -92,7 +92,7 @@ struct control_addition {
 	const char *folder; /* that names of files in it begin at, absolute */
 };
 
-/* All on the control's thread, and none may wait for a guest or a client; but for add() and remove(), which may, on a thread of their own. */
+/* All on the control's thread, and none may wait for a guest or a client; but for add(), remove() and look_into(), which may, on a thread of their own. */
 struct control_ops {
 	/* Around what follows, up to act(): the machines stay the same ones, and what look() has filled in is there. */
 	void (*enter)(void *opaque);
@@ -112,6 +112,12 @@ struct control_ops {
 	/* 0, or -errno with err filled; the machine that was added runs, or will at once; the one removed is unknown. */
 	int (*add)(void *opaque, const struct control_addition *what, struct control_error *err);
 	int (*remove)(void *opaque, const char *machine, bool force, struct control_error *err);
+	/*
+	 * human-monitor-command, on that thread too.  machine NULL: the only one.  *said: what it says, in lines, the caller's to
+	 * free.  0, or -errno with err filled: it could not be asked.
+	 */
+	int (*look_into)(void *opaque, const char *machine, unsigned cpu, const char *line, char **said,
+			 struct control_error *err);
 	void *opaque;
 };
 

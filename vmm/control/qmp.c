@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -161,16 +162,51 @@ static json_t *remove_machine(struct request *r)
 	return NULL;
 }
 
-static int do_job(const struct control_ops *ops, const json_t *request, struct control_error *err)
+static json_t *human_monitor_command(struct request *r)
+{
+	const json_t *cpu = json_object_get(r->arguments, "cpu-index");
+	const char *line = text_argument(r, "command-line");
+
+	if (r->error)
+		return NULL;
+	if (!line)
+		return missing(r, "command-line");
+	if (cpu && (!json_is_integer(cpu) || json_integer_value(cpu) < 0))
+		return wrong_type(r, "cpu-index", "integer");
+	if (!r->machine && r->qmp->ops->count(r->qmp->ops->opaque) != 1)
+		return missing(r, "machine");
+	r->qmp->job = json_incref(r->root);
+	return NULL;
+}
+
+/* *result: what it returns, or NULL for nothing. */
+static int do_look_into(const struct control_ops *ops, const json_t *arguments, const char *line, json_t **result,
+			struct control_error *err)
+{
+	json_int_t cpu = json_integer_value(json_object_get(arguments, "cpu-index"));
+	char *said = NULL;
+	int e = ops->look_into(ops->opaque, json_string_value(json_object_get(arguments, "machine")),
+			       cpu > UINT32_MAX ? UINT32_MAX : (unsigned)cpu, line, &said, err);
+
+	if (!e)
+		*result = text_of(said);
+	free(said);
+	return e;
+}
+
+static int do_job(const struct control_ops *ops, const json_t *request, json_t **result, struct control_error *err)
 {
 	const json_t *arguments = json_object_get(request, "arguments"), *config = json_object_get(arguments, "config");
 	const char *file = json_string_value(json_object_get(arguments, "file"));
-	const char *folder = json_string_value(json_object_get(arguments, "folder"));
+	const char *folder = json_string_value(json_object_get(arguments, "folder")), *line;
 	struct control_addition what = {.config = json_string_value(config),
 					.bytes = json_string_length(config),
 					.file = file ? file : "config",
 					.folder = folder ? folder : "/"};
 
+	line = json_string_value(json_object_get(arguments, "command-line"));
+	if (line)
+		return do_look_into(ops, arguments, line, result, err);
 	if (config)
 		return ops->add(ops->opaque, &what, err);
 	return ops->remove(ops->opaque, json_string_value(json_object_get(arguments, "machine")),
@@ -180,11 +216,13 @@ static int do_job(const struct control_ops *ops, const json_t *request, struct c
 json_t *qmp_job(const struct control_ops *ops, json_t *request)
 {
 	struct control_error err = {{0}};
-	int e = do_job(ops, request, &err);
+	json_t *result = NULL;
+	int e = do_job(ops, request, &result, &err);
 	json_t *id = json_object_get(request, "id");
-	json_t *answer = e ? json_pack("{s:{s:s, s:o}}", "error", "class",
-				       e == -ENOENT ? "DeviceNotFound" : "GenericError", "desc", text_of(err.text))
-			   : json_pack("{s:{}}", "return");
+	json_t *answer = e        ? json_pack("{s:{s:s, s:o}}", "error", "class",
+                                       e == -ENOENT ? "DeviceNotFound" : "GenericError", "desc", text_of(err.text))
+			 : result ? json_pack("{s:o}", "return", result)
+				  : json_pack("{s:{}}", "return");
 
 	if (id && answer)
 		json_object_set(answer, "id", id);

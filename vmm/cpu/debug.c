@@ -357,8 +357,8 @@ bool debug_rests(struct vcpu *v)
 	}
 	now = __atomic_load_n(&d->stops, __ATOMIC_SEQ_CST);
 	paused = __atomic_load_n(&d->paused, __ATOMIC_ACQUIRE);
-	/* time stands while it makes a step, unless somebody else has paused the machine too */
-	if (__atomic_load_n(&vm->pauses, __ATOMIC_RELAXED) == paused && go_of(v) != DEBUG_HOLD)
+	/* time stands while it makes a step; usually nobody else may have paused the machine then */
+	if ((__atomic_load_n(&vm->pauses, __ATOMIC_RELAXED) == paused || d->alone) && go_of(v) != DEBUG_HOLD)
 		return paused && go_of(v) != DEBUG_STEP;
 	if (paused && __atomic_exchange_n(&v->debug.rest, now, __ATOMIC_SEQ_CST) != now)
 		d->notify(d->opaque);

@@ -71,6 +71,7 @@ struct debug {
 
 	/* Atomic. */
 	bool want_stop;
+	bool alone;     /* steps are made also while somebody else has the machine paused */
 	bool paused;    /* it has the machine paused; written under the machine's lock */
 	uint64_t stops; /* counted when it is */
 
