@@ -144,7 +144,8 @@ static int load_images(struct run *r, struct loaded_image *image, uint32_t regs[
 	 * is to repeat is the same with a store and without.  A debugger that waits for the kernel knows it as it was linked.
 	 */
 	stay = loader_moves_to(image) > (initrd_bytes ? initrd_gpa : opt->mem_bytes) || r->vm->monitor->share ||
-	       (r->vm->monitor->store && !opt->icount && !r->vm->monitor->simulation) || opt->gdb_wait;
+	       (r->vm->monitor->store && !opt->icount && !r->vm->monitor->simulation) ||
+	       (opt->gdb_wait && !opt->icount);
 	if (asprintf(&line, "%s%s", stay ? "nokaslr " : "", r->append ? r->append : opt->append) < 0) {
 		snprintf(err->text, sizeof(err->text), "the host has no memory left");
 		return -ENOMEM;
