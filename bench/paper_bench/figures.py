@@ -179,6 +179,10 @@ def figure8(raw):
             paper = published.FIGURE_8.get(name, {}).get(place)
             rows.append({"name": "%s, %s" % (name, label), "ours": ours,
                          "paper": {"time": sum(paper.values()), **paper, "local %": published.LOCAL_PERCENT[name][place]} if paper else None})
+        on = runs.get("on")
+        if base and on and on["us"] >= base["us"]:
+            missing.append("%s: a gain: with %d moves and %d copies %.0f %% of the misses are local, and %.0f without" % (
+                name, on["log"]["decisions"]["migrate"], on["log"]["decisions"]["replicate"], local_of(on) or 0, local_of(base) or 0))
         if len({r["result"] for r in runs.values() if r}) > 1:
             missing.append("%s: the runs' results differ, which is a bug" % name)
     missing.append("Engineering: twelve processes on eight processors of one machine: there is no Linux guest with several vCPUs yet")

@@ -77,10 +77,13 @@ class Figures(unittest.TestCase):
         self.assertEqual((uma["time"], uma["local %"]), (25.0, 100.0))
         self.assertAlmostEqual(uma["local"], 12.5)
         self.assertNotIn("remote", uma)
+        self.assertFalse(any("a gain" in m for m in made["figure8"]["missing"]))
         self.assertIsNone(row(made["figure8"], "Engineering, Disco")["ours"])
         self.assertIsNone(row(made["figure8"], "Radix, Disco")["ours"])
         self.assertEqual(row(made["table3"], "Raytrace")["ours"], {"migrations/s": 4.0, "migration us": 50.0, "copies/s": 0.0, "copy us": None})
-        results["figure8-raytrace-on"]["result"]["result"] = "hash 2"
+        results["figure8-raytrace-on"]["result"].update(result="hash 2", us=400)
+        self.assertIn("Raytrace: a gain: with 8 moves and 0 copies 75 % of the misses are local, and 10 without",
+                      figures.make(results, {"figure8"})[0]["missing"])
         self.assertIn("Raytrace: the runs' results differ, which is a bug", figures.make(results, {"figure8"})[0]["missing"])
 
     def test_nothing_is_filled_in(self):
