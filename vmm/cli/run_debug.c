@@ -39,8 +39,10 @@ static bool enter(void *opaque, unsigned number, struct debug_machine *out)
 		return false;
 	}
 	pthread_mutex_lock(&r->lock);
-	r->debug.notify = debug_server_notify;
-	r->debug.opaque = s->debugger;
+	if (!r->vm || r->vm->debug != &r->debug) { /* else it has them, and its vCPUs read them */
+		r->debug.notify = debug_server_notify;
+		r->debug.opaque = s->debugger;
+	}
 	*out = (struct debug_machine){.number = number,
 				      .name = r->opt->name,
 				      .vm = r->vm,
