@@ -19,6 +19,9 @@ enum {
 	NET_MAX_FRAME_BYTES = 65535 + 14 + 8, /* the largest IP packet, Ethernet's header, two VLAN tags */
 	NET_LEAST_MTU = 68,                   /* RFC 791 */
 	NET_MOST_MTU = 65535,
+	NET_LAN_RX_BYTES = 2 << 20, /* what a lan card's guest may leave unread: 32 of the largest frames */
+	/* and the machine memory that this takes at most: pages that their senders have lent, and no guest page stands for */
+	NET_LAN_LENT_BYTES = NET_LAN_RX_BYTES + (64 << 10),
 };
 
 enum net_kind { NET_NONE, NET_USER, NET_LAN, NET_SOCKET };

@@ -146,7 +146,7 @@ int net_lan_open(struct net **out, const struct net_config *cfg, struct net_erro
 		with_mac.has_mac = true;
 		if (!cfg->has_mac)
 			default_mac(with_mac.mac, cfg);
-		e = net_init(&c->net, &with_mac, &ops, LAN_RX_BYTES);
+		e = net_init(&c->net, &with_mac, &ops, NET_LAN_RX_BYTES);
 		if (e)
 			lan_release(c->lan);
 	}

@@ -20,7 +20,6 @@ enum {
 	LAN_OWN = 2 * LAN_MAX_PORTS, /* slots; a power of two */
 	LAN_LEARNED = 1024,          /* addresses that are not a card's own; a power of two */
 	LAN_WAYS = 4,
-	LAN_RX_BYTES = 2 << 20, /* what a card's guest may leave unread: 32 of the largest frames */
 };
 
 struct net_lan {

@@ -158,7 +158,7 @@ static inline bool run_is_first(const struct run *r)
 }
 
 /* ---- run_session.c ---- */
-/* Machine memory that it may come to need, with what it has in common with others. */
+/* Machine memory that it may come to need, with what it has in common with others, and what may wait for it. */
 uint64_t run_memory_bytes(const struct run_options *opt);
 void run_init(struct run *r, struct session *s, const struct run_options *opt);
 /* Its thread is joined. */

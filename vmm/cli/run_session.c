@@ -193,6 +193,9 @@ uint64_t run_memory_bytes(const struct run_options *opt)
 
 	for (unsigned i = 0; i < opt->n_regions; i++)
 		bytes += opt->region[i].bytes;
+	/* a machine that has all of its memory, and has sent some of it to one that does not read, takes nothing from others */
+	for (unsigned i = 0; i < opt->n_nets; i++)
+		bytes += opt->net[i].kind == NET_LAN ? NET_LAN_LENT_BYTES : 0;
 	return bytes;
 }
 
