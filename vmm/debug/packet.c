@@ -70,7 +70,7 @@ enum packet_event packet_byte(struct packet *p, uint8_t byte)
 		return PACKET_NOTHING;
 	case SUM_1:
 		high = packet_digit((char)byte);
-		p->got = (uint8_t)(high << 4);
+		p->got = (uint8_t)((unsigned)high << 4);
 		p->state = high < 0 ? BETWEEN : SUM_2;
 		return high < 0 ? PACKET_BAD : PACKET_NOTHING;
 	default:
