@@ -35,7 +35,8 @@ static struct guest_page *row_of(void *opaque, struct gpa pa)
 	const struct vcpu *v = opaque;
 	struct gpa ram;
 
-	return vm_ram(v->vm, pa, &ram) ? pmap_row_on(v->vm->ram, ram, v->node) : NULL;
+	return vm_ram(v->vm, pa, &ram) ? pmap_row_on(v->vm->ram, ram, __atomic_load_n(&v->node, __ATOMIC_RELAXED))
+				       : NULL;
 }
 
 /* The interpreter's blocks are known by their machine page, and nothing compares: mem.c has 1 for all of them. */

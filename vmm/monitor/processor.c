@@ -37,7 +37,7 @@ void sched_begin(struct sched *s, struct runner *r, struct vcpu *v)
 	r->processor->idle = false;
 	r->processor->current = v;
 	if (!s->cfg.order) /* who gives the order gives the node */
-		v->node = r->processor->node;
+		__atomic_store_n(&v->node, r->processor->node, __ATOMIC_RELAXED); /* an audit looks at it */
 	s->n_running++;
 	sched_set_state(v, SCHED_RUNS);
 	/* A machine that wakes for a moment now and then should not have the watcher wake for each of them. */
