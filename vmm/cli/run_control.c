@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/host_clock.h"
@@ -149,13 +150,20 @@ static void audit(void *opaque, unsigned moves, struct control_audit *out)
 	memcpy(out->first, a.first, sizeof(out->first));
 }
 
+/* As QEMU's: it is done when the answer comes, or a stop and a cont right behind it would be no events.  Unless the machine is held. */
 const char *run_pause(struct run *r, bool pause)
 {
+	enum { MOST_MS = 200 };
+	bool lives;
+
 	__atomic_store_n(&r->want_pause, pause, __ATOMIC_RELEASE);
 	pthread_mutex_lock(&r->lock);
+	lives = r->vm != NULL;
 	if (r->wakeup)
 		wakeup_kick(r->wakeup);
 	pthread_mutex_unlock(&r->lock);
+	for (unsigned ms = 0; lives && ms < MOST_MS && __atomic_load_n(&r->paused, __ATOMIC_ACQUIRE) != pause; ms++)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	return NULL;
 }
 
