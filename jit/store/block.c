@@ -50,7 +50,7 @@ struct stored_fixup {
 	uint32_t kind : 4;  /* enum fixup_kind */
 	uint32_t after : 4; /* x86_fixup.after */
 };
-_Static_assert(sizeof(struct stored_fixup) == 8, "eight or so for each block");
+_Static_assert(sizeof(struct stored_fixup) == 8, "sixteen or so for each block");
 
 /* All stubs are pointers, so there is a list of them. */
 #define N_STUBS (sizeof(struct jit_stubs) / sizeof(void *))

@@ -15,7 +15,7 @@ void stored_block_keep(struct code_cache *cc, const struct translation *t, const
 
 /*
  * What is stored of the block at `off` with the words that all pages of the record have; not installed yet.  NULL: nothing, or code
- * memory is full.  Cost: a microsecond.
+ * memory is full.  Cost: a microsecond or so.
  */
 struct translation *stored_block_take(struct code_cache *cc, struct code_page *cp, uint32_t off, uint32_t mode,
 				      uint64_t abs_page);
