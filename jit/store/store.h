@@ -51,7 +51,7 @@ struct store_place {
 MUST_CHECK int store_open(struct store **out, const struct store_config *cfg, struct store_error *err);
 /*
  * What stores of this host's processor and this build have that fits `flavour`: whatever else the code depends on.  Once.  Cost: an
- * index entry of 24 bytes for each block there is.  False: this build cannot be told from others, so there is none.
+ * index entry of 32 bytes for each block there is.  False: this build cannot be told from others, so there is none.
  */
 bool store_begin(struct store *s, const void *flavour, size_t flavour_bytes);
 /* Writes what is new. Takes as long as the folder's disk, but does not wait for another process for longer than a second. NULL: none. */

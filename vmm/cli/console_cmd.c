@@ -102,7 +102,7 @@ static int come_in(int fd)
 	return STATUS_OK;
 }
 
-static int visit(const struct found_machine *f)
+static int visit(const struct found_machine *f, const struct control_options *opt, int argc, char **argv)
 {
 	struct control_client *c;
 	struct control_error err = {"its monitor is gone"};
@@ -124,18 +124,4 @@ static int visit(const struct found_machine *f)
 	return status;
 }
 
-int control_console(int argc, char **argv)
-{
-	const struct found_machine *f;
-	struct control_options opt;
-	struct machine_list l;
-	int status;
-
-	if (control_arguments(&argc, &argv, &opt, &status))
-		return status;
-	l = control_find_all();
-	f = control_find(&l, "console", argv[0], false);
-	status = f ? visit(f) : STATUS_FAILED;
-	control_found_free(&l);
-	return status;
-}
+int control_console(int argc, char **argv) { return control_with_machine(argc, argv, visit); }

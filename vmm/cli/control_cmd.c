@@ -54,6 +54,25 @@ static void print_json(const struct machine_list *l)
 	json_decref(list);
 }
 
+int control_with_machine(int argc, char **argv,
+			 int (*fn)(const struct found_machine *f, const struct control_options *opt, int argc,
+				   char **argv))
+{
+	const char *command = argv[0];
+	const struct found_machine *f;
+	struct control_options opt;
+	struct machine_list l;
+	int status;
+
+	if (control_arguments(&argc, &argv, &opt, &status))
+		return status;
+	l = control_find_all();
+	f = control_find(&l, command, argv[0], false);
+	status = f ? fn(f, &opt, argc - 1, argv + 1) : STATUS_FAILED;
+	control_found_free(&l);
+	return status;
+}
+
 int control_ps(int argc, char **argv)
 {
 	struct control_options opt;

@@ -35,4 +35,13 @@ bool control_help(const char *topic, FILE *out);
  */
 MUST_CHECK int control_arguments(int *argc, char ***argv, struct control_options *out, int *status);
 
+struct found_machine;
+/*
+ * A command about one machine: its options, the machine that the first argument names, and fn for that, with the arguments behind it.  The
+ * status of fn, or of what was wrong before.
+ */
+int control_with_machine(int argc, char **argv,
+			 int (*fn)(const struct found_machine *f, const struct control_options *opt, int argc,
+				   char **argv));
+
 #endif

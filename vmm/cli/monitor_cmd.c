@@ -110,18 +110,4 @@ static int monitor(const struct found_machine *f, const struct control_options *
 	return status;
 }
 
-int control_monitor(int argc, char **argv)
-{
-	const struct found_machine *f;
-	struct control_options opt;
-	struct machine_list l;
-	int status;
-
-	if (control_arguments(&argc, &argv, &opt, &status))
-		return status;
-	l = control_find_all();
-	f = control_find(&l, "monitor", argv[0], false);
-	status = f ? monitor(f, &opt, argc - 1, argv + 1) : STATUS_FAILED;
-	control_found_free(&l);
-	return status;
-}
+int control_monitor(int argc, char **argv) { return control_with_machine(argc, argv, monitor); }

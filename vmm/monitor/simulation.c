@@ -441,9 +441,10 @@ static void carry_out(struct simulation *s, struct vcpu *v, struct simulation_de
 	d->cost = flash_clock(s->flash, d->cpu) - d->cycles;
 }
 
-static void decide(struct simulation *s, struct vcpu *v, uint32_t mpn)
+/* About a page that v has come to, now. */
+static struct simulation_decision about(const struct simulation *s, const struct vcpu *v, uint32_t mpn)
 {
-	struct simulation_decision d = {
+	return (struct simulation_decision){
 	    .cycles = flash_clock(s->flash, v->caches.cpu),
 	    .interval = flash_interval(s->flash),
 	    .cpu = v->caches.cpu,
@@ -451,17 +452,22 @@ static void decide(struct simulation *s, struct vcpu *v, uint32_t mpn)
 	    .vm = v->vm,
 	    .vcpu = v->number,
 	    .mpn = mpn,
+	    .misses = flash_page_misses(s->flash, mpn),
 	    .writes = flash_page_writes(s->flash, mpn),
 	};
+}
+
+static void decide(struct simulation *s, struct vcpu *v, uint32_t mpn)
+{
+	struct simulation_decision d = about(s, v, mpn);
 	struct machine_page *page = machine_page_get(s->mon->memory, mpn);
-	const uint32_t *now = flash_page_misses(s->flash, mpn);
 	uint32_t misses[NUMA_MAX_CPUS];
 	struct policy_page p = {.misses = misses, .writes = d.writes};
 	struct policy_memory to;
 
-	if (!page || !now || !page_user_of(s->mon->memory, page, v->vm->ram, &d.gpn))
+	if (!page || !d.misses || !page_user_of(s->mon->memory, page, v->vm->ram, &d.gpn))
 		return;
-	memcpy(misses, now, s->cpus * sizeof(*misses));
+	memcpy(misses, d.misses, s->cpus * sizeof(*misses));
 	d.misses = misses;
 	d.from = p.node = page->node;
 	d.copies = p.copies = page_copies(s->mon->memory, page) + pmap_replicas(v->vm->ram, gpa(d.gpn << PAGE_SHIFT));
@@ -485,21 +491,11 @@ void simulation_collapse(struct vcpu *v, struct gpa ram)
 	if (!copies)
 		return;
 	caches_sync(v);
-	d = (struct simulation_decision){
-	    .cycles = flash_clock(s->flash, v->caches.cpu),
-	    .interval = flash_interval(s->flash),
-	    .cpu = v->caches.cpu,
-	    .node = v->node,
-	    .vm = v->vm,
-	    .vcpu = v->number,
-	    .gpn = ram.v >> PAGE_SHIFT,
-	    .mpn = page->mpn,
-	    .from = page->node,
-	    .copies = copies + 1,
-	    .misses = flash_page_misses(s->flash, page->mpn),
-	    .writes = flash_page_writes(s->flash, page->mpn),
-	    .collapse = true,
-	};
+	d = about(s, v, page->mpn);
+	d.gpn = ram.v >> PAGE_SHIFT;
+	d.from = page->node;
+	d.copies = copies + 1;
+	d.collapse = true;
 	flash_work(s->flash, d.cpu, numa_cycles(s->cfg, s->cfg->trap_ns));
 	shoot_down(s, d.cpu, mapped_in(v->vm, pmap_peek(v->vm->ram, ram)));
 	policy_moved(s->cfg, &v->vm->history[d.gpn], d.interval, true);
