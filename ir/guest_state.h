@@ -70,7 +70,7 @@ enum exit_reason {
 #define SITE(bd, left)  ((uint32_t)(left) << 1 | ((bd) ? SITE_BD : 0u))
 #define SITE_LEFT(site) ((site) >> 1) /* guest instructions of the block not executed yet, this one included */
 
-#define HOT_COUNTS 8192u /* a Debian boot has some thousands of blocks that jump back, few of them often */
+#define HOT_COUNTS 8192u /* two blocks of one count ask early, or one of them never: samples find it then */
 
 struct guest_state {
 	uint64_t reg[NUM_REGS]; /* GPR 0-31 (0 is never read or written by lifted code), HI, LO */

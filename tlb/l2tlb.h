@@ -75,7 +75,7 @@ void l2tlb_fill(struct l2tlb *l, struct gva va, struct guest_page *g, bool read,
 
 /*
  * Another page may have taken the place of va's entry in the table in force, and not its tags.  True: it is there again, and the other
- * one is not.  Context vCPU thread.  Cost O(1), a fifth of a refill's.
+ * one is not.  Context vCPU thread.  Cost O(1).
  */
 bool l2tlb_bring_back(struct l2tlb *l, struct gva va);
 

@@ -273,6 +273,20 @@ static void in_the_middle(struct monitor *mon, struct guest *other)
 
 static bool flushes(const struct monitor *mon) { return __atomic_load_n(&mon->code->stopping, __ATOMIC_SEQ_CST); }
 
+/* The writer is held; the two others have not begun. */
+static void hold(struct monitor *mon, struct guest *writer, struct guest *flusher, struct guest *other)
+{
+	make(writer, mon);
+	make(flusher, mon);
+	make(other, mon);
+	put_writer(writer->vm);
+	put_counter(flusher->vm, false);
+	put_counter(other->vm, true);
+	start(writer);
+	while (!__atomic_load_n(&writer->held, __ATOMIC_ACQUIRE))
+		sched_yield();
+}
+
 /*
  * The writer is in its device, inside of translated code; one flushes the code cache, which waits for that, and another one has to wait
  * for the flush.  All can be stopped; what lets the writer go is done while they are.
@@ -281,16 +295,8 @@ static void held(struct monitor *mon)
 {
 	struct guest writer = {0}, flusher = {.idle = flush}, other = {0};
 
-	make(&writer, mon);
-	make(&flusher, mon);
-	make(&other, mon);
+	hold(mon, &writer, &flusher, &other);
 	mon->code->flush_wait_ns = 1000000000000; /* until it is let go */
-	put_writer(writer.vm);
-	put_counter(flusher.vm, false);
-	put_counter(other.vm, true);
-	start(&writer);
-	while (!__atomic_load_n(&writer.held, __ATOMIC_ACQUIRE))
-		sched_yield();
 	audit(mon, NULL);
 	flusher.vm->vcpu->gs.poll = 1;
 	start(&flusher);
@@ -317,15 +323,7 @@ static void held_for_long(struct monitor *mon)
 {
 	struct guest writer = {0}, flusher = {.idle = flush}, other = {0};
 
-	make(&writer, mon);
-	make(&flusher, mon);
-	make(&other, mon);
-	put_writer(writer.vm);
-	put_counter(flusher.vm, false);
-	put_counter(other.vm, true);
-	start(&writer);
-	while (!__atomic_load_n(&writer.held, __ATOMIC_ACQUIRE))
-		sched_yield();
+	hold(mon, &writer, &flusher, &other);
 	flusher.vm->vcpu->gs.poll = 1;
 	start(&flusher);
 	start(&other);

@@ -165,7 +165,7 @@ static void exec_gdb(const struct control_options *opt, const struct found_machi
 	self[len > 0 ? len : 0] = '\0';
 	if (asprintf(&target, "target extended-remote | '%s' gdb --stdio '%s/%s'", len > 0 ? self : "disco", f->monitor,
 		     f->name) < 0 ||
-	    asprintf(&file, "file %s", a->file ? a->file : "") < 0)
+	    asprintf(&file, "file \"%s\"", a->file ? a->file : "") < 0)
 		exit(STATUS_FAILED);
 	for (const char *const *s = (const char *const[]){"-q", "-iex", "set confirm off", "-iex", "set pagination off",
 							  "-ex", "set architecture mips:isa32r2", "-ex",
