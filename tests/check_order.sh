@@ -33,7 +33,8 @@ declare -A inside=(
 	[vmm/control]=''
 	[vmm/host]='vmm/monitor/clock.h'
 	[vmm/monitor]='vmm/board vmm/cpu vmm/devices'
-	[vmm/cpu]='vmm/board vmm/monitor vmm/devices vmm/look'
+	[vmm/cpu]='vmm/board vmm/monitor vmm/devices vmm/look vmm/replay'
+	[vmm/replay]='vmm/board vmm/cpu vmm/monitor vmm/devices'
 	[vmm/devices]='vmm/board vmm/monitor vmm/cpu vmm/host vmm/cli/options.h'
 )
 failed=0

@@ -49,6 +49,8 @@ static const struct {
     {"--shares", "300"},
     {"--cap", "25"},
     {"--cpu", "24Kf"},
+    {"--record", "new"},
+    {"--replay", "/proc/self/exe"},
     {"--disk", "/proc/self/exe,mode=ro"},
     {"--net", "user"},
     {"--share", "/,ro"},

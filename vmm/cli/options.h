@@ -151,8 +151,9 @@ struct run_options {
 	unsigned processors;  /* --processors, or 0 */
 	unsigned shares, cap; /* --shares, --cap, or 0 */
 	bool icount;
-	const char *tiers; /* of --tiers, and the same as: */
-	bool tier1, tier2; /* neither: --tiers=interp */
+	const char *record, *replay; /* files, or NULL; not both */
+	const char *tiers;           /* of --tiers, and the same as: */
+	bool tier1, tier2;           /* neither: --tiers=interp */
 	bool stats;
 	const char *stats_file; /* or NULL: text on standard error */
 	const char *dump;       /* letters, valid ones, or NULL */

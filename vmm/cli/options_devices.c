@@ -410,7 +410,8 @@ int options_complete_run(struct run_options *out, struct options_error *err)
 		if (r)
 			return r;
 	}
-	return make_append(out, err);
+	r = options_check_record(out, err);
+	return r ? r : make_append(out, err);
 }
 
 void options_free_run(struct run_options *o)

@@ -247,12 +247,14 @@ static void close_vm(struct run *r)
 static int boot(struct run *r, bool big_endian, bool *again)
 {
 	enum vm_end why;
-	int status = open_vm(r, big_endian), lost, stats;
+	int status = open_vm(r, big_endian), lost, stats, replayed;
 
 	*again = false;
 	r->hidden = r->opt->command || r->opt->quiet_boot;
 	if (!status)
 		status = run_load(r);
+	if (!status)
+		status = run_record_boot(r);
 	if (status) {
 		for (unsigned i = 0; i < run_vcpus(r->opt); i++)
 			monitor_absent(r->session->monitor);
@@ -264,6 +266,8 @@ static int boot(struct run *r, bool big_endian, bool *again)
 		console_flush(r->console);
 	*again = why == VM_RESET && !r->panic.seen && !r->opt->no_reboot && !r->opt->command && !run_stopped(r);
 	run_control_told(r, why, *again);
+	replayed = run_record_ended(r, why, *again);
+	*again &= !replayed;
 	if (!*again) {
 		lost = close_console(r, STATUS_OK);
 		agent_leave_terminal(r->agent, drained(r));
@@ -273,7 +277,7 @@ static int boot(struct run *r, bool big_endian, bool *again)
 			run_say(r, "%" PRIu64 " instructions, state %016" PRIx64, clock_insns(r->vm->clock),
 				vm_state_hash(r->vm));
 		stats = run_stats_write(r);
-		status = status ? status : stats ? stats : lost;
+		status = status ? status : stats ? stats : lost ? lost : replayed;
 	}
 	close_vm(r);
 	return status;
@@ -392,6 +396,8 @@ static int open_run(struct run *r)
 	r->devices = devices;
 	pthread_mutex_unlock(&r->lock);
 	status = run_stats_open(r);
+	if (!status)
+		status = run_record_open(r);
 	return status ? status : open_console(r);
 }
 
@@ -401,7 +407,7 @@ static int close_run(struct run *r, int status)
 	struct agent *agent = r->agent;
 	struct wakeup *wakeup;
 	bool drain;
-	int stats;
+	int stats, recorded;
 
 	pthread_mutex_lock(&r->lock);
 	r->tap = NULL;
@@ -414,6 +420,8 @@ static int close_run(struct run *r, int status)
 		status = STATUS_FAILED;
 	stats = run_stats_close(r);
 	status = status ? status : stats;
+	recorded = run_record_close(r);
+	status = status ? status : recorded;
 	drain = drained(r);
 	pthread_mutex_lock(&r->lock);
 	r->agent = NULL;

@@ -171,6 +171,8 @@ static const char *reset(struct run *r)
 {
 	if (r->opt->command)
 		return "runs a command, which would be over with a reset";
+	if (r->opt->replay)
+		return "repeats a recording, and is reset when that was";
 	__atomic_store_n(&r->reset_asked, true, __ATOMIC_RELEASE);
 	pthread_mutex_lock(&r->lock);
 	if (r->vm)

@@ -188,7 +188,7 @@ bool session_debug_visit(struct session *s, int fd, const char *machine)
 
 	pthread_mutex_lock(&s->lock);
 	for (unsigned i = 0; i < s->n; i++)
-		if (strcmp(s->run[i]->opt->name, machine) == 0)
+		if (strcmp(s->run[i]->opt->name, machine) == 0 && !s->run[i]->history) /* it could become another run */
 			number = number_of(s->run[i]);
 	there = number && (s->debugger || open_server(s, NULL, &err) == 0);
 	pthread_mutex_unlock(&s->lock);

@@ -11,6 +11,7 @@
  *   run_load.c     its boot monitor
  *   run_status.c   what it ended with, and what is said about that
  *   run_stats.c    --stats
+ *   run_record.c   --record, --replay
  *   run_stop.c     ending all of them from outside
  *   run_control.c  the control socket's machines
  *   run_nodes.c    and simulated nodes
@@ -35,6 +36,7 @@ struct consoles;
 struct control;
 struct debug_server;
 struct guest_devices;
+struct history;
 struct lines;
 struct numa_watch;
 struct wakeup;
@@ -89,6 +91,9 @@ struct run {
 
 	char *append;                    /* of --append and what is known now; or NULL: only --append */
 	FILE *stats;                     /* --stats=FILE */
+	struct history *history;         /* --record, --replay, or NULL */
+	bool recording;                  /* the file is this run's */
+	bool recorded;                   /* a boot is in it */
 	uint64_t date_ns;                /* --icount: when the next boot begins */
 	struct mc146818_battery battery; /* what outlives a reset on the board */
 	struct agent_outputs outputs;
@@ -239,6 +244,14 @@ void run_debug_ended(struct run *r);
 /* A command of the monitor console: control_ops.look_into. */
 int session_look_into(struct session *s, const char *machine, unsigned cpu, const char *line, char **said,
 		      struct control_error *err);
+
+/* ---- run_record.c: enum exit_status; what is wrong is said ---- */
+int run_record_open(struct run *r);
+/* r->vm is loaded, and does not run yet. */
+int run_record_boot(struct run *r);
+/* It has ended; again: it boots once more. STATUS_FAILED: of a replay, not as it was recorded. */
+int run_record_ended(struct run *r, enum vm_end why, bool again);
+int run_record_close(struct run *r);
 
 /* ---- run_stop.c ---- */
 /* Before any other thread. 0 or -errno. */

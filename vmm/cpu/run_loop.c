@@ -18,6 +18,7 @@
 #include "vmm/monitor/siblings.h"
 #include "vmm/monitor/simulation.h"
 #include "vmm/monitor/vm.h"
+#include "vmm/replay/history.h"
 
 /*
  * The dispatch loop: what happens between two stretches of translated code.  One turn: look after devices and
@@ -121,24 +122,37 @@ static enum exit_reason run_translated(struct vcpu *v, enum exit_reason last)
 	return run_code(v, t);
 }
 
-static void console_input(struct vm *vm)
+/* Read ahead, so that the monitor's keys are seen. */
+static void read_console(struct vm *vm)
 {
-	size_t n;
 	int end = 0;
 
 	/* full: input stays ready, and is looked at again when the guest has read some */
-	if (clock_input_ready(vm->clock) && vm->rx_bytes < VM_RX_BYTES && vm->cfg.console_rx) {
-		vm->rx_bytes +=
-		    vm->cfg.console_rx(vm->cfg.opaque, vm->rx + vm->rx_bytes, VM_RX_BYTES - vm->rx_bytes, &end);
-		if (end == 2)
-			vm_end(vm, VM_QUIT);
-		clock_input_done(vm->clock, end == 0);
-	}
-	if (vm->rx_bytes) {
-		n = board_console_rx(vm->board, vm->rx, vm->rx_bytes);
-		vm->rx_bytes -= n;
-		memmove(vm->rx, vm->rx + n, vm->rx_bytes);
-	}
+	if (!clock_input_ready(vm->clock) || vm->rx_bytes == VM_RX_BYTES || !vm->cfg.console_rx)
+		return;
+	vm->rx_bytes += vm->cfg.console_rx(vm->cfg.opaque, vm->rx + vm->rx_bytes, VM_RX_BYTES - vm->rx_bytes, &end);
+	if (end == 2)
+		vm_end(vm, VM_QUIT);
+	clock_input_done(vm->clock, end == 0);
+}
+
+static void console_input(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+	size_t n;
+
+	read_console(vm);
+	if (vm->replay)
+		history_service(vm->replay, v);
+	if (vm->replay && history_is_closed(vm->replay))
+		vm->rx_bytes = 0;
+	if (!vm->rx_bytes)
+		return;
+	n = board_console_rx(vm->board, vm->rx, vm->rx_bytes);
+	if (vm->replay && n)
+		history_heard_console(vm->replay, v, vm->rx, n);
+	vm->rx_bytes -= n;
+	memmove(vm->rx, vm->rx + n, vm->rx_bytes);
 }
 
 /* Everything that is not the guest's next instruction. */
@@ -159,7 +173,7 @@ static void service(struct vcpu *v)
 	clock_run_due(vm->clock);
 	virtio_bus_poll(vm);
 	monitor_call_finish(v);
-	console_input(vm);
+	console_input(v);
 	monitor_merge(vm);
 	if (vm->follow)
 		follow(v, host_now_ns());
@@ -298,6 +312,8 @@ static enum exit_reason execute(struct vcpu *v, enum exit_reason last)
 	if (!(vm->debug && debug_steps(v)) && exception_check_interrupts(v)) {
 		last = EXIT_EXCEPTION;
 		v->step = false;
+		if (vm->replay && history_waits_here(vm->replay, v))
+			return last;
 	}
 	vcpu_update_mode(v);
 	if (is_debugged(v))
@@ -336,8 +352,11 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 		look_where(v);
 	if (v->caches.n_hot && (v->settled || (v->stepped && !v->caches.later)))
 		simulation_decide(v);
-	if (wants_service(v))
+	if (wants_service(v)) {
 		service(v);
+		if (vm->replay && __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE) != VM_RUNS)
+			return EXIT_POLL; /* nothing is executed behind what ended it, now as when it was recorded */
+	}
 	if (__builtin_expect(vm->debug != NULL, 0) ? debug_rests(v) : __atomic_load_n(&vm->pauses, __ATOMIC_RELAXED)) {
 		v->becomes = paused(v);
 		return EXIT_POLL;

@@ -18,6 +18,7 @@
 struct cpu_model;
 struct debug;
 struct follow;
+struct history;
 struct monitor;
 struct policy_history;
 struct region;
@@ -108,6 +109,7 @@ struct vm {
 	bool mp; /* its memory has other users at the same time, vCPUs or machines: MODE_MP. Constant once it runs */
 	struct virtio_bus *virtio; /* virtio_bus.c; NULL: no device */
 	struct vm_dump *dump;      /* --dump, or NULL */
+	struct history *replay;    /* --record, --replay (vmm/replay/history.h), or NULL */
 	struct debug *debug; /* of a debugger (vmm/cpu/debug.h), or NULL; changed while none of its vCPUs is inside */
 	int exit_status;     /* atomic: VM_POWER_OFF by a monitor call that says so, or -1 */
 	int end;             /* enum vm_end; any thread may set it, then clock_kick() */

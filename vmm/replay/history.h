@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMM_REPLAY_HISTORY_H
+#define VMM_REPLAY_HISTORY_H
+
+/*
+ * The outside of a repeatable machine (--icount, one vCPU): what it hears is noted with the moment, and can be told to it again at that moment.
+ * All else follows from the machine itself.
+ *
+ *     host ──► console_input() ──► board            live: noted in the journal, and written to --record's file
+ *                    ▲
+ *     journal ───────┘                              again: an alarm ends the slice at the moment of the next event
+ *
+ * Outlives the boots of its machine.  By whoever runs the vCPU, under the machine's lock, unless it says something else.
+ */
+#include "vmm/replay/journal.h"
+
+struct history;
+struct vcpu;
+struct vm;
+
+MUST_CHECK int history_new(struct history **out);
+/* errno of a recording that could not be written, or 0.  NULL is fine. */
+int history_free(struct history *h);
+/* What is heard goes to a new file. */
+MUST_CHECK int history_record(struct history *h, const char *path, const char *header, struct journal_error *err);
+/* All that is heard comes from the file. */
+MUST_CHECK int history_replay(struct history *h, const char *path, const char *header, struct journal_error *err);
+
+/* The machine is about to run, for the first time or again; it is not yet.  0 or -ENOMEM, or -EINVAL: of a replay, that has ended here. */
+MUST_CHECK int history_boot(struct history *h, struct vm *vm);
+/* Nothing is heard from outside: it was recorded what is. */
+bool history_is_closed(const struct history *h);
+/* The vCPU looks after its devices: what it heard at this moment it hears now. */
+void history_service(struct history *h, struct vcpu *v);
+/* The console's UART has taken these bytes. */
+void history_heard_console(struct history *h, struct vcpu *v, const uint8_t *data, size_t n);
+/* An exception was delivered, and the next event comes before anything else is executed. */
+bool history_waits_here(const struct history *h, const struct vcpu *v);
+
+/* The machine has ended, and does not run any more.  Of a replay, false: this is not how it ended, *why says what is. */
+bool history_end(struct history *h, struct vm *vm, struct journal_end end, const char **why);
+
+#endif
