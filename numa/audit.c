@@ -149,6 +149,9 @@ static void check_pmap(struct audit *a, const struct pmap *p)
 		else if (!uses(page, p, gpn))
 			wrong(a, "guest page %llu is not among the users of machine page %u", (unsigned long long)gpn,
 			      page->mpn);
+		else if (!replicas_agree(p, gpn))
+			wrong(a, "guest page %llu: its copies on other nodes are not as machine page %u",
+			      (unsigned long long)gpn, page->mpn);
 	}
 	for (unsigned c = 0; c < NUM_MEMORY_CLASSES; c++)
 		if (class[c] != p->class_pages[c])

@@ -163,6 +163,10 @@ bool candidate_seen(struct machine_memory *m, uint64_t hash, const struct guest_
 /* ---- replica.c ---- */
 /* The row of the copy on that node, or the pmap's own. */
 struct guest_page *replica_row(const struct pmap *p, uint64_t gpn, unsigned node);
+/* The guest page has a page: do its copies hold what that does, and is all that is written down about them so?  For audits. */
+bool replicas_agree(const struct pmap *p, uint64_t gpn);
+/* Machine memory is exhausted: the copies of some page go, as by pmap_collapse().  False: there are none. */
+bool replicas_give_way(struct pmap *p);
 /* There are none any more. */
 void replicas_free(struct pmap *p);
 

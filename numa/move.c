@@ -86,7 +86,7 @@ int page_move(struct machine_memory *m, struct machine_page *page, unsigned node
 	ASSERT(m->moving == page);
 	if (!page->refs)
 		err = -ENOENT;
-	else if (is_busy(page))
+	else if (page_has(page, PAGE_REPLICA) || is_busy(page)) /* it may have got copies meanwhile */
 		err = -EBUSY;
 	else if (page_copy_on(m, page, node))
 		err = -EEXIST;

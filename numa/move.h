@@ -24,8 +24,8 @@
  */
 MUST_CHECK int page_move_begin(struct machine_memory *m, uint32_t mpn, unsigned node, struct machine_page **page);
 /*
- * Returns  0; -ENOENT: nobody's any more; -EBUSY: a request of a device's in flight has its address; -EEXIST: the node has a copy
- *	    of it; -ENOMEM: the node is full.  Then nothing has changed.
+ * Returns  0; -ENOENT: nobody's any more; -EBUSY: a request of a device's in flight has its address, or it has copies now; -EEXIST: the
+ *	    node has a copy of it; -ENOMEM: the node is full.  Then nothing has changed.
  * Context  any thread; all VMs that use the page are stopped.
  * Cost     a copy of a page, O(users), and giving the old one back to the host.
  */

@@ -227,7 +227,9 @@ int pmap_own_page(struct pmap *p, uint64_t gpn, unsigned node, bool copy)
 
 	if (old && pmap_reserve_held(p, 1)) /* before the copy: it may fail */
 		return -ENOMEM;
-	new = machine_page_alloc(p->memory, node);
+	do
+		new = machine_page_alloc(p->memory, node);
+	while (!new &&replicas_give_way(p));
 	if (!new)
 		return -ENOMEM;
 	if (copy && old && !page_has(old, PAGE_ZERO))

@@ -177,3 +177,35 @@ void pmap_collapse(struct pmap *p, struct gpa pa, unsigned node)
 	page_clear(g->page, PAGE_REPLICA);
 	drop_set(p, gpn);
 }
+
+bool replicas_agree(const struct pmap *p, uint64_t gpn)
+{
+	const struct machine_page *first = p->row[gpn].page;
+	const struct replica_set *s = set_of(p, gpn);
+	unsigned copies = 0;
+
+	for (unsigned n = 0; s && n < p->memory->n_nodes; n++) {
+		const struct machine_page *copy = s->row[n].page;
+
+		if (!copy)
+			continue;
+		copies++;
+		if (copy->node != n || first->node == n || !page_has(copy, PAGE_REPLICA) ||
+		    memcmp(copy->host, first->host, PAGE_BYTES))
+			return false;
+	}
+	return s ? copies && copies == s->copies && page_has(first, PAGE_REPLICA) : !page_has(first, PAGE_REPLICA);
+}
+
+bool replicas_give_way(struct pmap *p)
+{
+	for (unsigned i = 0; p->replicas && p->replicas->n && i < SET_BUCKETS; i++) {
+		struct replica_set *s = p->replicas->bucket[i];
+
+		if (!s)
+			continue;
+		pmap_collapse(p, gpa(s->gpn << PAGE_SHIFT), p->node);
+		return true;
+	}
+	return false;
+}

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "numa/move.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_bus.h"
 #include "vmm/monitor/siblings.h"
@@ -167,8 +168,10 @@ struct pmap_ops virtio_memory_pmap_ops(struct vm *vm)
 /* Take away what refers to the page of guest memory.  False: a request of another device may be in the hands of its thread. */
 static bool forget_page(struct vm *vm, const struct virtio_device *d, struct gpa ram)
 {
-	struct guest_page *g = pmap_row(vm->ram, ram);
+	struct guest_page *g;
 
+	pmap_collapse(vm->ram, ram, vm->vcpu->node); /* of copies a request may have any */
+	g = pmap_row(vm->ram, ram);
 	if (!g || !g->page || virtio_bus_uses(vm, d, g->page->host, false))
 		return false;
 	unmap(vm, ram, g);
