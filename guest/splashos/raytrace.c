@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A raytracer: spheres with reflection and shadows above a floor.  Threads take rows from a common counter.  The picture does not
- * depend on how many there are: its hash is compared with that of one thread's (not with check=0).  The scene is the file scene=NAME of a share, or the initrd, if there is one: lines of
- * nine numbers, in thousandths: x y z radius, red green blue, mirror, 0.
+ * A raytracer: spheres with reflection and shadows above a floor.  Threads take rows from a common counter.  A ray finds spheres through a grid of
+ * cells, as SPLASH-2's does, if there are more than GRID_FROM.  The picture depends neither on that nor on how many threads there are: its hash is
+ * compared with that of one thread's without a grid (not with check=0).  The scene is the file scene=NAME of a share, or the initrd, if there is
+ * one: lines of nine numbers, in thousandths: x y z radius, red green blue, mirror, 0.  Else it has spheres=N, small ones if there are many.
  */
 #include "guest/splashos/splashos.h"
 
-enum { MAX_SPHERES = 256, DEPTH = 4 };
+enum { MAX_SPHERES = 16384, GRID_FROM = 64, CELLS = 16 /* of each axis */, DEPTH = 4 };
 
 struct vector {
 	double x, y, z;
@@ -19,7 +20,11 @@ struct sphere {
 /* Read by all: on pages that nobody writes to while they draw. */
 static struct {
 	struct sphere sphere[MAX_SPHERES];
+	double low[3], high[3], cell[3];           /* the box around all spheres; a cell's sides */
+	uint32_t first[CELLS * CELLS * CELLS + 1]; /* of a cell's spheres, in list[] */
+	uint32_t *list;                            /* behind it nothing but itself */
 } __attribute__((aligned(4096))) scene;
+static bool use_grid;
 static unsigned spheres, width, threads;
 static uint32_t *picture;
 static volatile uint32_t next_row;
@@ -30,24 +35,90 @@ static struct vector minus(struct vector a, struct vector b) { return add(a, sca
 static double dot(struct vector a, struct vector b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
 static struct vector unit(struct vector a) { return scale(a, 1 / sp_sqrt(dot(a, a))); }
 
+/* Where the ray meets the sphere, if that is nearer than what it meets so far (*best, -1: nothing). */
+static void try_sphere(int i, struct vector from, struct vector to, int *best, double *t)
+{
+	const struct sphere *s = &scene.sphere[i];
+	struct vector d = minus(s->at, from);
+	double along = dot(d, to), off = dot(d, d) - along * along, r2 = s->radius * s->radius, at;
+
+	if (along <= 0 || off > r2)
+		return;
+	at = along - sp_sqrt(r2 - off);
+	if (at > 1e-6 && (*best < 0 || at < *t || (at == *t && i < *best))) {
+		*best = i;
+		*t = at;
+	}
+}
+
+static double smaller(double a, double b) { return a < b ? a : b; }
+static double larger(double a, double b) { return a > b ? a : b; }
+
+static int cell_at(unsigned axis, double x)
+{
+	double c = (x - scene.low[axis]) / scene.cell[axis];
+
+	return c <= 0 ? 0 : c >= CELLS ? CELLS - 1 : (int)c;
+}
+
+/* From where to where the ray is in the box; false: nowhere. */
+static bool clip(const double *from, const double *to, double *enter, double *leave)
+{
+	*enter = 0;
+	*leave = 1e30;
+	for (unsigned k = 0; k < 3; k++) {
+		double a, b;
+
+		if (to[k] == 0) {
+			if (from[k] < scene.low[k] || from[k] > scene.high[k])
+				return false;
+			continue;
+		}
+		a = (scene.low[k] - from[k]) / to[k];
+		b = (scene.high[k] - from[k]) / to[k];
+		*enter = larger(*enter, smaller(a, b));
+		*leave = smaller(*leave, larger(a, b));
+	}
+	return *enter <= *leave;
+}
+
+/* From cell to cell, until what it has met is nearer than the next one. */
+static int meets_in_grid(struct vector a, struct vector b, double *t)
+{
+	const double from[3] = {a.x, a.y, a.z}, to[3] = {b.x, b.y, b.z};
+	double at, leave, next[3];
+	int best = -1, c[3];
+
+	if (!clip(from, to, &at, &leave))
+		return -1;
+	for (unsigned k = 0; k < 3; k++) {
+		c[k] = cell_at(k, from[k] + to[k] * at);
+		next[k] = to[k] == 0 ? 1e30 : (scene.low[k] + (c[k] + (to[k] > 0)) * scene.cell[k] - from[k]) / to[k];
+	}
+	for (;;) {
+		unsigned cell = (unsigned)((c[2] * CELLS + c[1]) * CELLS + c[0]);
+		unsigned k = next[0] < next[1] ? next[0] < next[2] ? 0 : 2 : next[1] < next[2] ? 1 : 2;
+
+		for (uint32_t i = scene.first[cell]; i < scene.first[cell + 1]; i++)
+			try_sphere((int)scene.list[i], a, b, &best, t);
+		if (best >= 0 && *t <= next[k])
+			return best;
+		c[k] += to[k] > 0 ? 1 : -1;
+		if (c[k] < 0 || c[k] >= CELLS)
+			return best;
+		next[k] = (scene.low[k] + (c[k] + (to[k] > 0)) * scene.cell[k] - from[k]) / to[k];
+	}
+}
+
 /* The nearest sphere that the ray meets, or -1; *t how far. */
 static int meets(struct vector from, struct vector to, double *t)
 {
 	int best = -1;
 
-	for (unsigned i = 0; i < spheres; i++) {
-		struct vector d = minus(scene.sphere[i].at, from);
-		double along = dot(d, to), off = dot(d, d) - along * along,
-		       r2 = scene.sphere[i].radius * scene.sphere[i].radius, at;
-
-		if (along <= 0 || off > r2)
-			continue;
-		at = along - sp_sqrt(r2 - off);
-		if (at > 1e-6 && (best < 0 || at < *t)) {
-			best = (int)i;
-			*t = at;
-		}
-	}
+	if (use_grid)
+		return meets_in_grid(from, to, t);
+	for (unsigned i = 0; i < spheres; i++)
+		try_sphere((int)i, from, to, &best, t);
 	return best;
 }
 
@@ -121,7 +192,10 @@ static uint32_t hash(void)
 
 static void default_scene(void)
 {
-	spheres = 40;
+	double size = 1; /* so that many are no wall */
+
+	for (unsigned n = 40; n < spheres; n *= 4)
+		size /= 2;
 	for (unsigned i = 0; i < spheres; i++) {
 		uint32_t x = (i + 1) * 2654435761u;
 
@@ -129,11 +203,75 @@ static void default_scene(void)
 		    .at = {(double)(x >> 8 & 255) / 40 - 3.2, (double)(x >> 16 & 127) / 60 - 0.8,
 			   (double)(x >> 24) / 40},
 		    .colour = {(double)(x & 7) / 7, (double)(x >> 3 & 7) / 7, (double)(x >> 6 & 7) / 7},
-		    .radius = 0.15 + (double)(x >> 5 & 15) / 40,
+		    .radius = (0.15 + (double)(x >> 5 & 15) / 40) * size,
 		    .mirror = (double)(x >> 20 & 3) / 5,
 		};
 	}
 }
+
+/* ---- the grid ---- */
+
+static void surround(void)
+{
+	for (unsigned i = 0; i < spheres; i++) {
+		const struct sphere *s = &scene.sphere[i];
+		const double at[3] = {s->at.x, s->at.y, s->at.z};
+
+		for (unsigned k = 0; k < 3; k++) {
+			double low = at[k] - s->radius, high = at[k] + s->radius;
+
+			scene.low[k] = i ? smaller(scene.low[k], low) : low;
+			scene.high[k] = i ? larger(scene.high[k], high) : high;
+		}
+	}
+	for (unsigned k = 0; k < 3; k++)
+		scene.cell[k] = (scene.high[k] - scene.low[k]) / CELLS;
+}
+
+/* Each sphere is in all cells that it may touch; a bit more, as rays are not exact.  list NULL: they are counted. */
+static void put_sphere(uint32_t i, uint32_t *list)
+{
+	const double at[3] = {scene.sphere[i].at.x, scene.sphere[i].at.y, scene.sphere[i].at.z},
+		     r = scene.sphere[i].radius * (1 + 1e-9) + 1e-9;
+	int low[3], high[3];
+
+	for (unsigned k = 0; k < 3; k++) {
+		low[k] = cell_at(k, at[k] - r);
+		high[k] = cell_at(k, at[k] + r);
+	}
+	for (int z = low[2]; z <= high[2]; z++)
+		for (int y = low[1]; y <= high[1]; y++)
+			for (int x = low[0]; x <= high[0]; x++) {
+				uint32_t *n = &scene.first[(z * CELLS + y) * CELLS + x];
+
+				if (list)
+					list[*n] = i;
+				++*n;
+			}
+}
+
+static void make_grid(void)
+{
+	uint32_t sum = 0, n;
+
+	surround();
+	for (uint32_t i = 0; i < spheres; i++)
+		put_sphere(i, NULL);
+	for (unsigned c = 0; c <= CELLS * CELLS * CELLS; c++) {
+		n = scene.first[c];
+		scene.first[c] = sum;
+		sum += n;
+	}
+	scene.list = sp_alloc(sum * sizeof(*scene.list) + 4096); /* not on a page with what is written */
+	for (uint32_t i = 0; i < spheres; i++)
+		put_sphere(i, scene.list);
+	for (unsigned c = CELLS * CELLS * CELLS; c; c--) /* each has become its end */
+		scene.first[c] = scene.first[c - 1];
+	scene.first[0] = 0;
+	use_grid = true;
+}
+
+/* ---- the scene from a file ---- */
 
 /* Thousandths. False: no more. */
 static bool take(const char **at, const char *end, double *out)
@@ -181,11 +319,12 @@ int sp_main(int argc, char **argv)
 	uint32_t t0, t1, seen;
 	unsigned check;
 
+	spheres = sp_argument(argc, argv, "spheres", 40);
 	width = sp_argument(argc, argv, "n", 96);
 	threads = sp_argument(argc, argv, "threads", sp_vcpus());
 	check = sp_argument(argc, argv, "check", 1);
-	if (!width || width > 1024 || !threads || threads > sp_vcpus())
-		sp_fail("raytrace: n=1..1024, threads=1..vCPUs");
+	if (!width || width > 1024 || !threads || threads > sp_vcpus() || !spheres || spheres > MAX_SPHERES)
+		sp_fail("raytrace: n=1..1024, threads=1..vCPUs, spheres=1..16384");
 	if (name)
 		text = sp_share_read(name, &bytes);
 	if (name && !text)
@@ -194,16 +333,19 @@ int sp_main(int argc, char **argv)
 		read_scene(text, bytes);
 	else
 		default_scene();
+	if (spheres > GRID_FROM)
+		make_grid();
 	picture = sp_alloc(4 * width * width);
 	t0 = sp_microseconds();
 	sp_run(threads, draw);
 	t1 = sp_microseconds();
 	seen = hash();
 	next_row = 0;
+	use_grid = false;
 	if (check)
 		draw(0);
 	if (check && hash() != seen)
-		sp_fail("raytrace: WRONG: one thread draws another picture");
+		sp_fail("raytrace: WRONG: one thread without a grid draws another picture");
 	sp_print("raytrace: ok, %u x %u, %u spheres, %u threads, hash %x, %u us\n", width, width, spheres, threads,
 		 seen, t1 - t0);
 	return 0;

@@ -85,6 +85,7 @@ for order in el eb; do
 	same "$order: the scene from a share" "$work/first" "$work/this"
 	program $order raytrace 2 --share "$work/share" --append "n=24 scene=/large"
 	grep -q ", 4 spheres, " "$work/out" || fail "$order: a large scene: $(cat "$work/out")"
+	program $order raytrace 2 --append "n=24 spheres=2000" # with a grid, and checked without
 done
 program el raytrace 2 --icount --share "$work/share" --append "n=24 scene=scenes/of/glass/one"
 
@@ -99,6 +100,7 @@ refused() {
 }
 refused 1 "lu: n=16..1024" --kernel "$splash/el/lu" --vcpus 2 --append n=5
 refused 1 "threads=1..vCPUs" --kernel "$splash/el/lu" --vcpus 2 --append threads=3
+refused 1 "spheres=1..16384" --kernel "$splash/el/raytrace" --append spheres=16385
 refused 1 "no share (disco run --share) has such a file" --kernel "$splash/el/raytrace" --append scene=none --share "$work/share"
 refused 1 "no share (disco run --share) has such a file" --kernel "$splash/el/raytrace" --append scene=one/two --share "$work/share"
 refused 1 "no share (disco run --share) has such a file" --kernel "$splash/el/raytrace" --append scene=large
