@@ -56,6 +56,8 @@ unsigned page_copies(struct machine_memory *m, const struct machine_page *page);
 MUST_CHECK int pmap_replicate(struct pmap *p, struct gpa pa, unsigned node);
 /* One is left of them, the one on that node if there is one; nothing, if there are none.  As pmap_replicate(). */
 void pmap_collapse(struct pmap *p, struct gpa pa, unsigned node);
+/* Have what knows a page with copies take it away: a vCPU goes to another node, and is to find what is there.  As pmap_replicate(). */
+void pmap_unmap_copies(struct pmap *p);
 /* How many there are, besides the first one. */
 unsigned pmap_replicas(const struct pmap *p, struct gpa pa);
 /* Have what knows the guest page take it away (pmap_ops.unmap); its next access comes to the door.  The VM's thread. */

@@ -178,6 +178,19 @@ void pmap_collapse(struct pmap *p, struct gpa pa, unsigned node)
 	drop_set(p, gpn);
 }
 
+void pmap_unmap_copies(struct pmap *p)
+{
+	for (unsigned i = 0; p->replicas && p->ops.unmap && i < SET_BUCKETS; i++)
+		for (struct replica_set *s = p->replicas->bucket[i]; s; s = s->next) {
+			struct gpa at = gpa(s->gpn << PAGE_SHIFT);
+
+			p->ops.unmap(p->ops.opaque, at, &p->row[s->gpn]);
+			for (unsigned n = 0; n < p->memory->n_nodes; n++)
+				if (s->row[n].page)
+					p->ops.unmap(p->ops.opaque, at, &s->row[n]);
+		}
+}
+
 bool replicas_agree(const struct pmap *p, uint64_t gpn)
 {
 	const struct machine_page *first = p->row[gpn].page;

@@ -63,6 +63,14 @@ assert not any(json.load(open(sys.argv[1]))["simulated"].values())
 PY
 done
 
+# Four vCPUs on three nodes: one whose processor has two goes to one that has nothing to do, among pages that have copies.  On all tiers the same.
+rm -f "$work"/first.*
+for tiers in 12 1 interp; do
+	program pages "this" --numa flash,nodes=3,memory=32M,l1=2K,l2=8K,trigger=32,interval-us=1000 --tiers $tiers --append "pattern=1 rounds=100"
+	[ -e "$work/first.out" ] || for f in out err; do cp "$work/this.$f" "$work/first.$f"; done
+	for f in out err; do same "pages on three nodes, --tiers $tiers: $f" "$work/first.$f" "$work/this.$f"; done
+done
+
 # pattern N ROUNDS SETTINGS CONDITION: how pages are used in common (guest/splashos/pages.c), and what becomes of them
 pattern() {
 	program pages pattern --numa "flash,nodes=4,memory=32M,l1=2K,l2=8K,$3" --append "pattern=$1 rounds=$2"

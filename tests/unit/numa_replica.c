@@ -170,6 +170,26 @@ static void make_copies(struct world *w, uint64_t gpn, unsigned last)
 
 /* ---- making copies ---- */
 
+/* A vCPU goes to another node: nobody knows any of them any more, and all find what is there. */
+Test(replica, forgotten_by_all)
+{
+	struct world w;
+
+	make(&w, 64);
+	make_copies(&w, 3, 2);
+	store(&w, 0, 4, 9);
+	expect_read(&w, 3);
+	expect_read(&w, 4);
+	pmap_unmap_copies(w.p);
+	for (unsigned n = 0; n < NODES; n++) {
+		cr_expect_null(w.tlb[n][3].host, "node %u", n);
+		cr_expect_not_null(w.tlb[n][4].host, "it has no copies");
+	}
+	expect_read(&w, 3);
+	cr_expect_eq(replicas(&w, 3), 2);
+	done(&w);
+}
+
 Test(replica, each_node_reads_its_own)
 {
 	struct world w;

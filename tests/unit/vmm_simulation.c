@@ -12,7 +12,7 @@
 #include "vmm/monitor/audit.h"
 #include "vmm/monitor/simulation.h"
 
-enum { MACHINES = 2, DECISIONS = 64 };
+enum { MACHINES = 3, DECISIONS = 64 };
 
 struct world {
 	struct monitor *mon;
@@ -124,7 +124,7 @@ Test(simulation, idle_time, .timeout = 120) { same_on_all_tiers(put_idle_timer, 
 
 /* ---- pages ---- */
 
-enum { LINES = PAGE_BYTES / 128 };
+enum { LINES = PAGE_BYTES / 128, DATA_GPN = (DATA_VA & 0x1fffffff) >> PAGE_SHIFT };
 
 /* Guest memory that is on a node already. */
 static void place(struct vm *vm, uint32_t va, unsigned node)
@@ -208,15 +208,18 @@ Test(simulation, code_comes_at_the_trigger, .timeout = 120)
 
 static void *run_one(void *vm) { return (void *)(intptr_t)vm_run(vm); /* NOLINT */ }
 
-static void run_both(struct world *w)
+static void run_all(struct world *w)
 {
-	pthread_t thread;
+	pthread_t thread[MACHINES];
 	void *end;
 
-	cr_assert_eq(pthread_create(&thread, NULL, run_one, w->vm[1]), 0);
+	for (unsigned i = 1; i < w->n; i++)
+		cr_assert_eq(pthread_create(&thread[i], NULL, run_one, w->vm[i]), 0);
 	cr_assert_eq(vm_run(w->vm[0]), VM_RESET);
-	pthread_join(thread, &end);
-	cr_assert_eq((intptr_t)end, VM_RESET);
+	for (unsigned i = 1; i < w->n; i++) {
+		pthread_join(thread[i], &end);
+		cr_assert_eq((intptr_t)end, VM_RESET);
+	}
 }
 
 /* What two machines share and read is copied to the second one's node; the first one's copy stays. */
@@ -232,7 +235,7 @@ Test(simulation, a_shared_page_is_copied, .timeout = 120)
 		pmap_share_equal(w.vm[i]->ram, gpa(DATA_VA & 0x1fffffff), PAGE_BYTES);
 	}
 	cr_assert_eq(page_at(w.vm[0], DATA_VA), page_at(w.vm[1], DATA_VA));
-	run_both(&w);
+	run_all(&w);
 	cr_expect_eq(page_at(w.vm[0], DATA_VA)->node, 0);
 	cr_expect_eq(page_at(w.vm[1], DATA_VA)->node, 1);
 	cr_expect_eq(simulation_counts(w.mon->simulation).replicated, 1);
@@ -242,4 +245,42 @@ Test(simulation, a_shared_page_is_copied, .timeout = 120)
 	cr_expect_gt(s.local * 100, (s.local + s.remote) * 95, "%llu local, %llu remote", (unsigned long long)s.local,
 		     (unsigned long long)s.remote);
 	done(&w);
+}
+
+/*
+ * Three machines on two processors of two nodes.  When the one that has the second to itself is done, one of those that share the first comes to
+ * it, and its pages follow.
+ */
+Test(simulation, a_machine_moves_and_its_pages_follow, .timeout = 120)
+{
+	uint64_t cycles = 0;
+
+	for (enum tiers t = 0; t < NUM_TIERS; t++) {
+		struct world w;
+		unsigned moved, n;
+
+		make(&w, "nodes=2,memory=32M,l1=1K,l2=1K,l1-ways=1,l2-ways=1,trigger=70", 3, t, false);
+		for (unsigned i = 0; i < 3; i++) {
+			place(w.vm[i], DATA_VA, i & 1);
+			put_walk(w.vm[i], A_LW(V0, 0, T3), i == 1 ? 100 : 4000);
+			cr_assert_eq(w.vm[i]->vcpu->node, i & 1);
+		}
+		run_all(&w);
+		moved = w.vm[2]->vcpu->node ? 2 : 0;
+		cr_expect_eq(w.vm[moved]->vcpu->node, 1, "tiers %s", tier_names[t]);
+		cr_expect_eq(w.vm[2 - moved]->vcpu->node, 0);
+		cr_expect_eq(w.vm[moved]->vcpu->sched.moves, 1);
+		cr_expect_eq(page_at(w.vm[moved], DATA_VA)->node, 1, "it follows");
+		cr_expect_eq(page_at(w.vm[2 - moved], DATA_VA)->node, 0);
+		for (n = 0; n < w.n_decisions; n++)
+			if (w.decision[n].vm == w.vm[moved] && w.decision[n].gpn == DATA_GPN)
+				break;
+		cr_assert_lt(n, w.n_decisions);
+		cr_expect_eq(w.decision[n].from, 0);
+		cr_expect_eq(w.decision[n].node, 1);
+		cr_expect_eq(w.misses[n], 70);
+		cr_expect(!t || simulation_cycles(w.mon->simulation) == cycles, "the same on all tiers");
+		cycles = simulation_cycles(w.mon->simulation);
+		done(&w);
+	}
 }

@@ -38,6 +38,7 @@ struct caches {
 	uint64_t insns; /* executed up to then */
 	bool stop;      /* caches_stop_soon(), and the dispatch loop has not looked around since */
 	bool later;     /* a hot page is not of an instruction that was executed alone */
+	uint64_t waits; /* cycles of that processor's when it was seen to wait for it; 0: it was not */
 	unsigned n_hot;
 	uint32_t hot[CACHES_HOT]; /* machine pages, for simulation_decide() */
 };

@@ -433,8 +433,10 @@ static enum run_slice run_slice(struct vcpu *v)
 		clock_awake(vm->clock);
 		vm_unlock(vm);
 	}
-	if (v->caches.flash) /* others have had their turns */
-		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
+	if (v->caches.flash) {
+		simulation_arrive(v);
+		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED); /* others have had their turns */
+	}
 	v->becomes = RUN_ON;
 	while (__atomic_load_n(&vm->end, __ATOMIC_ACQUIRE) == VM_RUNS) {
 		enum exit_reason last = turn(v, v->last);

@@ -197,6 +197,35 @@ static bool is_queued(const struct vcpu *v, const struct vcpu *queue)
 	return queue != NULL;
 }
 
+/*
+ * Of those that wait elsewhere while this processor has nothing to do, the one that has waited longest: it comes here.  The new processor's clock
+ * must be past what v has seen on the old one.
+ */
+static struct vcpu *bring_over(struct simulation *s, unsigned cpu, struct vcpu *queue)
+{
+	struct vcpu *best = NULL;
+
+	for (struct vcpu *v = queue; v; v = v->sched.next) {
+		struct caches *c = &v->caches;
+
+		if (c->cpu == cpu || s->place[c->cpu].current == v || !has_work(v))
+			continue;
+		c->waits = c->waits ? c->waits : flash_clock(s->flash, c->cpu);
+		if (flash_clock(s->flash, cpu) < c->waits + s->slice / 2)
+			continue;
+		if (!best || c->waits < best->caches.waits ||
+		    (c->waits == best->caches.waits && v->sched.number < best->sched.number))
+			best = v;
+	}
+	if (!best)
+		return NULL;
+	s->place[best->caches.cpu].vcpus--;
+	s->place[cpu].vcpus++;
+	best->caches.cpu = cpu;
+	best->sched.moves++;
+	return best;
+}
+
 static struct vcpu *who_is_next(struct simulation *s, unsigned cpu, struct vcpu *queue)
 {
 	struct place *p = &s->place[cpu];
@@ -206,9 +235,12 @@ static struct vcpu *who_is_next(struct simulation *s, unsigned cpu, struct vcpu 
 	if (p->current && now < p->until && is_queued(p->current, queue) && has_work(p->current))
 		return p->current;
 	v = next_of(s, cpu, queue, p->current);
+	v = v ? v : bring_over(s, cpu, queue);
 	v = v ? v : sleeper(cpu, queue);
-	if (v)
+	if (v) {
 		p->until = now + s->slice;
+		v->caches.waits = 0;
+	}
 	if (v && v != p->current) {
 		flash_attach(s->flash, cpu, &v->gs.lines, (uintptr_t)v->caches.base >> s->line_log2);
 		p->current = v;
@@ -237,6 +269,20 @@ struct vcpu *simulation_next(void *arg, struct vcpu *queue)
 			s->on_interval(s->interval_opaque);
 	}
 	return NULL;
+}
+
+void simulation_arrive(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+	unsigned node = v->caches.cpu / vm->monitor->numa.cpus_per_node;
+
+	if (v->node == node)
+		return;
+	vm_lock(vm);
+	siblings_stop(vm);
+	pmap_unmap_copies(vm->ram);
+	__atomic_store_n(&v->node, node, __ATOMIC_RELAXED); /* an audit looks at it */
+	vm_unlock(vm);
 }
 
 /* ---- time ---- */

@@ -6,9 +6,10 @@
  * --numa flash: the monitor's machines run on a simulated FLASH (numa/flash/).  Its processors are the monitor's, its memory is machine
  * memory, its counters say which pages are hot, numa/policy.c what is to be done, and it is done as for any other run: numa/move.h.
  *
- * All processors are run by one thread of the host, in turns of numa_config.turn_ns (flash_turn_end()); a vCPU belongs to one of them from
- * when it is made, the next one in the order of the nodes.  Where a processor has several, each has it for a slice of SCHED_SLICE_MS of its
- * time, and one that waits leaves it to the others.  What happens is a function of the machines and of what they execute: two
+ * All processors are run by one thread of the host, in turns of numa_config.turn_ns (flash_turn_end()); a vCPU belongs to one of them, at
+ * first the next one in the order of the nodes.  Where a processor has several, each has it for a slice of SCHED_SLICE_MS of its time, and one that
+ * waits leaves it to the others.  One that has waited for half a slice while another processor had nothing to do belongs to that one from
+ * then on, and its pages follow as any others that a node misses on.  What happens is a function of the machines and of what they execute: two
  * runs are the same to the cycle, if nothing comes from outside.
  *
  * Everything here is for the thread that runs the processors, or for others while all vCPUs are stopped (rendezvous.h), but
@@ -77,6 +78,8 @@ MUST_CHECK int simulation_vm_new(struct vm *vm);
 void simulation_vm_free(struct vm *vm);
 /* sched_config.order.  s: the simulation. */
 struct vcpu *simulation_next(void *s, struct vcpu *queue);
+/* v is about to run: it may have come to another node. */
+void simulation_arrive(struct vcpu *v);
 /* clock_config.simulated */
 extern const struct clock_source simulation_clock;
 /* The node for what v is about to access at ram, an address of the pmap. */
