@@ -56,6 +56,18 @@ void pmap_share_equal(struct pmap *p, struct gpa pa, uint64_t bytes);
  */
 uint64_t pmap_merge(struct pmap *p, uint64_t pages);
 
+/* ---- a VM's memory as it was ---- */
+/*
+ * All of a VM's memory at one moment, to go back to: its pages are shared with that, so that nothing is copied before it is written to.  The VM's
+ * thread, outside of translated code; before the pmap is freed.  Cost: 0.2 us a page.
+ */
+struct pmap_kept;
+/* 0, -ENOMEM, -EBUSY: a page is a region's, or a device is about to write to one; or -ENOTSUP: this memory shares no pages. */
+MUST_CHECK int pmap_keep(struct pmap *p, struct pmap_kept **out);
+/* -ENOMEM: a part of it is as it was. */
+MUST_CHECK int pmap_go_back(struct pmap *p, const struct pmap_kept *kept);
+void pmap_kept_free(struct pmap *p, struct pmap_kept *kept);
+
 /* ---- who has it ---- */
 /* Is the machine page some guest page's of p, which is only compared?  Not the page of zeroes, which may be any VM's.  Any thread. */
 bool page_is_of(struct machine_memory *m, struct machine_page *page, const struct pmap *p);

@@ -148,6 +148,24 @@ void l2tlb_on_read(struct l2tlb *l, unsigned i)
 	banks_drop_slot(&l->banks, i);
 }
 
+unsigned l2tlb_kept(const struct l2tlb *l, struct l2tlb_kept *out)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < GUEST_TLB_MAX; i++)
+		for (uint32_t id = l->banks.slot[i]; id; id = l->banks.node[id].slot_next, n++)
+			if (out)
+				out[n] = (struct l2tlb_kept){.e = l->banks.node[id].e, .slot = (uint8_t)i};
+	return n;
+}
+
+void l2tlb_keep(struct l2tlb *l, const struct l2tlb_kept *kept, unsigned n)
+{
+	l2tlb_reset(l);
+	for (unsigned i = 0; i < n; i++)
+		banks_keep(&l->banks, &kept[i].e, kept[i].slot);
+}
+
 const struct l2tlb_stats *l2tlb_stats(const struct l2tlb *l) { return &l->stats; }
 
 struct l2tlb_stats *l2tlb_stats_mut(struct l2tlb *l) { return &l->stats; }

@@ -103,6 +103,18 @@ void l2tlb_drop_address(struct l2tlb *l, struct gva va);
 /* Forget every table entry of every space (not the banks).  Also what a change of Status.ERL calls for. */
 void l2tlb_flush_tables(struct l2tlb *l);
 
+/*
+ * All that the L2TLB has which a guest could notice: the kept translations.  For who goes back to an earlier state of the machine
+ * (vmm/replay/snapshot.h).  out NULL: only how many there are.
+ */
+struct l2tlb_kept {
+	struct guest_tlb_entry e;
+	uint8_t slot;
+};
+unsigned l2tlb_kept(const struct l2tlb *l, struct l2tlb_kept *out);
+/* These are kept, and no others; tables forget everything. The architectural TLB is as it was then. */
+void l2tlb_keep(struct l2tlb *l, const struct l2tlb_kept *kept, unsigned n);
+
 struct l2tlb_audit {
 	/* The guest page of a guest physical address; NULL: it is no memory. */
 	struct guest_page *(*row)(void *opaque, struct gpa pa);

@@ -579,10 +579,31 @@ static void fill_config(struct blk *b, bool writable)
 	b->config.write_zeroes_may_unmap = 1;
 }
 
+/* What a disk has been written to stays written to. */
+static bool savable(const struct virtio_device *d) { return disk_read_only(((const struct blk *)d)->disk); }
+
+static void save(const struct virtio_device *d, void *state)
+{
+	memcpy(state, &((const struct blk *)d)->look_again, sizeof(bool));
+}
+
+static void restore(struct virtio_device *d, const void *state)
+{
+	memcpy(&((struct blk *)d)->look_again, state, sizeof(bool));
+}
+
 int virtio_blk_new(struct virtio_device **out, struct disk *disk, const char *name, const char *serial)
 {
-	static const struct virtio_ops ops = {
-	    .activate = activate, .notify = notify, .poll = poll, .retry = retry, .reset = reset, .free = blk_free};
+	static const struct virtio_ops ops = {.activate = activate,
+					      .notify = notify,
+					      .poll = poll,
+					      .retry = retry,
+					      .reset = reset,
+					      .savable = savable,
+					      .state_bytes = sizeof(bool),
+					      .save = save,
+					      .restore = restore,
+					      .free = blk_free};
 	uint64_t features = F_SIZE_MAX | F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_TOPOLOGY | F_CONFIG_WCE;
 	struct blk *b = calloc(1, sizeof(*b));
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "pv-drivers/virtio/devices.h"
@@ -79,8 +80,26 @@ static void notify(struct virtio_device *d, unsigned queue)
 
 static void reset(struct virtio_device *d) { (void)d; }
 
-static const struct virtio_ops rng_ops = {
-    .notify = notify, .reset = reset, .free = (void (*)(struct virtio_device *))free};
+/* The host's entropy does not come a second time. */
+static bool savable(const struct virtio_device *d) { return d->host.synchronous; }
+
+static void save(const struct virtio_device *d, void *state)
+{
+	memcpy(state, &((const struct rng *)d)->state, sizeof(uint64_t));
+}
+
+static void restore(struct virtio_device *d, const void *state)
+{
+	memcpy(&((struct rng *)d)->state, state, sizeof(uint64_t));
+}
+
+static const struct virtio_ops rng_ops = {.notify = notify,
+					  .reset = reset,
+					  .savable = savable,
+					  .state_bytes = sizeof(uint64_t),
+					  .save = save,
+					  .restore = restore,
+					  .free = (void (*)(struct virtio_device *))free};
 
 int virtio_rng_new(struct virtio_device **out)
 {

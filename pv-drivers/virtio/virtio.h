@@ -111,6 +111,14 @@ struct virtio_ops {
 	void (*reset)(struct virtio_device *d);
 	/* The driver has written [off, off + bytes) of config (already there, only bytes of config_writable). May be NULL. */
 	void (*config_written)(struct virtio_device *d, unsigned off, unsigned bytes);
+	/*
+	 * For who goes back to an earlier state of the machine: what the device has besides struct virtio_device and config[], as
+	 * bytes.  savable: can it be done at all; NULL: no.  save, restore: NULL if there is nothing.
+	 */
+	bool (*savable)(const struct virtio_device *d);
+	size_t state_bytes;
+	void (*save)(const struct virtio_device *d, void *state);
+	void (*restore)(struct virtio_device *d, const void *state);
 	/* Called once, after reset(): free the device and what it embeds. */
 	void (*free)(struct virtio_device *d);
 };
@@ -181,6 +189,13 @@ void virtio_config_changed(struct virtio_device *d);
 void virtio_break(struct virtio_device *d, const char *why);
 /* As if the driver wrote status 0; also at power-on and RST#. */
 void virtio_reset(struct virtio_device *d);
+
+/* Can it go back to an earlier state?  vCPU thread, as what follows. */
+bool virtio_savable(const struct virtio_device *d);
+size_t virtio_state_bytes(const struct virtio_device *d);
+/* False: not now, requests are in flight. */
+MUST_CHECK bool virtio_save(const struct virtio_device *d, void *state);
+void virtio_restore(struct virtio_device *d, const void *state);
 
 /* ---- for the transport and the virtqueue ---- */
 /* Raise the interrupt line for this reason (VIRTIO_ISR_QUEUE, VIRTIO_ISR_CONFIG), which the driver will find in isr. */

@@ -91,7 +91,7 @@ refused "without --icount" '--record: only with --icount' --record "$recording"
 refused "both" 'not together' --icount --record "$recording" --replay "$work/whole"
 refused "a network" 'not with --net' --icount --net user --record "$recording"
 refused "a share" 'not with --share' --icount --share /tmp --record "$recording"
-refused "a disk that changes" 'not with --disk' --icount --disk "$work/whole" --record "$recording"
+refused "a disk that changes" 'not with a --disk' --icount --disk "$work/whole" --record "$recording"
 refused "several" 'of one machine' --icount --vms 2 --record "$recording"
 [ -e "$recording" ] && fail "a run that was refused has left a file"
 finish

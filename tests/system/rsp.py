@@ -3,6 +3,7 @@
 """A client of gdb's remote protocol, which knows nothing of gdb, of Disco or of QEMU.
 
 usage: rsp.py trace ADDRESS ELF SYMBOL N     N single steps from there on, a line of registers for each
+       rsp.py back ADDRESS ELF SYMBOL N TIMES   from where it is called the TIMES-th time: N steps, all of them back, and forth again
        rsp.py talk ADDRESS ELF STEP...       see steps below; prints what comes
        rsp.py hostile ADDRESS SEED N         N damaged packets in connections that begin and end anywhere
 ADDRESS is HOST:PORT, or a Unix socket's path.
@@ -141,6 +142,47 @@ def trace(address, elf, symbol, n):
     gdb.write("vKill;1")
 
 
+def back(address, elf, symbol, n, times):
+    """All registers, and a word below the stack pointer, after each step: the same on the way back, and forth again."""
+    names, order = symbols(elf)
+    gdb = Rsp(address)
+    assert "ReverseStep+" in gdb.features and "ReverseContinue+" in gdb.features, gdb.features
+    gdb.ask("?")
+
+    def look():
+        text = gdb.ask("g")
+        return text, gdb.ask(f"m{registers(text, order)[29]:x},20")
+
+    assert gdb.ask(f"Z0,{names[symbol]:x},4") == "OK"
+    for i in range(times):
+        if i:
+            step(gdb)
+        assert gdb.resume("vCont;c").startswith("T05")
+    assert gdb.ask(f"z0,{names[symbol]:x},4") == "OK"
+    seen = [look()]
+    for _ in range(n):
+        step(gdb)
+        seen.append(look())
+    wrong = 0
+    for i in range(n - 1, -1, -1):
+        assert gdb.resume("bs").startswith("T05")
+        wrong += look() != seen[i]
+    for i in range(1, n + 1):
+        step(gdb)
+        wrong += look() != seen[i]
+    # from the end to the same call, and to those before it
+    assert gdb.ask(f"Z0,{names[symbol]:x},4") == "OK"
+    calls = 0
+    while "replaylog:begin" not in gdb.resume("bc"):
+        calls += 1
+        if calls == 1:
+            wrong += look() != seen[0]
+    addresses = {registers(text, order)[37] for text, _ in seen}
+    print(f"{n} steps at {len(addresses)} addresses: {wrong} others; {calls} calls")
+    gdb.write("D;1")
+    return wrong == 0 and calls == times
+
+
 def talk(address, elf, steps):
     """A step: break:SYMBOL, delete:SYMBOL, go, step, interrupt, pc:SYMBOL (must be there), write:SYMBOL=N, read:SYMBOL, raw:PACKET."""
     names, order = symbols(elf)
@@ -252,6 +294,8 @@ def hostile(address, seed, n):
 
 if sys.argv[1] == "trace":
     trace(sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))
+elif sys.argv[1] == "back":
+    sys.exit(not back(sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]), int(sys.argv[6])))
 elif sys.argv[1] == "talk":
     talk(sys.argv[2], sys.argv[3], sys.argv[4:])
 else:

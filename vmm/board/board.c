@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* CPU interrupt pins (Malta User's Manual, "Interrupts"; the CPU's own timer is 7). */
 enum { PIN_I8259 = 2, PIN_CBUS_UART = 4, PIN_CORE_HI = 5 };
@@ -327,6 +328,69 @@ size_t board_console_rx(struct board *b, const uint8_t *data, size_t n)
 }
 
 size_t board_console_room(const struct board *b) { return uart16550_room(&b->uart[UART_TTYS0]); }
+
+/* ---- states ---- */
+
+enum { CHIP_STATES = 18 };
+
+struct chip_state {
+	void *at;
+	size_t bytes;
+};
+
+#define CHIP(state) ((struct chip_state){&(state), sizeof(state)})
+
+/* One row for each struct that a chip changes (README, "Invariants"). */
+static void list_states(struct board *b, struct chip_state out[CHIP_STATES])
+{
+	const struct chip_state all[CHIP_STATES] = {
+	    CHIP(b->gt.s),       CHIP(b->piix4.s),        CHIP(b->piix4.ide_s),
+	    CHIP(b->piix4.pm_s), CHIP(b->pic.chip[0].s),  CHIP(b->pic.chip[1].s),
+	    CHIP(b->pit.s),      CHIP(b->rtc.s),          CHIP(b->keyboard.s),
+	    CHIP(b->dma[0].s),   CHIP(b->dma[1].s),       CHIP(b->dma_pages),
+	    CHIP(b->uart[0].s),  CHIP(b->uart[1].s),      CHIP(b->uart[2].s),
+	    CHIP(b->fpga.s),     CHIP(b->pci.pirq_users), {NULL, 0},
+	};
+
+	memcpy(out, all, sizeof(all));
+}
+
+size_t board_state_bytes(const struct board *b)
+{
+	struct chip_state chip[CHIP_STATES];
+	size_t bytes = b->pci.count * sizeof(struct pci_device_state);
+
+	list_states((struct board *)(uintptr_t)b, chip);
+	for (unsigned i = 0; i < CHIP_STATES; i++)
+		bytes += chip[i].bytes;
+	return bytes;
+}
+
+void board_save(struct board *b, void *state)
+{
+	struct chip_state chip[CHIP_STATES];
+	uint8_t *to = state;
+
+	list_states(b, chip);
+	for (unsigned i = 0; i < CHIP_STATES && chip[i].at; to += chip[i++].bytes)
+		memcpy(to, chip[i].at, chip[i].bytes);
+	for (unsigned i = 0; i < b->pci.count; i++, to += sizeof(struct pci_device_state))
+		memcpy(to, &b->pci.device[i]->s, sizeof(struct pci_device_state));
+}
+
+void board_restore(struct board *b, const void *state)
+{
+	struct chip_state chip[CHIP_STATES];
+	const uint8_t *from = state;
+
+	list_states(b, chip);
+	for (unsigned i = 0; i < CHIP_STATES && chip[i].at; from += chip[i++].bytes)
+		memcpy(chip[i].at, from, chip[i].bytes);
+	for (unsigned i = 0; i < b->pci.count; i++, from += sizeof(struct pci_device_state))
+		memcpy(&b->pci.device[i]->s, from, sizeof(struct pci_device_state));
+	remap(b);
+	pci_bus_remap(&b->pci);
+}
 
 const struct i8259_pair *board_interrupts(const struct board *b) { return &b->pic; }
 

@@ -46,6 +46,13 @@ struct pci_bus *board_pci(struct board *b);
 /* To be looked at. */
 const struct i8259_pair *board_interrupts(const struct board *b);
 /* Room in ttyS0's receive FIFO, bytes. */
+/*
+ * The changing state of all chips and of the configuration spaces on the bus, to be gone back to; alarms (the clock's) and the levels of the
+ * CPU's pins (the CPU's) are not in it.
+ */
+size_t board_state_bytes(const struct board *b);
+void board_save(struct board *b, void *state);
+void board_restore(struct board *b, const void *state);
 size_t board_console_room(const struct board *b);
 
 #endif

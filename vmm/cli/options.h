@@ -169,8 +169,10 @@ struct run_options {
 	const char *numa_log; /* or NULL */
 	struct debug_address gdb;
 	bool gdb_wait;
-	bool several; /* --several; it is one of several machines of the monitor */
-	bool reports; /* and is to give back what its kernel has freed */
+	bool goes_back;           /* --icount with --gdb: a debugger can have it go back */
+	const char *stays_option; /* or not, because of that option; NULL: no other reason */
+	bool several;             /* --several; it is one of several machines of the monitor */
+	bool reports;             /* and is to give back what its kernel has freed */
 	bool no_reboot;
 	struct run_seconds timeout;
 

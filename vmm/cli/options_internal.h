@@ -68,7 +68,7 @@ extern const struct option_row options_disk_keys[], options_share_keys[], option
 MUST_CHECK int options_complete_run(struct run_options *out, struct options_error *err);
 
 /* ---- options_record.c ---- */
-/* --record, --replay: is all that the machine hears something that can be recorded? */
-MUST_CHECK int options_check_record(const struct run_options *o, struct options_error *err);
+/* --record, --replay, and a debugger that goes back (goes_back): is all that the machine hears something that can be recorded? */
+MUST_CHECK int options_check_record(struct run_options *o, struct options_error *err);
 
 #endif

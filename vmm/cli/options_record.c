@@ -21,10 +21,34 @@ static const char *hears(const struct run_options *o)
 	return NULL;
 }
 
-int options_check_record(const struct run_options *o, struct options_error *err)
+/* What is not the same a second time, beside that. */
+static const char *changes(const struct run_options *o)
+{
+	for (unsigned i = 0; i < o->n_disks; i++)
+		if (o->disk[i].mode == DISK_RW || o->disk[i].overlay)
+			return "--disk";
+	return NULL;
+}
+
+/* A machine that a debugger waits for, or may come to, can go back if all of it can. */
+static void decide_goes_back(struct run_options *o)
+{
+	if (!o->icount || (!o->gdb.text && !o->gdb_wait))
+		return;
+	o->stays_option = o->numa.flash      ? "--numa flash"
+			  : o->several       ? "--several or --vms"
+			  : run_vcpus(o) > 1 ? "--vcpus"
+			  : o->balloon       ? "--balloon"
+			  : hears(o)         ? hears(o)
+					     : changes(o);
+	o->goes_back = !o->stays_option;
+}
+
+int options_check_record(struct run_options *o, struct options_error *err)
 {
 	const char *option = o->record ? "--record" : "--replay", *other = hears(o);
 
+	decide_goes_back(o);
 	if (!o->record && !o->replay)
 		return 0;
 	if (o->record && o->replay)
@@ -37,14 +61,13 @@ int options_check_record(const struct run_options *o, struct options_error *err)
 	if (other)
 		return options_bad(err, "%s: not with %s, which would be heard at other moments the next time", option,
 				   other);
-	if (o->gdb.text || o->gdb_wait)
+	if (changes(o))
+		return options_bad(err,
+				   "%s: not with a --disk that would be another one the next time; use mode=ro, or "
+				   "mode=cow without an overlay",
+				   option);
+	if ((o->gdb.text || o->gdb_wait) && (o->record || !o->goes_back))
 		return options_bad(err, "%s: not with %s, by which the run could become another one", option,
 				   o->gdb.text ? "--gdb" : "--gdb-wait");
-	for (unsigned i = 0; i < o->n_disks; i++)
-		if (o->disk[i].mode == DISK_RW || o->disk[i].overlay)
-			return options_bad(err,
-					   "%s: not with --disk %.200s, which would be another one the next time; "
-					   "use mode=ro, or mode=cow without an overlay",
-					   option, o->disk[i].path);
 	return 0;
 }

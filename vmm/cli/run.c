@@ -25,6 +25,7 @@
 #include "vmm/host/tty.h"
 #include "vmm/look/dump.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/replay/reverse.h"
 
 /* `disco run`: one machine from power-on to its end. */
 
@@ -240,6 +241,7 @@ static void close_vm(struct run *r)
 	__atomic_store_n(&r->slide_is, RUN_SLIDE_UNKNOWN, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&r->lock);
 	pthread_mutex_unlock(&r->look_lock);
+	reverse_free(vm->reverse);
 	vm_free(vm);
 }
 

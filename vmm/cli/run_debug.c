@@ -135,7 +135,7 @@ static uint32_t slide(void *opaque, unsigned number)
 	struct elf_image *image;
 	struct look_for l = {.found = 0};
 
-	if (!r->vm || r->vm->monitor->share || elf_image_open(&image, r->opt->kernel, &err))
+	if (!r->vm || session_shares(r->session) || elf_image_open(&image, r->opt->kernel, &err))
 		return 0;
 	slide_init(&l.slide, image);
 	elf_image_free(image);
@@ -188,7 +188,8 @@ bool session_debug_visit(struct session *s, int fd, const char *machine)
 
 	pthread_mutex_lock(&s->lock);
 	for (unsigned i = 0; i < s->n; i++)
-		if (strcmp(s->run[i]->opt->name, machine) == 0 && !s->run[i]->history) /* it could become another run */
+		if (strcmp(s->run[i]->opt->name, machine) == 0 && !s->run[i]->opt->record &&
+		    (!s->run[i]->opt->replay || s->run[i]->opt->goes_back)) /* it could become another run */
 			number = number_of(s->run[i]);
 	there = number && (s->debugger || open_server(s, NULL, &err) == 0);
 	pthread_mutex_unlock(&s->lock);

@@ -171,6 +171,11 @@ void run_free(struct run *r);
 /* A thread for it, which opens it; it is counted. 0 or -errno. With session.lock. */
 MUST_CHECK int run_start(struct run *r);
 
+/* Its machines have pages in common. */
+bool session_shares(const struct session *s);
+
+enum { REVERSE_MEMORIES = 5 }; /* of machine memory, for one that goes back: itself, and its past */
+
 /* ---- run_store.c ---- */
 /* The translation store, if there is to be one. enum exit_status. */
 int session_store_open(struct session *s);

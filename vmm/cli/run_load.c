@@ -108,7 +108,7 @@ static int load_kernel(struct run *r, struct loaded_image *image, struct loader_
 	struct run_kernel *k;
 	int e;
 
-	if (!r->vm->monitor->share)
+	if (!session_shares(r->session))
 		return loader_load_elf(ram, r->opt->kernel, image, err);
 	pthread_mutex_lock(&s->kernel_lock);
 	e = read_kernel(s, r->opt->kernel, &k, err);
@@ -143,7 +143,7 @@ static int load_images(struct run *r, struct loaded_image *image, uint32_t regs[
 	 * are each at another address have no page of code in common, with each other and with those of other runs; but a run that
 	 * is to repeat is the same with a store and without.  A debugger that waits for the kernel knows it as it was linked.
 	 */
-	stay = loader_moves_to(image) > (initrd_bytes ? initrd_gpa : opt->mem_bytes) || r->vm->monitor->share ||
+	stay = loader_moves_to(image) > (initrd_bytes ? initrd_gpa : opt->mem_bytes) || session_shares(r->session) ||
 	       (r->vm->monitor->store && !opt->icount && !r->vm->monitor->simulation) ||
 	       (opt->gdb_wait && !opt->icount);
 	if (asprintf(&line, "%s%s", stay ? "nokaslr " : "", r->append ? r->append : opt->append) < 0) {

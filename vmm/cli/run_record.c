@@ -16,6 +16,8 @@
 #include "frontend/cp0.h"
 #include "vmm/cli/commands.h"
 #include "vmm/replay/history.h"
+#include "vmm/replay/reverse.h"
+#include "vmm/replay/snapshot.h"
 
 /* --record and --replay: what a run depends on, its files; and whether it has ended as it was recorded. */
 
@@ -109,28 +111,47 @@ int run_record_open(struct run *r)
 	char *header;
 	int e;
 
-	if (!o->record && !o->replay)
+	if (o->stays_option)
+		run_say(r, "a debugger cannot have it go back, because of %s", o->stays_option);
+	if (!o->record && !o->replay && !o->goes_back)
 		return STATUS_OK;
-	header = make_header(r);
-	if (!header)
+	header = o->record || o->replay ? make_header(r) : NULL;
+	if (!header && (o->record || o->replay))
 		return STATUS_USAGE;
 	e = history_new(&r->history);
 	if (e)
 		snprintf(err.text, sizeof(err.text), "%s", strerror(-e));
 	else if (o->record)
 		e = history_record(r->history, o->record, header, &err);
-	else
+	else if (o->replay)
 		e = history_replay(r->history, o->replay, header, &err);
 	free(header);
 	r->recording = !e && o->record;
 	if (e)
-		run_say(r, "%s %s", o->record ? "--record" : "--replay", err.text);
+		run_say(r, "%s %s", o->record ? "--record" : o->replay ? "--replay" : "--gdb", err.text);
 	return e ? STATUS_USAGE : STATUS_OK;
+}
+
+/* With snapshots, for a debugger. 0 or -ENOMEM. */
+static int keep_snapshots(struct run *r)
+{
+	const struct reverse_config cfg = {
+	    .history = r->history, .interval = REVERSE_INSNS, .memory_bytes = r->session->mem_bytes};
+	const char *device = snapshot_hindrance(r->vm);
+	struct reverse *reverse;
+
+	if (!device)
+		return reverse_new(&reverse, r->vm, &cfg);
+	run_say(r, "a debugger cannot have it go back: %s cannot", device);
+	return 0;
 }
 
 int run_record_boot(struct run *r)
 {
 	int err = r->history ? history_boot(r->history, r->vm) : 0;
+
+	if (!err && r->opt->goes_back)
+		err = keep_snapshots(r);
 
 	if (err == -EINVAL)
 		run_say(r, "--replay %s: it ended where this run boots again", r->opt->replay);

@@ -149,6 +149,8 @@ static int close_watch(struct session *s, int status)
 	return status ? status : STATUS_FAILED;
 }
 
+bool session_shares(const struct session *s) { return s->several || s->first->opt->merge.pages; }
+
 static int open_monitor(struct session *s)
 {
 	const struct run_options *opt = s->first->opt; /* what is the process's is the same in all */
@@ -158,8 +160,10 @@ static int open_monitor(struct session *s)
 				     .simulated = opt->numa.flash,
 				     .watch = s->watch,
 				     .host = opt->numa.host ? &numa_this_host : NULL,
-				     .share = s->several || opt->merge.pages,
-				     .merge = opt->merge.given ? opt->merge.pages : MERGE_DEFAULT,
+				     .share = session_shares(s) || opt->goes_back,
+				     .merge = opt->goes_back     ? 0
+					      : opt->merge.given ? opt->merge.pages
+								 : MERGE_DEFAULT,
 				     .store = s->store,
 				     .processors = opt->processors,
 				     .repeatable = opt->icount,
@@ -172,6 +176,8 @@ static int open_monitor(struct session *s)
 		cfg.memory_bytes += run_memory_bytes(s->run[i]->opt);
 	if (opt->numa.flash) /* the regions' too */
 		cfg.memory_bytes = opt->numa.cfg.memory;
+	if (opt->goes_back) /* what its pages were, at the moments to which it can go back */
+		cfg.memory_bytes *= REVERSE_MEMORIES;
 	s->mem_bytes = cfg.memory_bytes;
 	/* where address space is short, it is left to others */
 	if (s->several && !opt->icount && is_unlimited(RLIMIT_AS) && is_unlimited(RLIMIT_FSIZE))

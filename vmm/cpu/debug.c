@@ -12,6 +12,7 @@
 #include "vmm/monitor/monitor.h"
 #include "vmm/monitor/sched.h"
 #include "vmm/monitor/vm.h"
+#include "vmm/replay/reverse.h"
 
 #define INSN_BYTES 4u
 
@@ -332,8 +333,7 @@ void debug_remove_all(struct debug *d, struct vm *vm)
 
 /* ---- what the dispatch loop asks ---- */
 
-/* v stops its machine. */
-static void stop(struct vcpu *v, enum debug_why why)
+void debug_stop(struct vcpu *v, enum debug_why why)
 {
 	struct debug *d = v->vm->debug;
 
@@ -370,7 +370,7 @@ bool debug_steps(const struct vcpu *v) { return go_of(v) == DEBUG_STEP; }
 bool debug_wakes(struct vcpu *v)
 {
 	if (__atomic_load_n(&v->power, __ATOMIC_ACQUIRE) != VCPU_ON) {
-		stop(v, DEBUG_STEPPED);
+		debug_stop(v, DEBUG_STEPPED);
 		return false;
 	}
 	v->idle = false;
@@ -424,7 +424,7 @@ bool debug_interprets(struct vcpu *v)
 	const struct debug *d = v->vm->debug;
 	uint32_t pc = (uint32_t)v->gs.pc;
 
-	if (debug_steps(v))
+	if (debug_steps(v) || (v->vm->reverse && reverse_looks(v->vm->reverse)))
 		return true;
 	if (!d->n_breaks || !may_have(d->break_pages, pc))
 		return false;
@@ -460,6 +460,9 @@ uint32_t debug_allowed(struct vcpu *v)
 	const struct debug_point *here = break_at(d, pc);
 	bool step = debug_steps(v);
 
+	if (v->vm->reverse && reverse_passes(v->vm->reverse))
+		return reverse_looks(v->vm->reverse) ? 1 : (end - pc) / INSN_BYTES;
+	step |= v->vm->reverse && reverse_looks(v->vm->reverse);
 	if (here && (!step || v->debug.began)) {
 		find_point(v, here);
 		return 0;
@@ -491,10 +494,12 @@ void debug_after(struct vcpu *v, bool executed)
 	uint32_t pc = (uint32_t)v->gs.pc;
 
 	v->debug.began |= executed;
+	if (v->vm->reverse && reverse_after(v, executed))
+		return;
 	if (v->debug.found)
-		stop(v, (enum debug_why)v->debug.found);
+		debug_stop(v, (enum debug_why)v->debug.found);
 	else if (executed && debug_steps(v) && pc - v->debug.from >= v->debug.to - v->debug.from)
-		stop(v, DEBUG_STEPPED);
+		debug_stop(v, DEBUG_STEPPED);
 }
 
 /* ---- what mem.c asks ---- */
@@ -534,7 +539,7 @@ bool debug_watches(struct vcpu *v, struct gva va, uint32_t bytes, bool write)
 	const struct debug *d = v->vm->debug;
 	uint32_t at = (uint32_t)va.v;
 
-	if (!d->n_watches || !may_have(d->watch_pages, at))
+	if (!d->n_watches || !may_have(d->watch_pages, at) || (v->vm->reverse && reverse_passes(v->vm->reverse)))
 		return false;
 	for (unsigned i = 0; i < d->n_points; i++) {
 		const struct debug_point *p = &d->point[i];

@@ -39,7 +39,12 @@ struct debug_point {
 };
 
 /* Why a vCPU has stopped its machine. */
-enum debug_why { DEBUG_NOTHING, DEBUG_STEPPED, DEBUG_AT_POINT };
+enum debug_why {
+	DEBUG_NOTHING,
+	DEBUG_STEPPED,
+	DEBUG_AT_POINT,
+	DEBUG_AT_BEGIN, /* it has gone back to where it began (vmm/replay/reverse.h) */
+};
 
 /* What a vCPU does while its machine is let go. */
 enum debug_go {
@@ -117,6 +122,8 @@ bool debug_interprets(struct vcpu *v);
 uint32_t debug_allowed(struct vcpu *v);
 /* Behind a turn that may have `executed` something. Not busy, without the lock. */
 void debug_after(struct vcpu *v, bool executed);
+/* It stops its machine, by itself. Not busy, without the lock. */
+void debug_stop(struct vcpu *v, enum debug_why why);
 /* What a table of the L2TLB may have of va's page. */
 void debug_limit(const struct vcpu *v, struct gva va, bool *read, bool *write, uint32_t *code_id);
 /* Not to be executed from in translated code. */

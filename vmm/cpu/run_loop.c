@@ -19,6 +19,7 @@
 #include "vmm/monitor/simulation.h"
 #include "vmm/monitor/vm.h"
 #include "vmm/replay/history.h"
+#include "vmm/replay/reverse.h"
 
 /*
  * The dispatch loop: what happens between two stretches of translated code.  One turn: look after devices and
@@ -146,7 +147,7 @@ static void console_input(struct vcpu *v)
 		history_service(vm->replay, v);
 	if (vm->replay && history_is_closed(vm->replay))
 		vm->rx_bytes = 0;
-	if (!vm->rx_bytes)
+	if (!vm->rx_bytes || (vm->reverse && reverse_is_past(vm->reverse)))
 		return;
 	n = board_console_rx(vm->board, vm->rx, vm->rx_bytes);
 	if (vm->replay && n)
@@ -279,6 +280,23 @@ static void look_where(struct vcpu *v)
 /* A debugger is there: has it something to do with the next instruction? */
 static bool is_debugged(struct vcpu *v) { return __builtin_expect(v->vm->debug != NULL, 0) && debug_interprets(v); }
 
+/* One instruction, or one exception, and no further. */
+static bool is_stepped(const struct vcpu *v)
+{
+	return debug_steps(v) || (v->vm->reverse && reverse_looks(v->vm->reverse));
+}
+
+/* An interrupt was delivered: is that all for this turn? */
+static bool ends_behind_interrupt(const struct vcpu *v)
+{
+	const struct vm *vm = v->vm;
+
+	return (vm->replay && history_waits_here(vm->replay, v)) || (vm->debug && is_stepped(v));
+}
+
+/* A step is made without interrupts, unless it is to be the same when it is gone back over. */
+static bool holds_interrupts(const struct vcpu *v) { return v->vm->debug && debug_steps(v) && !v->vm->reverse; }
+
 /* So many instructions, as far as a block goes that is known, or is made anew. */
 static enum exit_reason interpret_up_to(struct vcpu *v, uint32_t most)
 {
@@ -300,7 +318,7 @@ static enum exit_reason run_debugged(struct vcpu *v)
 		most = v->gs.icount_left > 0 ? (uint32_t)v->gs.icount_left : 0;
 	if (!most)
 		return EXIT_BUDGET;
-	v->step |= debug_steps(v); /* also where it comes to a device */
+	v->step |= is_stepped(v); /* also where it comes to a device */
 	return interpret_up_to(v, v->step ? 1 : most);
 }
 
@@ -309,10 +327,10 @@ static enum exit_reason execute(struct vcpu *v, enum exit_reason last)
 {
 	struct vm *vm = v->vm;
 
-	if (!(vm->debug && debug_steps(v)) && exception_check_interrupts(v)) {
+	if (!holds_interrupts(v) && exception_check_interrupts(v)) {
 		last = EXIT_EXCEPTION;
 		v->step = false;
-		if (vm->replay && history_waits_here(vm->replay, v))
+		if (ends_behind_interrupt(v))
 			return last;
 	}
 	vcpu_update_mode(v);
@@ -357,6 +375,8 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 		if (vm->replay && __atomic_load_n(&vm->end, __ATOMIC_ACQUIRE) != VM_RUNS)
 			return EXIT_POLL; /* nothing is executed behind what ended it, now as when it was recorded */
 	}
+	if (__builtin_expect(vm->reverse != NULL, 0) && reverse_turn(v))
+		return EXIT_POLL;
 	if (__builtin_expect(vm->debug != NULL, 0) ? debug_rests(v) : __atomic_load_n(&vm->pauses, __ATOMIC_RELAXED)) {
 		v->becomes = paused(v);
 		return EXIT_POLL;
@@ -366,7 +386,7 @@ static enum exit_reason turn(struct vcpu *v, enum exit_reason last)
 		__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
 		return EXIT_POLL;
 	}
-	if (vm->debug && v->idle && debug_steps(v) && !debug_wakes(v))
+	if (holds_interrupts(v) && v->idle && !debug_wakes(v))
 		return EXIT_POLL;
 	if (still_idle(v) && !power_up(v)) {
 		v->becomes = idle(v);

@@ -297,6 +297,10 @@ static bool answer(struct stub *s, const char *text, size_t n)
 	case 'C':
 	case 'S':
 		return go_old(s, text);
+	case 'b':
+		if (strcmp(text, "bs") == 0 || strcmp(text, "bc") == 0)
+			return !stub_go_back(s, text[1] == 's');
+		return true; /* another one's: no answer */
 	default:
 		if (!stub_query(s, text))
 			(void)stub_access(s, text, n);

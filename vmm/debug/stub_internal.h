@@ -75,6 +75,8 @@ void stub_stop(struct stub *s);
 void stub_look_at_machines(struct stub *s);
 /* vCont behind its name, with ';' in front. False: it is none that is understood; nothing has changed. */
 bool stub_vcont(struct stub *s, const char *actions);
+/* "bs", "bc": back by a step, or to what stops it. False, with an answer: it cannot. */
+bool stub_go_back(struct stub *s, bool step);
 /* Put what is to be said of why s->now stopped. */
 void stub_put_stop(struct stub *s);
 

@@ -11,14 +11,27 @@
 
 /* q and Q packets. */
 
+/* The machine that is attached can. */
+static bool goes_back(struct stub *s)
+{
+	struct debug_machine m;
+	bool can;
+
+	if (!s->machines.enter(s->machines.opaque, s->now.machine, &m))
+		return false;
+	can = m.vm && m.vm->reverse;
+	s->machines.leave(s->machines.opaque, m.number);
+	return can;
+}
+
 static void supported(struct stub *s, const char *text)
 {
 	s->multiprocess = strstr(text, "multiprocess+") != NULL;
 	s->reports_breaks = strstr(text, "swbreak+") != NULL;
 	stub_put(s,
 		 "PacketSize=%x;qXfer:features:read+;vContSupported+;multiprocess+;swbreak+;hwbreak+;"
-		 "QStartNoAckMode+",
-		 PACKET_BYTES);
+		 "QStartNoAckMode+%s",
+		 PACKET_BYTES, goes_back(s) ? ";ReverseStep+;ReverseContinue+" : "");
 }
 
 static void no_acks(struct stub *s, const char *text)

@@ -5,6 +5,7 @@
 #include "vmm/debug/registers.h"
 #include "vmm/debug/stub_internal.h"
 #include "vmm/monitor/vm.h"
+#include "vmm/replay/reverse.h"
 
 /* Attaching, stopping, going on. */
 
@@ -188,6 +189,36 @@ static bool go_machine(const struct debug_machine *m, const struct action *a, in
 	return runs || steps;
 }
 
+static void let_go(struct stub *s)
+{
+	s->machines.go_waiting(s->machines.opaque);
+	s->state = STUB_RUNNING;
+	s->reply_due = true;
+	s->interrupted = false;
+}
+
+bool stub_go_back(struct stub *s, bool step)
+{
+	const struct action back = {.go = DEBUG_RUN, .of = {(unsigned)STUB_ALL, (unsigned)STUB_ALL}};
+	struct debug_machine m;
+	struct vcpu *v;
+	bool can;
+
+	if (!stub_enter(s, &m, &v))
+		return false;
+	can = m.vm->reverse != NULL;
+	if (can) {
+		reverse_ask(m.vm->reverse, step ? REVERSE_STEP : REVERSE_RUN);
+		(void)go_machine(&m, &back, 1);
+	}
+	stub_leave(s, &m);
+	if (can)
+		let_go(s);
+	else
+		stub_put(s, "E01");
+	return can;
+}
+
 bool stub_vcont(struct stub *s, const char *actions)
 {
 	struct action a[MAX_ACTIONS];
@@ -201,13 +232,9 @@ bool stub_vcont(struct stub *s, const char *actions)
 		any |= go_machine(&m, a, n);
 		leave(s, &m);
 	}
-	if (!any)
-		return false;
-	s->machines.go_waiting(s->machines.opaque);
-	s->state = STUB_RUNNING;
-	s->reply_due = true;
-	s->interrupted = false;
-	return true;
+	if (any)
+		let_go(s);
+	return any;
 }
 
 /* ---- stops ---- */
@@ -379,6 +406,8 @@ void stub_put_stop(struct stub *s)
 		stub_put(s, ";");
 		if (why == DEBUG_AT_POINT)
 			put_point(s, &v->debug);
+		else if (why == DEBUG_AT_BEGIN)
+			stub_put(s, "replaylog:begin;");
 	}
 	leave(s, &m);
 }

@@ -7,6 +7,7 @@
 #include "vmm/debug/registers.h"
 #include "vmm/debug/stub_internal.h"
 #include "vmm/monitor/vm.h"
+#include "vmm/replay/reverse.h"
 
 /* Registers, memory, breakpoints and watchpoints. */
 
@@ -66,6 +67,13 @@ static void read_one(struct stub *s, struct vcpu *v, const char *text)
 		read_registers(s, v, (unsigned)n, (unsigned)n + 1);
 }
 
+/* What was ahead of it is not its future any more, if it has been there. */
+static void changed(const struct vcpu *v)
+{
+	if (v->vm->reverse)
+		reverse_changed(v->vm->reverse);
+}
+
 /* Those that cannot be written are passed over, as gdb writes all. */
 static void write_all(struct stub *s, struct vcpu *v, const char *text)
 {
@@ -80,6 +88,7 @@ static void write_all(struct stub *s, struct vcpu *v, const char *text)
 		}
 		text += 2 * want;
 		(void)debug_reg_write(v, n, value_of(v, bytes, want));
+		changed(v);
 	}
 	stub_put(s, "OK");
 }
@@ -93,10 +102,12 @@ static void write_one(struct stub *s, struct vcpu *v, const char *text)
 	    packet_hex_bytes(text, bytes, debug_reg_bytes((unsigned)n)) != debug_reg_bytes((unsigned)n) ||
 	    text[2 * debug_reg_bytes((unsigned)n)])
 		stub_put(s, "E03");
-	else if (debug_reg_write(v, (unsigned)n, value_of(v, bytes, debug_reg_bytes((unsigned)n))))
-		stub_put(s, "OK");
-	else
+	else if (!debug_reg_write(v, (unsigned)n, value_of(v, bytes, debug_reg_bytes((unsigned)n))))
 		stub_put(s, "E30"); /* read only */
+	else {
+		changed(v);
+		stub_put(s, "OK");
+	}
 }
 
 /* ---- memory ---- */
@@ -153,6 +164,8 @@ static void memory_write(struct stub *s, struct vcpu *v, const char *text, const
 		return;
 	}
 	debug_act(v->vm, write_memory, &m);
+	if (m.done)
+		changed(v);
 	stub_put(s, m.done == m.n ? "OK" : "E14");
 }
 

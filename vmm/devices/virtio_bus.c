@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "pv-drivers/virtio/virtio_pci.h"
 #include "vmm/board/pci.h"
@@ -346,6 +347,53 @@ void virtio_bus_retry(struct vm *vm)
 {
 	for (unsigned i = 0; vm->virtio && i < vm->virtio->n; i++)
 		virtio_retry(vm->virtio->f[i]->dev);
+}
+
+/* ---- states ---- */
+
+size_t virtio_bus_state_bytes(const struct vm *vm, const char **name)
+{
+	size_t bytes = 0;
+
+	*name = NULL;
+	for (unsigned i = 0; vm->virtio && i < vm->virtio->n; i++) {
+		const struct virtio_device *d = vm->virtio->f[i]->dev;
+
+		if (!*name && !virtio_savable(d))
+			*name = d->name;
+		bytes += sizeof(struct virtio_pci) + virtio_state_bytes(d);
+	}
+	return bytes;
+}
+
+bool virtio_bus_save(const struct vm *vm, void *state)
+{
+	uint8_t *to = state;
+
+	for (unsigned i = 0; vm->virtio && i < vm->virtio->n; i++) {
+		const struct virtio_function *f = vm->virtio->f[i];
+
+		memcpy(to, &f->regs, sizeof(f->regs));
+		to += sizeof(f->regs);
+		if (!virtio_save(f->dev, to))
+			return false;
+		to += virtio_state_bytes(f->dev);
+	}
+	return true;
+}
+
+void virtio_bus_restore(struct vm *vm, const void *state)
+{
+	const uint8_t *from = state;
+
+	for (unsigned i = 0; vm->virtio && i < vm->virtio->n; i++) {
+		struct virtio_function *f = vm->virtio->f[i];
+
+		memcpy(&f->regs, from, sizeof(f->regs));
+		from += sizeof(f->regs);
+		virtio_restore(f->dev, from);
+		from += virtio_state_bytes(f->dev);
+	}
 }
 
 void virtio_bus_free(struct virtio_bus *b)

@@ -26,6 +26,11 @@ void virtio_bus_poll(struct vm *vm);
 /* Have the devices that paused the machine try again what it waits for. */
 void virtio_bus_retry(struct vm *vm);
 /* Before the clock and the board are freed: threads of the devices use them.  NULL is fine. */
+/* The devices' states, to be gone back to.  *name: of one that cannot; NULL: all can.  Before the machine runs, and between two instructions. */
+size_t virtio_bus_state_bytes(const struct vm *vm, const char **name);
+/* False: not now, requests are in flight. */
+MUST_CHECK bool virtio_bus_save(const struct vm *vm, void *state);
+void virtio_bus_restore(struct vm *vm, const void *state);
 void virtio_bus_free(struct virtio_bus *b);
 
 /* Has a request in flight, of any device but that one (or NULL), this page of host memory; written: to write to it? */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/host_clock.h"
@@ -33,6 +34,7 @@ struct clock {
 	uint64_t insns;       /* --icount: executed before the slice in progress */
 	int64_t slice_insns;  /* --icount: gs->icount_left at the start of the slice */
 	uint64_t turn_end_ns; /* --icount: clock_turn() */
+	uint64_t stop_insns;  /* --icount: clock_stop_at() */
 	uint64_t latest_ns;   /* --numa flash: time when another vCPU began its slice */
 	struct alarm alarm[MAX_ALARMS];
 	unsigned n_alarms;
@@ -63,7 +65,7 @@ int clock_new(struct clock **out, const struct clock_config *cfg)
 
 	if (!c)
 		return -ENOMEM;
-	*c = (struct clock){.cfg = *cfg, .next_ns = UINT64_MAX, .turn_end_ns = UINT64_MAX};
+	*c = (struct clock){.cfg = *cfg, .next_ns = UINT64_MAX, .turn_end_ns = UINT64_MAX, .stop_insns = UINT64_MAX};
 	c->host_base_ns = host_now_ns();
 	c->watch = (struct watch){.due = on_due, .readable = on_input, .arg = c};
 	err = watcher_add(cfg->watcher, &c->watch, cfg->input_fd);
@@ -305,6 +307,8 @@ void clock_begin_slice(struct clock *c)
 	left = end > now ? (end - now + CLOCK_NS_PER_INSN - 1) / CLOCK_NS_PER_INSN : 0;
 	if (left > MAX_SLICE_INSNS)
 		left = MAX_SLICE_INSNS;
+	if (c->stop_insns > c->insns && left > c->stop_insns - c->insns)
+		left = c->stop_insns - c->insns;
 	c->slice_insns = c->cfg.gs->icount_left = (int64_t)left;
 }
 
@@ -378,16 +382,57 @@ bool clock_idle(struct clock *c, uint64_t slack_ns)
 	return true;
 }
 
+void clock_stop_at(struct clock *c, uint64_t insns) { c->stop_insns = insns; }
+
+struct clock_state {
+	uint64_t insns, skipped_ns, polled_ns, date_ns;
+	unsigned n_alarms;
+	struct alarm alarm[MAX_ALARMS];
+};
+
+size_t clock_state_bytes(void) { return sizeof(struct clock_state); }
+
+void clock_save(const struct clock *c, void *state)
+{
+	struct clock_state *s = state;
+
+	ASSERT(c->cfg.icount && !simulated(c));
+	*s = (struct clock_state){.insns = clock_insns(c),
+				  .skipped_ns = c->skipped_ns,
+				  .polled_ns = c->polled_ns,
+				  .date_ns = c->date_ns,
+				  .n_alarms = c->n_alarms};
+	memcpy(s->alarm, c->alarm, sizeof(s->alarm));
+}
+
+void clock_restore(struct clock *c, const void *state)
+{
+	const struct clock_state *s = state;
+
+	c->insns = s->insns;
+	c->slice_insns = c->cfg.gs->icount_left = 0; /* clock_begin_slice() comes */
+	c->cfg.gs->site = 0;
+	c->skipped_ns = s->skipped_ns;
+	c->polled_ns = s->polled_ns;
+	c->date_ns = s->date_ns;
+	c->n_alarms = s->n_alarms;
+	memcpy(c->alarm, s->alarm, sizeof(c->alarm));
+	rearm(c);
+}
+
 void clock_stop(struct clock *c)
 {
+	if (c->cfg.icount) /* it stands anyway, and its instructions are another thread's to count */
+		return;
 	set(&c->stopped_ns, clock_now_ns(c));
 	__atomic_store_n(&c->stopped, true, __ATOMIC_RELEASE);
 }
 
 void clock_go(struct clock *c)
 {
-	if (!c->cfg.icount)
-		set(&c->host_base_ns, c->host_base_ns + running_ns(c) - c->stopped_ns);
+	if (c->cfg.icount)
+		return;
+	set(&c->host_base_ns, c->host_base_ns + running_ns(c) - c->stopped_ns);
 	__atomic_store_n(&c->stopped, false, __ATOMIC_RELEASE);
 	rearm(c);
 }

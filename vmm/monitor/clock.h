@@ -89,6 +89,15 @@ void clock_awake(struct clock *c);
 /* Time stands still, until clock_go(): the machine is paused.  The date does not.  --icount: it stands anyway. */
 void clock_stop(struct clock *c);
 void clock_go(struct clock *c);
+/* --icount: no slice goes on beyond so many instructions (clock_insns()); UINT64_MAX: any does. Nothing else changes by that. */
+void clock_stop_at(struct clock *c, uint64_t insns);
+/*
+ * --icount: the time and what is asked for at which, to be gone back to.  Between two instructions.  The alarms' owners are the same then, and in the state in
+ * which they asked.
+ */
+size_t clock_state_bytes(void);
+void clock_save(const struct clock *c, void *state);
+void clock_restore(struct clock *c, const void *state);
 /* Input was seen since the last call of clock_input_done(). */
 bool clock_input_ready(struct clock *c);
 /* The input was read (again: wait for more), or is at its end (again = false: never look at it again). */

@@ -14,6 +14,7 @@
 #include "vmm/monitor/monitor.h"
 #include "vmm/monitor/siblings.h"
 #include "vmm/monitor/simulation.h"
+#include "vmm/replay/reverse.h"
 
 #define LOW_RAM_BYTES ((uint64_t)256 << 20)
 #define HIGH_RAM_BASE ((uint64_t)512 << 20)
@@ -148,6 +149,8 @@ static void on_console_tx(void *opaque, const uint8_t *data, size_t n)
 	struct vm *vm = opaque;
 
 	ASSERT(vm_owned(vm));
+	if (vm->reverse && reverse_is_past(vm->reverse))
+		return; /* it was printed the first time */
 	if (vm->cfg.console_tx)
 		vm->cfg.console_tx(vm->cfg.opaque, data, n);
 }

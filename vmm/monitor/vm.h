@@ -22,6 +22,7 @@ struct history;
 struct monitor;
 struct policy_history;
 struct region;
+struct reverse;
 struct vcpu;
 struct virtio_bus;
 struct mc146818_battery;
@@ -110,6 +111,7 @@ struct vm {
 	struct virtio_bus *virtio; /* virtio_bus.c; NULL: no device */
 	struct vm_dump *dump;      /* --dump, or NULL */
 	struct history *replay;    /* --record, --replay (vmm/replay/history.h), or NULL */
+	struct reverse *reverse;   /* it can go back (vmm/replay/reverse.h), or NULL */
 	struct debug *debug; /* of a debugger (vmm/cpu/debug.h), or NULL; changed while none of its vCPUs is inside */
 	int exit_status;     /* atomic: VM_POWER_OFF by a monitor call that says so, or -1 */
 	int end;             /* enum vm_end; any thread may set it, then clock_kick() */

@@ -48,7 +48,7 @@ bool history_is_closed(const struct history *h) { return h->closed; }
 
 /* ---- moments ---- */
 
-static struct journal_place place_of(const struct vcpu *v)
+struct journal_place history_place(const struct vcpu *v)
 {
 	struct journal_place p = {.ns = clock_now_ns(v->vm->clock)};
 
@@ -82,7 +82,7 @@ static void await_next(struct history *h, struct vm *vm)
 
 static void note(struct history *h, const struct vcpu *v, enum journal_kind kind, const void *data, uint32_t bytes)
 {
-	struct journal_event e = {.kind = kind, .at = place_of(v), .pc = (uint32_t)v->gs.pc, .bytes = bytes};
+	struct journal_event e = {.kind = kind, .at = history_place(v), .pc = (uint32_t)v->gs.pc, .bytes = bytes};
 
 	if (journal_add(&h->j, &e, data))
 		h->out_of_memory = true;
@@ -147,7 +147,7 @@ static bool ends_by_itself(const struct history *h, const struct journal_event *
 
 void history_service(struct history *h, struct vcpu *v)
 {
-	struct journal_place now = place_of(v);
+	struct journal_place now = history_place(v);
 
 	while (h->next < h->j.n && !h->diverged) {
 		const struct journal_event *e = &h->j.event[h->next];
@@ -175,6 +175,24 @@ bool history_waits_here(const struct history *h, const struct vcpu *v)
 	return h->next < h->j.n && h->j.event[h->next].at.ns == clock_now_ns(v->vm->clock);
 }
 
+/* ---- going back ---- */
+
+size_t history_heard(const struct history *h) { return h->next; }
+
+void history_go_back(struct history *h, struct vm *vm, size_t heard)
+{
+	h->next = heard;
+	h->diverged = false;
+	await_next(h, vm);
+}
+
+void history_cut(struct history *h, struct vm *vm)
+{
+	h->j.n = h->next;
+	h->closed = false;
+	await_next(h, vm);
+}
+
 /* ---- the end ---- */
 
 static bool is_as_recorded(struct history *h, const struct vm *vm, const struct journal_end *end, const char **why)
@@ -186,13 +204,14 @@ static bool is_as_recorded(struct history *h, const struct vm *vm, const struct 
 	if (h->diverged)
 		return false;
 	*why = "left before the end of the recording";
-	if (end->why == VM_QUIT && (h->next == h->j.n || e->kind != JOURNAL_END || !same(e->at, place_of(vm->vcpu))))
+	if (end->why == VM_QUIT &&
+	    (h->next == h->j.n || e->kind != JOURNAL_END || !same(e->at, history_place(vm->vcpu))))
 		return false;
 	*why = "this run is not the recorded one: it ended at another moment, or in another way";
 	if (h->next == h->j.n || e->kind != JOURNAL_END)
 		return false;
 	memcpy(&was, journal_data(&h->j, e), sizeof(was));
-	if (!same(e->at, place_of(vm->vcpu)) || was.why != end->why || was.insns != end->insns)
+	if (!same(e->at, history_place(vm->vcpu)) || was.why != end->why || was.insns != end->insns)
 		return false;
 	*why = "this run is not the recorded one: registers or memory are others at its end";
 	return was.state == end->state;

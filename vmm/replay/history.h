@@ -37,6 +37,16 @@ void history_heard_console(struct history *h, struct vcpu *v, const uint8_t *dat
 /* An exception was delivered, and the next event comes before anything else is executed. */
 bool history_waits_here(const struct history *h, const struct vcpu *v);
 
+/* ---- for who goes back (reverse.h) ---- */
+/* Where the vCPU is; between two instructions. */
+struct journal_place history_place(const struct vcpu *v);
+/* How much of it was heard. */
+size_t history_heard(const struct history *h);
+/* Only so much of it was heard, and the machine is as it was then. */
+void history_go_back(struct history *h, struct vm *vm, size_t heard);
+/* What was not heard yet is not going to be: somebody has changed the machine, and a replay is none any more. */
+void history_cut(struct history *h, struct vm *vm);
+
 /* The machine has ended, and does not run any more.  Of a replay, false: this is not how it ended, *why says what is. */
 bool history_end(struct history *h, struct vm *vm, struct journal_end end, const char **why);
 
