@@ -7,6 +7,8 @@
 
 static _Thread_local void (*hook_fn)(void *);
 static _Thread_local void *hook_arg;
+static _Thread_local void (*last_words_fn)(void *);
+static _Thread_local void *last_words_arg;
 
 void panic_set_hook(void (*fn)(void *arg), void *arg)
 {
@@ -18,6 +20,12 @@ void panic_get_hook(void (**fn)(void *arg), void **arg)
 {
 	*fn = hook_fn;
 	*arg = hook_arg;
+}
+
+void panic_set_last_words(void (*fn)(void *arg), void *arg)
+{
+	last_words_fn = fn;
+	last_words_arg = arg;
 }
 
 _Noreturn void panic_at(const char *file, int line, const char *fmt, ...)
@@ -33,5 +41,9 @@ _Noreturn void panic_at(const char *file, int line, const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
+	fn = last_words_fn;
+	last_words_fn = NULL;
+	if (fn)
+		fn(last_words_arg);
 	abort();
 }

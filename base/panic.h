@@ -20,6 +20,9 @@ void panic_set_hook(void (*fn)(void *arg), void *arg);
 /* What this thread's is, for work that moves from thread to thread. */
 void panic_get_hook(void (**fn)(void *arg), void **arg);
 
+/* fn(arg) runs once inside panic(), behind the message: what is known of how it came to this.  Of this thread; NULL: nothing. */
+void panic_set_last_words(void (*fn)(void *arg), void *arg);
+
 #define panic(...) panic_at(__FILE__, __LINE__, __VA_ARGS__)
 
 /* Checked in debug builds only (CMake preset "debug" and the sanitizers). */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/host_clock.h"
+#include "base/trace.h"
 #include "jit/emit.h"
 #include "jit/store/block.h"
 #include "jit/tier1_api.h"
@@ -303,6 +304,14 @@ static bool disagrees(const struct tier2_work *w)
 	return is;
 }
 
+static void trace_done(struct code_cache *cc, const struct tier2_work *w, bool placed)
+{
+	const struct ir_block *head = w->region.blocks[0];
+
+	TRACE(cc->cfg.tracer, TIER2_DONE, ir_block_off(head), head->mode, w->n_guest, placed ? w->code_bytes : 0,
+	      w->ns);
+}
+
 /* Takes w. False if code memory is full. */
 static bool finish(struct code_cache *cc, struct tier2_work *w)
 {
@@ -311,6 +320,7 @@ static bool finish(struct code_cache *cc, struct tier2_work *w)
 	cc->stats.ns_tier2 += w->ns;
 	if (!stale && w->refused == TIER2_REFUSED_NONE)
 		placed = place_region(cc, w);
+	trace_done(cc, w, placed && !stale && w->refused == TIER2_REFUSED_NONE);
 	remove_request(cc, q);
 	return placed;
 }
@@ -361,6 +371,7 @@ static bool request_sync(struct jit *j, struct tier2_work *w, struct jit_request
 	if (ok && !place_region(cc, w)) {
 		ok = code_cache_flush(cc, j) && !disagrees(w) && place_region(cc, w);
 	}
+	trace_done(cc, w, ok);
 	remove_request(cc, q);
 	tier2_work_free(w);
 	return ok;

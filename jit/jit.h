@@ -26,6 +26,8 @@ struct store;       /* jit/store/store.h */
 
 enum tier { TIER_INTERP = 0, TIER_1 = 1, TIER_2 = 2 };
 
+struct tracer;
+
 struct jit_config {
 	bool tier1, tier2;
 	uint32_t guest_isa; /* whatever else decides what a word means (enum isa); only compared */
@@ -48,6 +50,7 @@ struct jit_config {
 	bool keep_ir;           /* keep IR for dumps: jit_dump_host interleaves it */
 	struct store *store;    /* translations of other runs, which outlives the cache; of no other one.  NULL: none */
 	helper_fn *const *helpers; /* [NUM_HELPERS] */
+	struct tracer *tracer;     /* of all vCPUs (base/trace.h), outlives the cache; NULL: none */
 	/*
 	 * Called where translated code would leave with EXIT_PC_SET or EXIT_EXCEPTION: brings gs->mode and gs->l2tlb up to
 	 * date and may change gs->pc, where translated code then goes on if the jump cache knows it.  NULL: it leaves.

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/host_clock.h"
+#include "base/trace.h"
 
 static const struct {
 	const char *word, *text, *colour;
@@ -35,6 +36,7 @@ struct numa_watch {
 	uint64_t start_ns; /* of the host */
 
 	pthread_mutex_t lock; /* guards what follows, and the log */
+	struct tracer tracer;
 	struct numa_look look;
 	uint64_t halved_ns, nodes_ns; /* when the heat was halved, and numa_watch_nodes() called last */
 	uint64_t lines, last_ns;
@@ -179,6 +181,7 @@ int numa_watch_new(struct numa_watch **out, const struct numa_watch_config *cfg)
 	w->cfg = *cfg;
 	w->numa = *cfg->numa;
 	w->cfg.numa = &w->numa;
+	tracer_init(&w->tracer, cfg->trace, NULL, -1);
 	w->start_ns = host_now_ns();
 	w->look.n_nodes = w->numa.nodes;
 	w->look.counted = cfg->simulated;
@@ -205,6 +208,7 @@ int numa_watch_free(struct numa_watch *w)
 		if (fclose(w->cfg.log) && !err)
 			err = -errno;
 	}
+	tracer_fini(&w->tracer);
 	pthread_mutex_destroy(&w->lock);
 	free(w);
 	return err;
@@ -222,6 +226,13 @@ void numa_watch_machine(struct numa_watch *w, unsigned machine, const char *name
 	pthread_mutex_unlock(&w->lock);
 }
 
+/* With w's lock. */
+static void put_trace(struct numa_watch *w, const struct numa_decided *d)
+{
+	TRACE(&w->tracer, PAGE_MOVE, d->machine, d->gpn, TRACE_STRING(numa_event_word(d->event)),
+	      TRACE_STRING(policy_reason_text(d->reason)), d->from, d->node);
+}
+
 void numa_watch_event(struct numa_watch *w, const struct numa_decided *d)
 {
 	struct numa_node *to;
@@ -237,6 +248,7 @@ void numa_watch_event(struct numa_watch *w, const struct numa_decided *d)
 	to->collapsed += d->event == NUMA_COLLAPSE;
 	to->left += d->event == NUMA_LEAVE;
 	heat(w, d);
+	put_trace(w, d);
 	if (w->cfg.log)
 		put_event(w, d);
 	pthread_mutex_unlock(&w->lock);

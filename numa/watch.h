@@ -32,12 +32,15 @@ const char *numa_event_colour(enum numa_event event);
 /* "disk-block". */
 const char *memory_class_word(enum memory_class class);
 
+struct trace;
+
 struct numa_watch_config {
 	const struct numa_config *numa;
 	const struct option_row *rows; /* which of its parameters have a meaning here */
 	const char *mode;              /* "sample", "flash", "host" */
 	bool simulated;                /* times are simulated, misses are counted */
 	FILE *log;                     /* it belongs to the watch; or NULL */
+	struct trace *trace;           /* is told, too (base/trace.h); outlives the watch; or NULL */
 };
 
 /* A page, by its machine's number for it, and what was done about it. */

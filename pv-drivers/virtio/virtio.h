@@ -94,6 +94,8 @@ struct virtio_host {
 	/* One line for the user, without its end.  vCPU thread.  NULL: nobody is told. */
 	void (*report)(void *opaque, const char *line);
 	const struct virtio_share *share; /* NULL: the machine shares nothing */
+	struct tracer *tracer;            /* of the machine's devices (base/trace.h); or NULL */
+	const char *trace_name;           /* the device's, as long as the trace */
 	bool synchronous;                 /* --icount */
 	void *opaque;
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/trace.h"
 #include "pv-drivers/virtio/virtio.h"
 #include "pv-drivers/virtio/virtq_chain.h"
 
@@ -167,6 +168,8 @@ static int waiting_armed(struct virtq *q)
 	return waiting(q);
 }
 
+static uint64_t number(const struct virtq *q) { return (uint64_t)(q - q->dev->queue); }
+
 int virtq_pop(struct virtq *q, struct virtq_chain **c)
 {
 	uint16_t head;
@@ -191,6 +194,8 @@ int virtq_pop(struct virtq *q, struct virtq_chain **c)
 	if (err)
 		return err;
 	q->avail_next++;
+	TRACE(q->dev->host.tracer, VIRTQUEUE_TAKE, TRACE_STRING(q->dev->host.trace_name), number(q), head,
+	      (*c)->out_bytes, (*c)->in_bytes);
 	return 1;
 }
 
@@ -223,6 +228,7 @@ void virtq_fill(struct virtq_chain *c, uint64_t written, unsigned n)
 	q->dev->stats.requests++;
 	q->dev->stats.bytes_out += c->out_bytes;
 	q->dev->stats.bytes_in += written;
+	TRACE(q->dev->host.tracer, VIRTQUEUE_DONE, TRACE_STRING(q->dev->host.trace_name), number(q), c->head, written);
 	if (usable(q))
 		ring_put32(q, q->used, element, c->head);
 	if (usable(q))

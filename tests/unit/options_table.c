@@ -67,6 +67,7 @@ static const struct {
     {"--store-size", "8M"},
     {"--numa", "sample,nodes=2"},
     {"--numa-log", "f.numa"},
+    {"--trace", "exc*,tlb_*,format=json,file=f.trace"},
     {"--svg", "f.svg"},
     {"--elf", "/proc/self/exe"},
     {"--stats", "f.json"},

@@ -123,7 +123,7 @@ Test(vmm_helpers, every_counter_is_printed)
 	snprintf(key, sizeof(key), "\"%s\": ", name);                                                                  \
 	cr_assert_not_null(strstr(text, what), "%s", name);                                                            \
 	cr_assert_not_null(strstr(json, key), "%s", name);
-#include "vmm/look/trace.def"
+#include "vmm/look/counters.def"
 #undef GROUP
 #undef COUNTER
 	end = skip_json(json);

@@ -7,6 +7,7 @@
 #include "vmm/cli/options.h"
 #include "vmm/cli/plan_file.h"
 #include "vmm/cli/script.h"
+#include "vmm/look/trace_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,11 +21,13 @@ static int bad_usage(const char *command, const struct options_error *err)
 	return STATUS_USAGE;
 }
 
-/* OPTIONS_HELP or OPTIONS_CPU_LIST. */
+/* OPTIONS_HELP and the like. */
 static int show(int what, const char *command)
 {
 	if (what == OPTIONS_CPU_LIST)
 		help_print_cpus(stdout);
+	else if (what == OPTIONS_TRACE_LIST)
+		trace_print_help(stdout);
 	else
 		help_print(command, stdout);
 	return STATUS_OK;

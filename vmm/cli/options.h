@@ -42,6 +42,13 @@ struct bench_options;
 #define DUMP_LETTERS_TIER2 "gioxlLh"
 extern const char options_dump_letters[];
 
+/* --trace: nothing without events. */
+struct run_trace {
+	uint64_t events;  /* bits by enum trace_event */
+	const char *file; /* or NULL: standard error; "none" */
+	int format;       /* enum trace_file_format */
+};
+
 /* --dump-filter: what matches all of it is shown. */
 struct dump_filter {
 	bool given;
@@ -166,6 +173,7 @@ struct run_options {
 	struct run_hot hot;
 	struct run_merge merge;
 	struct run_numa numa;
+	struct run_trace trace;
 	const char *numa_log; /* or NULL */
 	struct debug_address gdb;
 	bool gdb_wait;
@@ -248,12 +256,12 @@ struct dump_options {
 static inline unsigned run_vcpus(const struct run_options *o) { return o->vcpus ? o->vcpus : 1; }
 
 /* Besides 0 and -EINVAL: print something and end with status 0. */
-enum { OPTIONS_HELP = 1, OPTIONS_CPU_LIST = 2 };
+enum { OPTIONS_HELP = 1, OPTIONS_CPU_LIST = 2, OPTIONS_TRACE_LIST = 3 };
 
 /*
  * Parse the arguments of a command; argv[0] is the command's own name.
  *
- * Returns  0 and a complete *out, OPTIONS_HELP, OPTIONS_CPU_LIST, or -EINVAL with err filled.
+ * Returns  0 and a complete *out, OPTIONS_HELP, OPTIONS_CPU_LIST, OPTIONS_TRACE_LIST, or -EINVAL with err filled.
  * Context  one thread at a time (getopt_long).
  */
 MUST_CHECK int options_parse_run(int argc, char **argv, struct run_options *out, struct options_error *err);

@@ -423,6 +423,7 @@ void options_free_run(struct run_options *o)
 	for (unsigned i = 0; i < o->n_nets; i++)
 		net_config_free(&o->net[i]);
 	free((char *)(uintptr_t)o->dump_filter.symbol);
+	free((char *)(uintptr_t)o->trace.file);
 	for (unsigned i = 0; i < o->n_placed; i++)
 		free(o->placed[i]);
 	free(o->found_kernel);

@@ -39,6 +39,9 @@ int option_cpu(void *field, const struct option_value *v);
 OPTION_TYPE(letters, const char *); /* of --dump and --stage */
 int option_letters(void *field, const struct option_value *v);
 extern const struct option_row options_letter_rows[];
+OPTION_TYPE(trace, struct run_trace);
+int option_trace(void *field, const struct option_value *v);
+extern const struct option_row options_trace_keys[];
 OPTION_TYPE(filter, struct dump_filter);
 int option_filter(void *field, const struct option_value *v);
 extern const struct option_row options_filter_keys[];

@@ -243,6 +243,8 @@ static int place_files(struct run_options *out, struct options_error *err)
 	int r = options_place(out, &out->stats_file, err);
 
 	r = r ? r : options_place(out, &out->numa_log, err);
+	if (out->trace.file && strcmp(out->trace.file, "none") != 0)
+		r = r ? r : options_place(out, &out->trace.file, err);
 	r = r ? r : options_place(out, &out->gdb.path, err);
 	r = r ? r : options_place(out, &out->store.folder, err);
 	for (const struct option_row *row = options_run_rows; !r && (row->name || row->help); row++)

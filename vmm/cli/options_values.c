@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/cli/options_internal.h"
 
+#include "base/trace.h"
 #include "frontend/cp0.h"
 #include "ir/mode.h"
 #include "jit/jit.h"
@@ -253,4 +254,54 @@ int option_filter(void *field, const struct option_value *v)
 	r = option_parse_keys(options_filter_keys, v->row->name, text, f, true, v->err);
 	free(text);
 	return r;
+}
+
+/* ---- --trace ---- */
+
+OPTION_TYPE(trace_file, const char *);
+static int option_trace_file(void *field, const struct option_value *v)
+{
+	char **file = field;
+
+	if (!*v->text)
+		return option_bad(v, "the name is empty");
+	free(*file);
+	*file = strdup(v->text);
+	return *file ? 0 : option_bad(v, "the host has no memory left");
+}
+
+const struct option_row options_trace_keys[] = {
+#define TRACE_KEY(...) OPTION_ROW(struct run_trace, __VA_ARGS__),
+#include "vmm/cli/options.def"
+    OPTION_END};
+
+static int trace_part(struct run_trace *t, const char *part, uint64_t *seen, const struct option_value *v)
+{
+	uint64_t events;
+
+	if (strchr(part, '='))
+		return option_parse_key(options_trace_keys, v->row->name, part, t, seen, v->err);
+	events = trace_match(part);
+	t->events |= events;
+	return events
+		   ? 0
+		   : options_bad(v->err, "%s %s: no event is called that; --trace help lists them", v->row->name, part);
+}
+
+int option_trace(void *field, const struct option_value *v)
+{
+	struct run_trace *t = field;
+	char *text, *rest, *part;
+	uint64_t seen = 0;
+	int r = 0;
+
+	if (strcmp(v->text, "help") == 0)
+		return OPTIONS_TRACE_LIST;
+	text = rest = strdup(v->text);
+	if (!text)
+		return option_bad(v, "the host has no memory left");
+	while (!r && (part = option_next_part(&rest)) != NULL)
+		r = trace_part(t, part, &seen, v);
+	free(text);
+	return !r && !t->events ? option_bad(v, "which events? --trace help lists them") : r;
 }

@@ -174,6 +174,7 @@ static int open_vm(struct run *r, bool big_endian)
 	    .vcpus = opt->vcpus,
 	    .shares = opt->shares,
 	    .cap = opt->cap,
+	    .name = opt->name,
 	    .number = opt->number,
 	    .count_insns = r->session->count_insns,
 	    .keep_ir = opt->dump && strchr(opt->dump, 'h'),

@@ -39,6 +39,8 @@ struct guest_devices;
 struct history;
 struct lines;
 struct numa_watch;
+struct trace;
+struct trace_file;
 struct wakeup;
 
 struct run_names;
@@ -127,10 +129,12 @@ struct session {
 	struct run *first;   /* they */
 	bool count_insns;    /* one of them has --stats: what is translated is translated for all */
 	struct monitor *monitor;
-	struct store *store;      /* or NULL */
-	bool open;                /* atomic: the monitor is there */
-	struct run_names *names;  /* of guest addresses, from when somebody wants them; control's thread */
-	struct numa_watch *watch; /* --numa: what is told of pages; or NULL */
+	struct store *store;           /* or NULL */
+	bool open;                     /* atomic: the monitor is there */
+	struct run_names *names;       /* of guest addresses, from when somebody wants them; control's thread */
+	struct numa_watch *watch;      /* --numa: what is told of pages; or NULL */
+	struct trace *trace;           /* events, wanted or not */
+	struct trace_file *trace_file; /* where they go; or NULL */
 	struct stop *stop;
 	struct control *control;       /* or NULL */
 	struct debug_server *debugger; /* NULL: nobody has wanted one yet; once there it stays */

@@ -10,7 +10,9 @@
 
 #include "vmm/control/control.h"
 #include "vmm/cpu/vcpu.h"
+#include "vmm/debug/inspect_internal.h"
 #include "vmm/debug/inspect.h"
+#include "vmm/look/trace_file.h"
 
 /* What the monitor console does to a machine: the commands of inspect(), and these. On control's worker. */
 
@@ -117,6 +119,51 @@ static void step(struct command *c)
 	}
 	snprintf(line, sizeof(line), "x/1iw %08x", (unsigned)c->v->gs.pc);
 	(void)inspect(c->v, line, c->out);
+}
+
+/* ---- trace ---- */
+
+enum { LAST_EVENTS = 20 };
+
+static void list_events(struct command *c)
+{
+	uint64_t on = trace_switched_on(c->r->session->trace);
+
+	for (unsigned e = 0; e < NUM_TRACE_EVENTS; e++)
+		fprintf(c->out, "%-17s %-3s  %s\n", trace_rows[e].name, on >> e & 1 ? "on" : "off", trace_rows[e].help);
+}
+
+static void show_last_events(struct command *c, const char *count)
+{
+	char *end;
+	unsigned long n = count ? strtoul(count, &end, 10) : LAST_EVENTS;
+
+	if (n < 1 || n > TRACE_RING || (count && *end))
+		fprintf(c->out, "trace last %s: must be a number, 1 to %d\n", count, TRACE_RING);
+	else if (!trace_last(c->r->session->trace, c->r->opt->name, (unsigned)n, trace_print, c->out))
+		fprintf(c->out, "trace: who reads the file of --trace is slow; try again\n");
+}
+
+/* For all machines of the monitor. */
+static void trace(struct command *c)
+{
+	char text[INSPECT_LINE_BYTES], *rest, *what, *how;
+	uint64_t events;
+
+	snprintf(text, sizeof(text), "%s", c->rest);
+	what = strtok_r(text, " \t\r\n", &rest);
+	how = what ? strtok_r(NULL, " \t\r\n", &rest) : NULL;
+	events = what ? trace_match(what) : 0;
+	if (!what)
+		list_events(c);
+	else if (strcmp(what, "last") == 0)
+		show_last_events(c, how);
+	else if (!events)
+		fprintf(c->out, "trace %s: no event is called that; trace lists them\n", what);
+	else if (how && (strcmp(how, "on") == 0 || strcmp(how, "off") == 0))
+		trace_switch(c->r->session->trace, events, strcmp(how, "on") == 0);
+	else
+		fprintf(c->out, "trace %s: on, or off?\n", what);
 }
 
 static const struct own {

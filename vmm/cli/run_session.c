@@ -17,6 +17,7 @@
 #include "vmm/debug/server.h"
 #include "vmm/host/consoles.h"
 #include "vmm/host/lines.h"
+#include "vmm/look/trace_file.h"
 #include "vmm/monitor/monitor.h"
 
 /* The process of `disco run`: what its machines have together, from before the first is opened to after the last is gone. */
@@ -123,7 +124,8 @@ static int open_watch(struct session *s)
 					.mode = opt->numa.flash  ? "flash"
 						: opt->numa.host ? "host"
 								 : "sample",
-					.simulated = opt->numa.flash};
+					.simulated = opt->numa.flash,
+					.trace = s->trace};
 	int err;
 
 	if (!opt->numa.sample && !opt->numa.flash)
@@ -151,6 +153,39 @@ static int close_watch(struct session *s, int status)
 
 bool session_shares(const struct session *s) { return s->several || s->first->opt->merge.pages; }
 
+/* --trace: events are known, whether they are wanted now or later (disco monitor). */
+static int open_trace(struct session *s)
+{
+	const struct run_trace *opt = &s->first->opt->trace;
+	int err;
+
+	s->trace = trace_new();
+	if (!s->trace)
+		return failed(s, "--trace: ", -ENOMEM);
+	if (opt->events && !(opt->file && strcmp(opt->file, "none") == 0)) {
+		err = trace_file_open(&s->trace_file, s->trace, opt->file, (enum trace_file_format)opt->format);
+		if (err) {
+			fprintf(stderr, "%s: --trace file=%s: %s\n", s->speaker, opt->file ? opt->file : "",
+				strerror(-err));
+			return STATUS_FAILED;
+		}
+	}
+	trace_switch(s->trace, opt->events, true);
+	return STATUS_OK;
+}
+
+static int close_trace(struct session *s, int status)
+{
+	int err = trace_file_close(s->trace_file);
+
+	trace_free(s->trace);
+	if (!err)
+		return status;
+	fprintf(stderr, "%s: --trace %s: %s\n", s->speaker,
+		s->first->opt->trace.file ? s->first->opt->trace.file : "on standard error", strerror(-err));
+	return status ? status : STATUS_FAILED;
+}
+
 static int open_monitor(struct session *s)
 {
 	const struct run_options *opt = s->first->opt; /* what is the process's is the same in all */
@@ -165,6 +200,8 @@ static int open_monitor(struct session *s)
 					      : opt->merge.given ? opt->merge.pages
 								 : MERGE_DEFAULT,
 				     .store = s->store,
+				     .trace = s->trace,
+				     .last_words = trace_last_words,
 				     .processors = opt->processors,
 				     .repeatable = opt->icount,
 				     .together = 0};
@@ -287,6 +324,8 @@ static int run_session(struct session *s)
 		return failed(s, "", err);
 	status = session_control_open(s);
 	if (!status)
+		status = open_trace(s);
+	if (!status)
 		status = open_watch(s);
 	if (!status)
 		status = session_debug_open(s);
@@ -311,7 +350,7 @@ static int run_session(struct session *s)
 	session_forget_kernels(s);
 	monitor_free(s->monitor);
 	store_close(s->store); /* also when LLVM is still at work: it knows nothing of it */
-	return close_watch(s, status);
+	return close_trace(s, close_watch(s, status));
 }
 
 /* Those that were added, too. */

@@ -2,10 +2,13 @@
 #include "vmm/cli/run_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "vmm/cli/commands.h"
+#include "vmm/look/trace_file.h"
 
 /* What a machine ended with, and what is said about it. */
 
@@ -37,7 +40,7 @@ static int command_status(const struct run *r, enum vm_end why)
 }
 
 /* A kernel that powers off has not panicked, whatever was printed. */
-int run_status(const struct run *r, enum vm_end why)
+static int status_of(const struct run *r, enum vm_end why)
 {
 	if (r->opt->command)
 		return command_status(r, why);
@@ -54,6 +57,38 @@ int run_status(const struct run *r, enum vm_end why)
 	if (why == VM_POWER_OFF && r->vm->exit_status >= 0)
 		return r->vm->exit_status;
 	return STATUS_OK;
+}
+
+enum { LAST_EVENTS = 32 };
+
+/* If some were wanted, and do not stand there anyway. */
+static void show_last_events(const struct run *r)
+{
+	const struct session *s = r->session;
+	char *text = NULL;
+	size_t bytes;
+	FILE *out;
+
+	if (!trace_switched_on(s->trace) || trace_file_is_stderr(s->trace_file))
+		return;
+	out = open_memstream(&text, &bytes);
+	if (!out)
+		return;
+	trace_last(s->trace, r->opt->name, LAST_EVENTS, trace_print, out);
+	if (!fclose(out) && *text) {
+		run_say(r, "the last events of --trace:");
+		fputs(text, stderr);
+	}
+	free(text);
+}
+
+int run_status(const struct run *r, enum vm_end why)
+{
+	int status = status_of(r, why);
+
+	if (r->panic.seen && why != VM_POWER_OFF)
+		show_last_events(r);
+	return status;
 }
 
 /* Most often it is that, and not the host. */

@@ -190,6 +190,15 @@ static uint32_t model_mask(const struct vcpu *v, unsigned index, uint32_t mask)
 	}
 }
 
+/* EntryHi was written; old: what it was. */
+static void trace_asid(struct vcpu *v, uint32_t old)
+{
+	unsigned from = (uint8_t)old, to = (uint8_t)reg(v, CP0_EntryHi);
+
+	if (from != to)
+		TRACE(&v->tracer, ASID, from, to, v->gs.pc);
+}
+
 /* Registers of the timer, which is an alarm of the machine's clock. */
 static void write_timer(struct vcpu *v, unsigned index, uint32_t value)
 {
@@ -212,7 +221,7 @@ HELPER_FN(cp0_write)
 	struct vcpu *v = vcpu_of(gs);
 	unsigned index = (unsigned)a & 255;
 	const struct cp0_reg *row = cp0_reg(index >> 3, index & 7);
-	uint32_t value = (uint32_t)b, mask;
+	uint32_t value = (uint32_t)b, mask, old;
 
 	if (!row || row->flags & CP0_RO)
 		return 0;
@@ -230,9 +239,12 @@ HELPER_FN(cp0_write)
 		gs->cp0[index] = value & row->write_mask;
 		break;
 	default:
+		old = (uint32_t)gs->cp0[index];
 		mask = model_mask(v, index, row->write_mask);
 		/* a bit that the model, or PageGrain now, does not have becomes 0 */
 		gs->cp0[index] = (gs->cp0[index] & ~(uint64_t)row->write_mask) | (value & mask);
+		if (index == CP0_EntryHi)
+			trace_asid(v, old);
 		break;
 	}
 	if (row->flags & CP0_ENDS)
@@ -297,6 +309,7 @@ static void tlb_write(struct vcpu *v, unsigned i, bool random)
 	e->lo[1] = cp0[CP0_EntryLo1];
 	e->global = e->lo[0] & e->lo[1] & ENTRYLO_G;
 	e->hw_invalid = false;
+	TRACE(&v->tracer, TLB_WRITE, i, e->vpn2, e->asid, e->mask, e->lo[0], e->lo[1]);
 	l2tlb_on_write(v->l2tlb, i, &old, random);
 	leave_block(&v->gs); /* code may have been remapped */
 }
@@ -324,7 +337,7 @@ HELPER_FN(cp0_tlbr)
 	struct vcpu *v = vcpu_of(gs);
 	unsigned i = reg(v, CP0_Index) & 0x3f;
 	const struct guest_tlb_entry *e = &v->tlb.e[i];
-	uint32_t g;
+	uint32_t g, old = reg(v, CP0_EntryHi);
 
 	if (i >= v->tlb.n)
 		return 0;
@@ -333,6 +346,7 @@ HELPER_FN(cp0_tlbr)
 	gs->cp0[CP0_EntryHi] = (uint32_t)e->vpn2 | e->asid;
 	gs->cp0[CP0_EntryLo0] = (uint32_t)(e->lo[0] & ~(uint64_t)ENTRYLO_G) | g;
 	gs->cp0[CP0_EntryLo1] = (uint32_t)(e->lo[1] & ~(uint64_t)ENTRYLO_G) | g;
+	trace_asid(v, old);
 	l2tlb_on_read(v->l2tlb, i);
 	leave_block(gs); /* EntryHi.ASID may have changed */
 	return 0;

@@ -38,6 +38,24 @@ void exception_refund(struct vcpu *v)
 	v->gs.site &= SITE_BD;
 }
 
+const char *const exception_names[32] = {
+    [EXC_INT] = "Int",     [EXC_MOD] = "Mod",     [EXC_TLBL] = "TLBL",   [EXC_TLBS] = "TLBS",     [EXC_ADEL] = "AdEL",
+    [EXC_ADES] = "AdES",   [EXC_IBE] = "IBE",     [EXC_DBE] = "DBE",     [EXC_SYS] = "Sys",       [EXC_BP] = "Bp",
+    [EXC_RI] = "RI",       [EXC_CPU] = "CpU",     [EXC_OV] = "Ov",       [EXC_TR] = "Tr",         [EXC_FPE] = "FPE",
+    [EXC_TLBRI] = "TLBRI", [EXC_TLBXI] = "TLBXI", [EXC_WATCH] = "WATCH", [EXC_MCHECK] = "MCheck",
+};
+
+/* pc: of the instruction, also in a slot. */
+static void put_trace(struct vcpu *v, uint32_t exc, uint32_t pc)
+{
+	const char *name = exception_names[exc] ? exception_names[exc] : "reserved";
+
+	if (exc == EXC_INT)
+		TRACE(&v->tracer, INTERRUPT, pc, v->gs.pc, vcpu_cause(v) >> 8 & 0xff, cp0(v, CP0_Status) >> 8 & 0xff);
+	else
+		TRACE(&v->tracer, EXCEPTION, TRACE_STRING(name), pc, v->gs.pc, cp0(v, CP0_BadVAddr));
+}
+
 static void enter(struct vcpu *v, uint32_t code, uint32_t offset)
 {
 	struct guest_state *gs = &v->gs;
@@ -59,6 +77,8 @@ static void enter(struct vcpu *v, uint32_t code, uint32_t offset)
 	gs->cp0[CP0_Status] = status | ST_EXL;
 	gs->leave = EXIT_EXCEPTION;
 	v->stats.exceptions[code & 0x1f]++;
+	if (trace_wants(&v->tracer, TRACE_EXCEPTION) || trace_wants(&v->tracer, TRACE_INTERRUPT))
+		put_trace(v, code & 0x1f, at);
 }
 
 void exception_raise(struct vcpu *v, uint32_t code)

@@ -19,4 +19,7 @@ void exception_refund(struct vcpu *v);
 bool exception_check_interrupts(struct vcpu *v);
 bool exception_interrupt_pending(const struct vcpu *v);
 
+/* "TLBL"; NULL: there is none of that code. */
+extern const char *const exception_names[32];
+
 #endif

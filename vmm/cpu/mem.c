@@ -11,6 +11,7 @@
 #include "vmm/cpu/helpers.h"
 #include "vmm/cpu/caches.h"
 #include "vmm/cpu/mem.h"
+#include "vmm/cpu/mem_trace.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/monitor/siblings.h"
 #include "vmm/monitor/simulation.h"
@@ -107,6 +108,7 @@ static void fill(struct vcpu *v, struct gva va, struct guest_page *g, bool read,
 {
 	if (__builtin_expect(v->vm->debug != NULL, 0))
 		debug_limit(v, va, &read, &write, &code_id);
+	mem_trace_fill(v, va, g, write);
 	vm_memory_lock(v->vm);
 	l2tlb_fill(v->l2tlb, va, g, read, write, code_id);
 	vm_memory_unlock(v->vm);
@@ -209,6 +211,7 @@ static void raise_fault(struct vcpu *v, enum tlb_result why, enum tlb_access acc
 	bool iec = v->gs.cp0[CP0_PageGrain] & PG_IEC;
 	struct gva va = fault_address(v, acc, at);
 
+	mem_trace_miss(v, why, acc, va);
 	switch (why) {
 	case GUEST_ADDRESS_ERROR:
 		exception_raise_address(v, acc == TLB_WRITE ? EXC_ADES : EXC_ADEL, va, false);
@@ -352,6 +355,7 @@ static uint64_t device_read(struct vcpu *v, struct gpa pa, uint32_t meta, bool *
 	vm_unlock(v->vm);
 	siblings_enter(v);
 	v->stats.mmio_reads++;
+	TRACE(&v->tracer, DEVICE_READ, pa.v, META_SIZE(meta), x, v->gs.pc);
 	watchdog_enter(&v->watchdog, was);
 	return x;
 }
@@ -366,6 +370,7 @@ static void device_write(struct vcpu *v, struct gpa pa, uint64_t x, uint32_t met
 	vm_unlock(v->vm);
 	siblings_enter(v);
 	v->stats.mmio_writes++;
+	TRACE(&v->tracer, DEVICE_WRITE, pa.v, META_SIZE(meta), x, v->gs.pc);
 	watchdog_enter(&v->watchdog, was);
 }
 

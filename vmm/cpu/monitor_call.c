@@ -204,6 +204,7 @@ HELPER_FN(monitor_call)
 		return 0;
 	}
 	v->stats.monitor_calls++;
+	TRACE(&v->tracer, MONITOR_CALL, a, b, c, gs->pc);
 	if (parking)
 		siblings_stop_from(v);
 	result = a < ARRAY_LEN(call) ? call[a](v, (uint32_t)b, (uint32_t)c) : -GUEST_ENOSYS;

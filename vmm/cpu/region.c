@@ -29,6 +29,15 @@ static bool has_run(void *ctx, uint32_t off)
 	return jit_has(m->v->jit, m->cp, off, m->v->gs.mode, m->abs_page) != TIER_INTERP;
 }
 
+static bool ask(struct vcpu *v, struct jit_region *r, uint64_t pc)
+{
+	uint32_t blocks = r->n_blocks;
+	bool taken = jit_request_tier2(v->jit, r);
+
+	TRACE(&v->tracer, TIER2_ASK, pc, v->gs.mode, blocks, taken);
+	return taken;
+}
+
 /* Ask for the region at gs->pc.  False: an exception was raised instead. */
 static bool request(struct vcpu *v, bool straight)
 {
@@ -52,7 +61,7 @@ static bool request(struct vcpu *v, bool straight)
 		return true;
 	}
 	vm_dump_region(v->vm, &r, &plan, pc);
-	jit_request_tier2(v->jit, &r);
+	(void)ask(v, &r, pc);
 	return true;
 }
 
@@ -93,7 +102,7 @@ struct translation *region_compile_now(struct vcpu *v, struct code_page *cp, str
 		region_single(&plan, b, v->gs.pc);
 		vm_dump_region(v->vm, &r, &plan, v->gs.pc);
 	}
-	if (!jit_request_tier2(v->jit, &r))
+	if (!ask(v, &r, v->gs.pc))
 		return NULL;
 	return jit_find(v->jit, cp, off, mode, abs_page);
 }

@@ -78,12 +78,14 @@ static enum exit_reason run_interpreter(struct vcpu *v)
 /* Remember where the last exit came from, so that the next time it stays in translated code. */
 static void connect(struct vcpu *v, enum exit_reason last, struct translation *t)
 {
-	if (last == EXIT_LINK)
+	if (last == EXIT_LINK) {
+		TRACE(&v->tracer, LINK, v->gs.pc);
 		jit_link(v->jit, t);
-	else if (last == EXIT_INDIRECT)
+	} else if (last == EXIT_INDIRECT) {
 		jit_cache_jump(v->jit, v->gs.pc, t);
-	else if (last == EXIT_SIDE)
+	} else if (last == EXIT_SIDE) {
 		jit_cache_side(v->jit, v->gs.pc, t);
+	}
 }
 
 /*

@@ -156,6 +156,7 @@ struct ir_block *translate_lift(struct vcpu *v, uint32_t max_guest)
 static struct translation *compile(struct vcpu *v, struct machine_page *page, struct code_page *cp, bool tier1,
 				   struct ir_block **lifted)
 {
+	uint64_t began_ns = trace_wants(&v->tracer, TRACE_TRANSLATE) ? host_now_ns() : 0;
 	struct translation *t;
 
 	arena_reset(&v->arena);
@@ -169,6 +170,8 @@ static struct translation *compile(struct vcpu *v, struct machine_page *page, st
 		}
 		if (t)
 			vm_dump_tier1(v->vm, t);
+		TRACE(&v->tracer, TRANSLATE, v->gs.pc, v->gs.mode, (*lifted)->n_guest,
+		      began_ns ? host_now_ns() - began_ns : 0);
 		return t;
 	}
 	t = region_compile_now(v, cp, *lifted);
@@ -197,7 +200,10 @@ struct translation *translate(struct vcpu *v, struct ir_block **lifted, bool aft
 	cp = vcpu_code_page(v, page, gva(gs->pc));
 	t = after_side_exit ? jit_find_tier1(v->jit, cp, off, gs->mode, abs_page)
 			    : jit_find(v->jit, cp, off, gs->mode, abs_page);
-	if (!t && v->vm->cfg.tier1)
+	if (!t && v->vm->cfg.tier1) {
 		t = jit_take_stored(v->jit, cp, off, gs->mode, abs_page);
+		if (t)
+			TRACE(&v->tracer, TRANSLATE_STORED, gs->pc, gs->mode);
+	}
 	return t ? t : compile(v, page, cp, v->vm->cfg.tier1, lifted);
 }

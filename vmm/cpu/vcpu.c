@@ -67,6 +67,7 @@ static int vcpu_open(struct vcpu *v)
 	    .sync_tier2 = cfg->tier2 && (!cfg->tier1 || cfg->sync_tier2),
 	    .store = v->vm->monitor->store,
 	    .helpers = vmm_helpers,
+	    .tracer = &v->vm->monitor->tracer,
 	};
 	struct code_cache *cc;
 	int err;
@@ -111,6 +112,7 @@ int vcpus_new(struct vcpu **out, struct vm *vm, unsigned n)
 		v[i] = (struct vcpu){.vm = vm, .number = i, .model = vm->cfg.cpu, .count_hz = COUNT_HZ};
 		v[i].power = i ? VCPU_OFF : VCPU_ON;
 		v[i].gs.helpers = vmm_helpers;
+		vm_trace(vm, &v[i].tracer, (int)i);
 		v[i].sched = (struct sched_vcpu){
 		    .shares = vm->cfg.shares ? vm->cfg.shares : SCHED_DEFAULT_SHARES,
 		    .cap = vm->cfg.cap,
@@ -135,6 +137,7 @@ void vcpus_free(struct vcpu *v, unsigned n)
 {
 	for (unsigned i = 0; v && i < n; i++) {
 		sched_vcpu_destroy(&v[i]);
+		tracer_fini(&v[i].tracer);
 		simulation_remove(&v[i]);
 		jit_free(v[i].jit);
 		interp_cache_free(v[i].interp);
@@ -223,6 +226,8 @@ void vcpu_set_irq(void *vcpu, unsigned pin, bool level)
 	uint32_t bit = 1u << (8 + pin);
 
 	ASSERT(vm_owned(v->vm));
+	if (!(vcpu_cause(v) & bit) == level) /* it changes */
+		TRACE(&v->vm->tracer, IRQ, pin, level);
 	vcpu_change_cause(v, bit, level ? bit : 0);
 	if (!level)
 		return;
@@ -314,6 +319,7 @@ bool vcpu_written(struct vcpu *v, struct machine_page *page, struct gpa pa, uint
 		for (unsigned i = 0; i < v->vm->n_vcpus; i++)
 			forget_written(&v->vm->vcpu[i], v, page, pa, dropped);
 	}
+	TRACE(&v->tracer, SMC, pa.v, bytes, hit, v->gs.pc);
 	if (!page->code && !has_lifted(v->vm, page))
 		page_clear(page, PAGE_CODE);
 	return hit;

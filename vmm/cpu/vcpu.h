@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "base/trace.h"
 #include "frontend/cp0.h"
 #include "frontend/frontend.h"
 #include "jit/jit.h"
@@ -123,6 +124,7 @@ struct vcpu {
 	uint64_t retry_ns; /* the machine is paused: when what it waits for is tried again (host_now_ns()); else 0 */
 	pthread_t thread;  /* atomic: that runs it, or did so last */
 
+	struct tracer tracer;
 	struct debug_vcpu debug; /* if there is a vm->debug */
 
 	struct vcpu_stats stats;

@@ -305,6 +305,8 @@ static int function_open(struct virtio_function *f, unsigned place)
 	    .pause = host_pause,
 	    .report = host_report,
 	    .share = f->vm->monitor->share ? &share_ops : NULL,
+	    .tracer = &f->vm->tracer,
+	    .trace_name = trace_text(f->vm->monitor->trace, f->dev->name),
 	    .synchronous = f->vm->cfg.icount,
 	    .opaque = f,
 	};

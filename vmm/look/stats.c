@@ -9,6 +9,7 @@
 #include "numa/share.h"
 #include "vmm/look/json.h"
 
+#include "vmm/cpu/exception.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_bus.h"
 #include "vmm/monitor/follow.h"
@@ -28,7 +29,7 @@ enum {
 #define GROUP(...)   +1
 #define COUNTER(...) +1
 	NUM_ROWS = 0
-#include "vmm/look/trace.def"
+#include "vmm/look/counters.def"
 #undef COUNTER
 #undef GROUP
 };
@@ -38,13 +39,6 @@ static const char *const exit_names[NUM_EXITS] = {
     [EXIT_POLL] = "poll",     [EXIT_BUDGET] = "budget", [EXIT_EXCEPTION] = "exception",
     [EXIT_PC_SET] = "pc_set", [EXIT_HOT] = "hot",       [EXIT_SIDE] = "side",
     [EXIT_SMC] = "smc",
-};
-
-static const char *const exc_names[32] = {
-    [EXC_INT] = "Int",     [EXC_MOD] = "Mod",     [EXC_TLBL] = "TLBL",   [EXC_TLBS] = "TLBS",     [EXC_ADEL] = "AdEL",
-    [EXC_ADES] = "AdES",   [EXC_IBE] = "IBE",     [EXC_DBE] = "DBE",     [EXC_SYS] = "Sys",       [EXC_BP] = "Bp",
-    [EXC_RI] = "RI",       [EXC_CPU] = "CpU",     [EXC_OV] = "Ov",       [EXC_TR] = "Tr",         [EXC_FPE] = "FPE",
-    [EXC_TLBRI] = "TLBRI", [EXC_TLBXI] = "TLBXI", [EXC_WATCH] = "WATCH", [EXC_MCHECK] = "MCheck",
 };
 
 const char *stats_exit_name(int exit) { return exit_names[exit]; }
@@ -115,7 +109,7 @@ static unsigned collect(struct vm *vm, struct row *rows)
 		d = simulation_counts(vm->monitor->simulation);
 #define GROUP(name, title)               rows[n++] = (struct row){name, title, GROUP_ROW, 0};
 #define COUNTER(name, unit, value, text) rows[n++] = (struct row){name, text, unit, value};
-#include "vmm/look/trace.def"
+#include "vmm/look/counters.def"
 #undef COUNTER
 #undef GROUP
 	return n;
@@ -201,7 +195,7 @@ void stats_print(struct vm *vm, FILE *out)
 	if (!vm->cfg.count_insns)
 		fprintf(out, "(instructions are counted with --stats only)\n");
 	print_names(out, "Exits from translated code, by reason", exit_names, vm->vcpu->stats.exits, NUM_EXITS);
-	print_names(out, "Guest exceptions, by code", exc_names, vm->vcpu->stats.exceptions, 32);
+	print_names(out, "Guest exceptions, by code", exception_names, vm->vcpu->stats.exceptions, 32);
 	print_devices(out, vm);
 	print_nets(out, vm);
 }
@@ -269,7 +263,7 @@ void stats_print_json(struct vm *vm, FILE *out)
 	}
 	fprintf(out, "}");
 	json_names(out, "exits", exit_names, vm->vcpu->stats.exits, NUM_EXITS);
-	json_names(out, "exceptions", exc_names, vm->vcpu->stats.exceptions, 32);
+	json_names(out, "exceptions", exception_names, vm->vcpu->stats.exceptions, 32);
 	json_devices(out, vm);
 	fprintf(out, "\n}\n");
 }

@@ -6,7 +6,7 @@
 
 #include "vmm/monitor/vm.h"
 
-/* The counters of trace.def, exits by reason and exceptions by code: for people, or as one JSON object. */
+/* The counters of counters.def, exits by reason and exceptions by code: for people, or as one JSON object. */
 void stats_print(struct vm *vm, FILE *out);
 void stats_print_json(struct vm *vm, FILE *out);
 

@@ -68,6 +68,10 @@ int monitor_new(struct monitor **out, const struct monitor_config *cfg)
 	mon->share = cfg->share;
 	mon->merge = cfg->merge;
 	mon->store = cfg->store;
+	mon->trace = cfg->trace;
+	mon->last_words = cfg->last_words;
+	tracer_init(&mon->tracer, cfg->trace, NULL, -1);
+	tracer_share(&mon->tracer);
 	mon->watch = cfg->watch;
 	mon->follow = cfg->numa && cfg->nodes > 1 && !cfg->simulated;
 	if (cfg->numa)
@@ -99,6 +103,7 @@ void monitor_free(struct monitor *mon)
 	machine_memory_free(mon->memory);
 	rendezvous_free(mon->rendezvous);
 	net_switch_free(mon->net_switch);
+	tracer_fini(&mon->tracer);
 	pthread_mutex_destroy(&mon->lock);
 	free(mon->stamp);
 	free(mon);

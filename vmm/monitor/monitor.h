@@ -9,6 +9,7 @@
  */
 #include <pthread.h>
 
+#include "base/trace.h"
 #include "jit/jit.h"
 #include "numa/config.h"
 #include "numa/host_nodes.h"
@@ -38,9 +39,11 @@ struct monitor_config {
 	unsigned
 	    merge; /* pages of each machine that are looked at in a second, whether others hold the same; 0: none */
 	struct store *store; /* translations of other runs (jit/store/store.h), which outlives it; or NULL */
-	unsigned processors; /* simulated ones; 0: the CPUs of the host that this process may use */
-	bool repeatable;     /* --icount: one processor, and turns in the order of vm_config.number */
-	unsigned together;   /* repeatable: no machine runs before that many have come to vm_run(); 0: at once */
+	struct trace *trace; /* --trace, which outlives it; or NULL */
+	void (*last_words)(void *trace); /* at a panic(): panic_set_last_words(); or NULL */
+	unsigned processors;             /* simulated ones; 0: the CPUs of the host that this process may use */
+	bool repeatable;                 /* --icount: one processor, and turns in the order of vm_config.number */
+	unsigned together; /* repeatable: no machine runs before that many have come to vm_run(); 0: at once */
 };
 
 /* Of words that vCPUs have linked (vmm/cpu/atomic.c); a line of the host's cache each. */
@@ -52,16 +55,19 @@ struct monitor_stamp {
 
 struct monitor {
 	struct machine_memory *memory;
-	struct monitor_stamp *stamp;   /* [MONITOR_STAMPS] */
-	bool share;                    /* monitor_config.share */
-	unsigned merge;                /* monitor_config.merge */
-	struct store *store;           /* monitor_config.store */
-	bool follow;                   /* monitor_config.numa, and not simulated */
-	struct simulation *simulation; /* or NULL */
-	struct numa_config numa;       /* what it is, if there is one */
-	struct numa_watch *watch;      /* monitor_config.watch */
-	struct numa_binding binding;   /* monitor_config.host */
-	struct net_switch *net_switch; /* its machines' lans; cables are closed before the monitor is freed */
+	struct monitor_stamp *stamp;     /* [MONITOR_STAMPS] */
+	bool share;                      /* monitor_config.share */
+	unsigned merge;                  /* monitor_config.merge */
+	struct store *store;             /* monitor_config.store */
+	struct trace *trace;             /* monitor_config.trace */
+	void (*last_words)(void *trace); /* monitor_config.last_words */
+	struct tracer tracer;            /* of no machine: shared by threads that run none */
+	bool follow;                     /* monitor_config.numa, and not simulated */
+	struct simulation *simulation;   /* or NULL */
+	struct numa_config numa;         /* what it is, if there is one */
+	struct numa_watch *watch;        /* monitor_config.watch */
+	struct numa_binding binding;     /* monitor_config.host */
+	struct net_switch *net_switch;   /* its machines' lans; cables are closed before the monitor is freed */
 	struct watcher *watcher;
 	struct sched *sched;           /* the processors */
 	struct rendezvous *rendezvous; /* of all vCPUs, and of the threads that load machines or take them apart */

@@ -26,6 +26,7 @@ void sched_begin(struct sched *s, struct runner *r, struct vcpu *v)
 	struct sched_vcpu *e = &v->sched;
 	uint64_t now = sched_now_ns(s), look = now + (e->sample ? SAMPLE_MS : WATCHDOG_TICK_MS) * MS;
 
+	TRACE(&v->tracer, SCHED_RUN, (uint64_t)(r->processor - s->processor), r->processor->node);
 	e->runner = r;
 	e->charged_ns = e->began_cpu_ns = sched_cpu_ns(s, r);
 	e->began_ns = e->sampled_ns = e->watched_ns = now;
@@ -61,8 +62,14 @@ static void to_sleep(struct sched *s, struct vcpu *v, uint64_t until_ns)
 
 void sched_end(struct sched *s, struct runner *r, struct vcpu *v, enum run_slice why)
 {
+	static const char *const words[] = {[RUN_ON] = "on",
+					    [SLICE_OVER] = "over",
+					    [SLICE_IDLE] = "idle",
+					    [SLICE_PAUSED] = "paused",
+					    [SLICE_ENDED] = "ended"};
 	struct processor *p = r->processor, *to = v->sched.to;
 
+	TRACE(&v->tracer, SCHED_STOP, TRACE_STRING(words[why]));
 	sched_charge(s, v, sched_cpu_ns(s, r));
 	if (p)
 		p->current = NULL;

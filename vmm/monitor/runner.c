@@ -11,6 +11,7 @@
 #include "numa/host_nodes.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/vcpu.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/monitor/vm.h"
 
 /* The host as the scheduler sees it: the threads of the processors, their time, and the watcher that calls the tick. */
@@ -36,9 +37,11 @@ static void run(struct sched *s, struct runner *r, struct vcpu *v)
 	pthread_mutex_unlock(&s->lock);
 	clock_turn(v->vm->clock, s->cfg.repeatable && !v->sched.endless ? TURN_NS : 0);
 	panic_set_hook(v->sched.hook, v->sched.hook_arg);
+	panic_set_last_words(v->vm->monitor->last_words, v->vm->monitor->trace);
 	why = run_loop_slice(v);
 	panic_get_hook(&v->sched.hook, &v->sched.hook_arg);
 	panic_set_hook(NULL, NULL);
+	panic_set_last_words(NULL, NULL);
 	pthread_mutex_lock(&s->lock);
 	sched_end(s, r, v, why);
 }

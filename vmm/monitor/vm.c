@@ -189,6 +189,18 @@ static int open_clock(struct vm *vm)
 	return err;
 }
 
+/* --icount: time that a repeated run has too. */
+static uint64_t repeatable_ns(void *vm) { return clock_now_ns(((struct vm *)vm)->clock); }
+
+void vm_trace(struct vm *vm, struct tracer *t, int vcpu)
+{
+	tracer_init(t, vm->monitor->trace, vm->cfg.name ? vm->cfg.name : "", vcpu);
+	if (!vm->cfg.icount)
+		return;
+	t->now_ns = repeatable_ns;
+	t->opaque = vm;
+}
+
 int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -207,6 +219,7 @@ int vm_new(struct vm **out, struct monitor *mon, const struct vm_config *cfg)
 	vm->n_vcpus = cfg->vcpus ? cfg->vcpus : 1;
 	vm->exit_status = -1;
 	vm->mp = vm->n_vcpus > 1 || cfg->n_regions;
+	vm_trace(vm, &vm->tracer, -1);
 	err = pmap_new(&vm->ram, mon->memory, cfg->ram_bytes);
 	if (!err)
 		err = follow_new(vm);
@@ -251,6 +264,7 @@ void vm_free(struct vm *vm)
 		pmap_free(vm->ram);
 	follow_free(vm);
 	simulation_vm_free(vm);
+	tracer_fini(&vm->tracer);
 	vm_changed(vm);
 	rendezvous_remove(&vm->work);
 	pthread_cond_destroy(&vm->parked);

@@ -11,6 +11,7 @@
  */
 #include <pthread.h>
 
+#include "base/trace.h"
 #include "vmm/board/board.h"
 #include "vmm/monitor/clock.h"
 #include "vmm/monitor/rendezvous.h"
@@ -61,6 +62,7 @@ struct vm_config {
 	unsigned cap;    /* percent of one processor that each vCPU has at most, 0: no limit */
 	unsigned
 	    vcpus; /* 1 .. VM_MAX_VCPUS, 0: 1; the first one runs, the others are started by the guest (monitor calls) */
+	const char *name; /* in traces; or NULL */
 	unsigned number;  /* among the machines of the monitor: whose turn it is if they are to be repeatable */
 	bool count_insns; /* --stats */
 	bool keep_ir;     /* --dump h: show it beside the host code */
@@ -109,6 +111,7 @@ struct vm {
 	unsigned n_vcpus;
 	bool mp; /* its memory has other users at the same time, vCPUs or machines: MODE_MP. Constant once it runs */
 	struct virtio_bus *virtio; /* virtio_bus.c; NULL: no device */
+	struct tracer tracer;      /* of its devices. Under its lock */
 	struct vm_dump *dump;      /* --dump, or NULL */
 	struct history *replay;    /* --record, --replay (vmm/replay/history.h), or NULL */
 	struct reverse *reverse;   /* it can go back (vmm/replay/reverse.h), or NULL */
@@ -173,6 +176,9 @@ void vm_pause(struct vm *vm);
 void vm_go(struct vm *vm);
 /* XXH3 over guest registers, CP0, TLB and memory: equal states, equal hash (tier-independent). */
 uint64_t vm_state_hash(struct vm *vm);
+
+/* A tracer of it: of a vCPU, or -1 of what it has besides. Once there is a clock it may be used. */
+void vm_trace(struct vm *vm, struct tracer *t, int vcpu);
 
 /*
  * RAM of the Malta: the first 256 MiB at 0, the rest from 512 MiB on (the hole is the I/O window).
