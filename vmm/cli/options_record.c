@@ -10,8 +10,14 @@ static const char *hears(const struct run_options *o)
 		return "a command";
 	if (o->quiet_boot)
 		return "--quiet-boot";
-	if (o->n_nets)
-		return "--net";
+	for (unsigned i = 0; i < o->n_nets; i++) {
+		bool taped = o->record || o->replay;
+
+		if (!taped || o->goes_back || o->gdb.text || o->gdb_wait)
+			return "--net";
+		if (o->net[i].kind == NET_LAN)
+			return "--net lan";
+	}
 	if (o->n_shares)
 		return "--share";
 	if (o->n_terminals)

@@ -14,7 +14,9 @@
 
 #include "base/build_id.h"
 #include "frontend/cp0.h"
+#include "pv-drivers/net/net_tape.h"
 #include "vmm/cli/commands.h"
+#include "vmm/devices/guest_devices.h"
 #include "vmm/replay/history.h"
 #include "vmm/replay/reverse.h"
 #include "vmm/replay/snapshot.h"
@@ -97,11 +99,35 @@ static char *make_header(const struct run *r)
 		put_text(out, "", d->serial ? d->serial : "");
 		good = put_file(r, out, "image", "--disk", d->path);
 	}
+	for (unsigned i = 0; i < o->n_nets; i++) {
+		uint8_t mac[6];
+
+		net_mac(guest_devices_tape(r->devices, i), mac);
+		fprintf(out, "net-%u %s %02x:%02x:%02x:%02x:%02x:%02x\n", i,
+			o->net[i].kind == NET_USER ? "user" : "socket", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+	}
 	if (fclose(out) || !good) {
 		free(text);
 		return NULL;
 	}
 	return text;
+}
+
+static size_t take_frame(void *tape, uint8_t *frame) { return net_tape_take(tape, frame); }
+static bool put_frame(void *tape, const uint8_t *frame, size_t bytes) { return net_tape_put(tape, frame, bytes); }
+
+/* 0 or -ENOMEM. */
+static int add_ports(struct run *r)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < r->opt->n_nets && !err; i++) {
+		struct history_port port = {take_frame, put_frame, guest_devices_tape(r->devices, i), NET_TAPE_BYTES};
+
+		if (port.opaque)
+			err = history_add_port(r->history, &port);
+	}
+	return err;
 }
 
 int run_record_open(struct run *r)
@@ -119,6 +145,7 @@ int run_record_open(struct run *r)
 	if (!header && (o->record || o->replay))
 		return STATUS_USAGE;
 	e = history_new(&r->history);
+	e = e ? e : add_ports(r);
 	if (e)
 		snprintf(err.text, sizeof(err.text), "%s", strerror(-e));
 	else if (o->record)

@@ -18,6 +18,7 @@
 #include "pv-drivers/virtio/devices.h"
 #include "pv-drivers/disk/disk.h"
 #include "pv-drivers/net/net.h"
+#include "pv-drivers/net/net_tape.h"
 
 struct terminal_port {
 	struct guest_devices *m;
@@ -26,6 +27,7 @@ struct terminal_port {
 
 struct guest_devices {
 	const struct run_options *opt;
+	struct wakeup *wakeup;
 	struct disk *disk[RUN_MAX_DISKS];
 	char *disk_name[RUN_MAX_DISKS];
 	struct net *net[RUN_MAX_NETS];
@@ -71,6 +73,23 @@ static int open_disk(struct guest_devices *m, unsigned i)
 	return r;
 }
 
+static bool is_taped(const struct run_options *o) { return o->record || o->replay; }
+
+static void kick(void *opaque) { wakeup_kick(opaque); }
+
+/* Between the card and its cable, if that is there. */
+static int put_tape(struct guest_devices *m, unsigned i, const struct net_config *cfg)
+{
+	struct net *cable = m->net[i];
+	int r = net_tape_new(&m->net[i], cfg, cable, kick, m->wakeup);
+
+	if (r) {
+		m->net[i] = cable;
+		options_say(m->opt, "--net: %s", strerror(-r));
+	}
+	return r;
+}
+
 static int open_net(struct guest_devices *m, unsigned i, struct net_switch *sw)
 {
 	struct net_config cfg = m->opt->net[i];
@@ -91,10 +110,10 @@ static int open_net(struct guest_devices *m, unsigned i, struct net_switch *sw)
 		memcpy(cfg.mac, mac, sizeof(mac));
 	}
 	snprintf(m->net_name[i], sizeof(m->net_name[i]), "net %u", i);
-	r = net_open(&m->net[i], &cfg, &err);
+	r = m->opt->replay ? 0 : net_open(&m->net[i], &cfg, &err);
 	if (r)
 		options_say(m->opt, "--net: %s", err.text);
-	return r;
+	return r || !is_taped(m->opt) ? r : put_tape(m, i, &cfg);
 }
 
 static int open_region(struct guest_devices *m, unsigned i, struct machine_memory *memory)
@@ -131,6 +150,7 @@ int guest_devices_open(struct guest_devices **out, const struct run_options *opt
 		return -ENOMEM;
 	}
 	m->opt = opt;
+	m->wakeup = w;
 	for (unsigned i = 0; !r && i < opt->n_disks; i++)
 		r = open_disk(m, i);
 	for (unsigned i = 0; !r && i < opt->n_nets; i++)
@@ -176,6 +196,11 @@ int guest_devices_close(struct guest_devices *m)
 		terminal_close(m->terminal[i]);
 	free(m);
 	return r;
+}
+
+struct net *guest_devices_tape(const struct guest_devices *m, unsigned i)
+{
+	return is_taped(m->opt) && i < m->opt->n_nets ? m->net[i] : NULL;
 }
 
 struct region *const *guest_devices_regions(const struct guest_devices *m, unsigned *n)

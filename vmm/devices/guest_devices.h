@@ -13,6 +13,7 @@ struct run_options;
 struct guest_devices;
 struct agent;
 struct monitor;
+struct net;
 struct region;
 struct vm;
 struct wakeup;
@@ -20,6 +21,8 @@ struct wakeup;
 /* 0, or -errno, said on standard error with the option that it is about. opt and mon outlive it. */
 MUST_CHECK int guest_devices_open(struct guest_devices **out, const struct run_options *opt, struct monitor *mon,
 				  struct wakeup *w);
+/* The cable of the i-th network card, if it is a tape (pv-drivers/net/net_tape.h): --record, --replay; else NULL. */
+struct net *guest_devices_tape(const struct guest_devices *m, unsigned i);
 /* [*n]: the regions that the machine may use, as vm_config.region. */
 struct region *const *guest_devices_regions(const struct guest_devices *m, unsigned *n);
 /* Write what disks still hold. Any thread, also while requests are served. */

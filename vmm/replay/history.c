@@ -7,11 +7,15 @@
 
 #include "vmm/board/board.h"
 #include "vmm/cpu/vcpu.h"
+#include "vmm/devices/virtio_bus.h"
 #include "vmm/monitor/vm.h"
 
 struct history {
 	struct journal j;
-	size_t next;        /* events before it have been heard in this boot, or an earlier one */
+	size_t next; /* events before it have been heard in this boot, or an earlier one */
+	unsigned n_ports;
+	struct history_port port[HISTORY_MAX_PORTS];
+	uint8_t *frame;     /* the port's number, and a frame */
 	bool closed;        /* history_is_closed() */
 	bool diverged;      /* this is another run */
 	bool out_of_memory; /* something was heard that could not be noted */
@@ -29,6 +33,8 @@ int history_free(struct history *h)
 
 	if (h && h->out_of_memory)
 		lost = lost ? lost : ENOMEM;
+	if (h)
+		free(h->frame);
 	free(h);
 	return lost;
 }
@@ -45,6 +51,18 @@ int history_replay(struct history *h, const char *path, const char *header, stru
 }
 
 bool history_is_closed(const struct history *h) { return h->closed; }
+
+int history_add_port(struct history *h, const struct history_port *port)
+{
+	uint8_t *frame = realloc(h->frame, sizeof(uint32_t) + port->most_bytes);
+
+	ASSERT(h->n_ports < HISTORY_MAX_PORTS && sizeof(uint32_t) + port->most_bytes <= JOURNAL_MAX_BYTES);
+	if (!frame)
+		return -ENOMEM;
+	h->frame = frame;
+	h->port[h->n_ports++] = *port;
+	return 0;
+}
 
 /* ---- moments ---- */
 
@@ -107,6 +125,35 @@ void history_heard_console(struct history *h, struct vcpu *v, const uint8_t *dat
 	note(h, v, JOURNAL_CONSOLE, data, (uint32_t)n);
 }
 
+/* Frames that have come meanwhile, some at a time.  Their cards look after them at once: later would be at another instruction each time. */
+static void hear_frames(struct history *h, struct vcpu *v)
+{
+	enum { MOST = 64 };
+	bool any = false;
+	size_t bytes;
+
+	for (uint32_t p = 0; p < h->n_ports; p++) {
+		const struct history_port *port = &h->port[p];
+
+		memcpy(h->frame, &p, sizeof(p));
+		for (unsigned i = 0; i < MOST && (bytes = port->take(port->opaque, h->frame + sizeof(p))); i++) {
+			note(h, v, JOURNAL_FRAME, h->frame, (uint32_t)(sizeof(p) + bytes));
+			any = true;
+		}
+	}
+	if (any)
+		virtio_bus_poll(v->vm);
+}
+
+static bool hear_frame(struct history *h, const uint8_t *data, size_t bytes)
+{
+	uint32_t p = h->n_ports;
+
+	if (bytes >= sizeof(p))
+		memcpy(&p, data, sizeof(p));
+	return p < h->n_ports && h->port[p].put(h->port[p].opaque, data + sizeof(p), bytes - sizeof(p));
+}
+
 static void diverge(struct history *h, struct vcpu *v)
 {
 	h->diverged = true;
@@ -124,6 +171,8 @@ static bool hear(struct history *h, struct vcpu *v, const struct journal_event *
 	switch (e->kind) {
 	case JOURNAL_CONSOLE:
 		return board_console_rx(v->vm->board, data, e->bytes) == e->bytes;
+	case JOURNAL_FRAME:
+		return hear_frame(h, data, e->bytes);
 	case JOURNAL_END:
 		memcpy(&end, data, sizeof(end));
 		if (end.outside)
@@ -145,29 +194,44 @@ static bool ends_by_itself(const struct history *h, const struct journal_event *
 	return !end.outside;
 }
 
-void history_service(struct history *h, struct vcpu *v)
+/* What was heard at this moment. True: frames were among it. */
+static bool hear_again(struct history *h, struct vcpu *v)
 {
 	struct journal_place now = history_place(v);
+	bool frames = false;
 
 	while (h->next < h->j.n && !h->diverged) {
 		const struct journal_event *e = &h->j.event[h->next];
 
 		if (same(e->at, now) && ends_by_itself(h, e))
-			return;
+			break;
 		if (is_before(e->at, now) || (same(e->at, now) && !hear(h, v, e))) {
 			diverge(h, v);
-			return;
+			break;
 		}
 		if (!same(e->at, now)) {
 			if (e->at.ns == now.ns) /* behind an exception, that is about to be taken */
 				__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELAXED);
 			break;
 		}
-		if (e->kind == JOURNAL_END)
-			return; /* history_end() looks at it */
+		if (e->kind == JOURNAL_END) /* history_end() looks at it */
+			break;
+		frames |= e->kind == JOURNAL_FRAME;
 		h->next++;
 	}
-	await_next(h, v->vm);
+	return frames;
+}
+
+void history_service(struct history *h, struct vcpu *v)
+{
+	size_t was = h->next;
+
+	if (hear_again(h, v))
+		virtio_bus_poll(v->vm);
+	if (h->next != was)
+		await_next(h, v->vm);
+	if (h->next == h->j.n && !h->closed)
+		hear_frames(h, v);
 }
 
 bool history_waits_here(const struct history *h, const struct vcpu *v)

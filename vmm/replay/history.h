@@ -26,6 +26,17 @@ MUST_CHECK int history_record(struct history *h, const char *path, const char *h
 /* All that is heard comes from the file. */
 MUST_CHECK int history_replay(struct history *h, const char *path, const char *header, struct journal_error *err);
 
+/* Where frames come from, or go to when they are heard again: net_tape_take(), net_tape_put(). */
+enum { HISTORY_MAX_PORTS = 4 };
+struct history_port {
+	size_t (*take)(void *opaque, uint8_t *frame);
+	bool (*put)(void *opaque, const uint8_t *frame, size_t bytes);
+	void *opaque;
+	size_t most_bytes;
+};
+/* Before the first boot; the n-th is that of the n-th card. 0 or -ENOMEM. */
+MUST_CHECK int history_add_port(struct history *h, const struct history_port *port);
+
 /* The machine is about to run, for the first time or again; it is not yet.  0 or -ENOMEM, or -EINVAL: of a replay, that has ended here. */
 MUST_CHECK int history_boot(struct history *h, struct vm *vm);
 /* Nothing is heard from outside: it was recorded what is. */

@@ -22,6 +22,7 @@ enum journal_kind {
 	JOURNAL_BOOT,    /* a machine begins */
 	JOURNAL_CONSOLE, /* bytes that the console's UART has taken */
 	JOURNAL_END,     /* it has ended: struct journal_end */
+	JOURNAL_FRAME,   /* one for a network card: the card's number, and what net_tape_take() gave */
 	JOURNAL_KINDS
 };
 enum { JOURNAL_MAX_BYTES = 1 << 20 }; /* of one event */
