@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# disco monitor: what it shows of a bare-metal guest is what the guest has, while it runs and while it stands still; lines, a terminal, QMP.
+# disco monitor: what it shows of a bare-metal guest is what the guest has, while it runs and while it stands still; lines, a terminal, QMP;
+# Ctrl-A c of a console.
 set -u
 . "$(dirname "$0")/lib.sh"
 need clang-19 ld.lld-19
@@ -81,4 +82,18 @@ grep -q 'has no vCPU of that number' "$work/said" || fail "--vcpu 3: $(cat "$wor
 timeout 20 "$DISCO" monitor nobody info irq >"$work/said" 2>&1 && fail "nobody: status 0"
 kill -TERM "$pid"
 wait "$pid"
+
+# Ctrl-A c: completion, history, back to the guest, while it stands still; and after quit
+export TERM=vt100
+tests/system/console.py --timeout 20 --log "$work/log" --pty 80x24 'expect:debug: counter' 'type:\x01c' 'expect:\(vm\) ' 'type:in\tir\t\r' \
+	'expect:vCPU 0: interrupts off' 'expect:\(vm\) ' 'type:\x01cno\x01c' 'expect:\(vm\) ' 'type:\x1b[A\r' 'expect:vCPU 0: interrupts' \
+	'type:stop\rstep\rtrace sched_run on\rcont\rtrace\r' 'expect:^sched_run +on' 'refuse:no such command' 'type:quit\r' 'sleep:0.1' \
+	'type:\x01h' 'expect:Ctrl-A c ' 'type:\x01c' 'expect:\(vm\) ' 'type:\x03' 'type:info numa\r' 'expect:vCPU 0: node 0' 'type:\x01x' \
+	-- "$DISCO" run --kernel "$elf" --mem 64M --append spin || fail "Ctrl-A c: status $?: $(tail -n 5 "$work/log")"
+# of several machines, the one that is shown; without a control socket there is none
+tests/system/console.py --timeout 20 --log "$work/log" --pty 80x24 'expect:vm1: shown now' 'type:\x01c' 'expect:\(vm1\) ' 'type:info mem\r' \
+	'expect:64M of memory' 'type:\x01n' 'expect:vm2: shown now' 'type:\x01c' 'expect:\(vm2\) ' 'type:\x01x' \
+	-- "$DISCO" run --vms 2 --kernel "$guests/el/stuck.elf" --mem 64M --append s || fail "Ctrl-A c, two machines: status $?: $(tail -n 5 "$work/log")"
+tests/system/console.py --timeout 20 --log "$work/log" --pty 80x24 'expect:debug: counter' 'type:\x01c\x01h' 'expect:Ctrl-A h' 'refuse:Ctrl-A c' \
+	'refuse:\(vm\)' 'type:\x01x' -- "$DISCO" run --control none --kernel "$elf" --mem 64M --append spin || fail "no socket: status $?"
 finish

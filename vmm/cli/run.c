@@ -370,6 +370,12 @@ static int open_console(struct run *r)
 		run_say(r, "the terminal: %s", strerror(-err));
 		return STATUS_FAILED;
 	}
+	if (s->control && !s->consoles && !s->lines[0]) {
+		char machine[2 * SOCKET_NAME_BYTES];
+
+		snprintf(machine, sizeof(machine), "%s/%s", s->control_name, r->opt->name);
+		console_offer_prompt(console, machine);
+	}
 	pthread_mutex_lock(&r->lock);
 	r->console = console;
 	pthread_mutex_unlock(&r->lock);

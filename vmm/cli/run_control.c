@@ -277,6 +277,7 @@ int session_control_open(struct session *s)
 	s->reachable = name != NULL;
 	snprintf(own, sizeof(own), CONTROL_RUN_PREFIX "%d", (int)getpid());
 	/* whoever has not asked for it can do without */
+	snprintf(s->control_name, sizeof(s->control_name), "%s", name ? name : own);
 	if (control_open(&s->control, name ? name : own, &ops, &err) == 0 || !name)
 		return STATUS_OK;
 	fprintf(stderr, "%s: %s\n", s->speaker, err.text);

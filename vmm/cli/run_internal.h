@@ -115,6 +115,8 @@ struct run {
 
 /* ---- all of them ---- */
 
+enum { SOCKET_NAME_BYTES = 96 };
+
 enum session_phase {
 	SESSION_OPENS, /* machines are opened; none runs */
 	SESSION_RUNS,
@@ -136,9 +138,10 @@ struct session {
 	struct trace *trace;           /* events, wanted or not */
 	struct trace_file *trace_file; /* where they go; or NULL */
 	struct stop *stop;
-	struct control *control;       /* or NULL */
-	struct debug_server *debugger; /* NULL: nobody has wanted one yet; once there it stays */
-	bool debugging;                /* atomic: it is there */
+	struct control *control;              /* or NULL */
+	char control_name[SOCKET_NAME_BYTES]; /* of it, and of its socket */
+	struct debug_server *debugger;        /* NULL: nobody has wanted one yet; once there it stays */
+	bool debugging;                       /* atomic: it is there */
 	bool reachable;            /* who has the name of the control socket may ask guests to switch themselves off */
 	struct consoles *consoles; /* several machines on one terminal, or NULL */
 	struct lines *lines[2];    /* several machines: standard output and error; the same if that is one file */

@@ -62,7 +62,7 @@ static void quit(void *opaque)
 /* Where several machines' output goes. */
 static int open_outputs(struct session *s)
 {
-	struct consoles_config cfg = {STDIN_FILENO, STDOUT_FILENO, quit, s};
+	struct consoles_config cfg = {STDIN_FILENO, STDOUT_FILENO, quit, s->control ? s->control_name : NULL, s};
 	bool shown = false;
 	int err;
 

@@ -4,15 +4,19 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/host_clock.h"
+#include "vmm/host/prompt.h"
 #include "vmm/host/tty.h"
 
 #define BUFFER_BYTES 4096
 #define MAX_AGE_NS   5000000
+
+enum { PROMPT_NAME_BYTES = 192 };
 
 struct console {
 	int in_fd, out_fd; /* in_fd: -1 after the end of input */
@@ -23,6 +27,9 @@ struct console {
 	bool stop;                /* atomic: console_stop() */
 	int lost;                 /* errno of the first output that was */
 	struct tty_keys keys;
+	char machine[PROMPT_NAME_BYTES]; /* of console_offer_prompt(), or empty */
+	struct prompt *prompt;           /* from the first Ctrl-A c on; of who reads */
+	bool prompted;                   /* what is typed is for it */
 
 	pthread_mutex_t lock; /* guards what follows */
 	size_t used;
@@ -134,6 +141,7 @@ int console_close(struct console *c)
 
 	if (!c)
 		return 0;
+	prompt_close(c->prompt);
 	console_flush(c);
 	panic_set_hook(NULL, NULL);
 	if (c->is_tty)
@@ -188,18 +196,83 @@ void console_stop(struct console *c)
 
 int console_fd(const struct console *c) { return c->in_fd; }
 
-static void show_keys(struct console *c)
+void console_offer_prompt(struct console *c, const char *machine)
 {
+	snprintf(c->machine, sizeof(c->machine), "%s", machine);
+}
+
+/* The monitor's, behind what the guest has printed. */
+static void put_own(void *console, const void *data, size_t n)
+{
+	struct console *c = console;
+
 	pthread_mutex_lock(&c->lock);
 	flush_locked(c);
-	(void)write_out(c, tty_keys_help, strlen(tty_keys_help));
+	(void)write_out(c, data, n);
 	pthread_mutex_unlock(&c->lock);
+}
+
+static void show_keys(struct console *c)
+{
+	put_own(c, tty_keys_help, strlen(tty_keys_help));
+	if (*c->machine)
+		put_own(c, tty_keys_help_monitor, strlen(tty_keys_help_monitor));
+}
+
+/* Between the guest and the monitor's prompt. */
+static void change_prompt(struct console *c)
+{
+	const struct prompt_config cfg = {put_own, c, c->in_fd};
+	char text[80];
+	int err = 0;
+
+	if (!*c->machine)
+		return;
+	c->prompted = !c->prompted;
+	put_own(c, "\r\n", 2);
+	if (!c->prompted)
+		return;
+	if (prompt_is_open(c->prompt)) {
+		prompt_type(c->prompt, (const uint8_t *)"\n", 1); /* the prompt once more */
+		return;
+	}
+	prompt_close(c->prompt);
+	c->prompt = NULL;
+	err = prompt_open(&c->prompt, c->machine, &cfg);
+	if (!err)
+		return;
+	c->prompted = false;
+	snprintf(text, sizeof(text), "disco: the monitor's prompt: %s\r\n", strerror(-err));
+	put_own(c, text, strlen(text));
+}
+
+/* Keys of the monitor's out of buf[0..n). How many bytes are left for the guest, or -1: the user quits. */
+static long take_keys(struct console *c, uint8_t *buf, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint8_t b = buf[i];
+		enum tty_key key = tty_keys_next(&c->keys, &b);
+
+		c->prompted &= prompt_is_open(c->prompt);
+		if (key == TTY_KEY_QUIT)
+			return -1;
+		if (key == TTY_KEY_HELP)
+			show_keys(c);
+		if (key == TTY_KEY_MONITOR)
+			change_prompt(c);
+		if (key == TTY_KEY_TYPED && c->prompted)
+			prompt_type(c->prompt, &b, 1);
+		else if (key == TTY_KEY_TYPED)
+			buf[kept++] = b;
+	}
+	return (long)kept;
 }
 
 long console_read(struct console *c, uint8_t *buf, size_t n)
 {
 	struct pollfd pfd = {.fd = c->in_fd, .events = POLLIN};
-	bool help = false;
 	ssize_t r;
 
 	/* The descriptor may be shared with the user's shell, so it is not made non-blocking. */
@@ -213,8 +286,6 @@ long console_read(struct console *c, uint8_t *buf, size_t n)
 		return 0;
 	}
 	if (c->is_tty)
-		r = tty_keys_filter(&c->keys, buf, (size_t)r, &help);
-	if (help)
-		show_keys(c);
+		r = take_keys(c, buf, (size_t)r);
 	return r < 0 ? CONSOLE_QUIT : r;
 }

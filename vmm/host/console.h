@@ -36,6 +36,9 @@ MUST_CHECK int console_open_sink(struct console **out, int in_fd, const struct c
 /* Flush, restore the terminal, free. NULL is fine. Returns errno of the first output that was lost, or 0. */
 int console_close(struct console *c);
 
+/* Ctrl-A c is disco monitor's prompt for this machine, "MONITOR/MACHINE"; before any input is read. Copied. */
+void console_offer_prompt(struct console *c, const char *machine);
+
 /*
  * Guest output.  Kept until a line ends, 4096 bytes are there, or the oldest of it is 5 ms old when more comes; so call
  * console_flush() whenever the guest goes idle, and now and then (a prompt has no line end).  Cost: a copy and, for

@@ -13,14 +13,17 @@
 #include <unistd.h>
 
 #include "vmm/host/console.h"
+#include "vmm/host/prompt.h"
 #include "vmm/host/tty.h"
+
+enum { SEAT_NAME_BYTES = 64 };
 
 /* One machine's console. */
 struct seat {
 	struct consoles *cs;
 	struct seat *next; /* guarded by consoles.lock, as is: */
 	bool forgotten;    /* to be freed */
-	char name[64];
+	char name[SEAT_NAME_BYTES];
 	int input;       /* of the pipe that the machine reads; what is typed while that is full is lost */
 	bool stop, gone; /* atomic; gone: the machine has ended, and what it left can still be looked at */
 	bool gone_said;  /* the thread's */
@@ -44,8 +47,10 @@ struct consoles {
 	struct seat *seats;
 
 	/* The thread's. */
-	struct seat *shown; /* or NULL: none yet */
-	bool ended;         /* nothing more will be typed */
+	struct seat *shown;    /* or NULL: none yet */
+	bool ended;            /* nothing more will be typed */
+	struct prompt *prompt; /* from the first Ctrl-A c on, of `shown` */
+	bool prompted;         /* what is typed is for it */
 	struct tty_keys keys;
 };
 
@@ -227,14 +232,58 @@ static void drop_forgotten(struct consoles *cs)
 
 static void send_typed(struct consoles *cs, const uint8_t *data, size_t n)
 {
-	if (cs->shown && n)
+	cs->prompted &= prompt_is_open(cs->prompt);
+	if (cs->prompted)
+		prompt_type(cs->prompt, data, n);
+	else if (cs->shown && n)
 		(void)!write(cs->shown->input, data, n);
 }
 
 static void show_help(struct consoles *cs)
 {
 	(void)console_write_all(cs->cfg.out_fd, &cs->stop, tty_keys_help, strlen(tty_keys_help));
+	if (cs->cfg.monitor)
+		(void)console_write_all(cs->cfg.out_fd, &cs->stop, tty_keys_help_monitor,
+					strlen(tty_keys_help_monitor));
 	(void)console_write_all(cs->cfg.out_fd, &cs->stop, tty_keys_help_several, strlen(tty_keys_help_several));
+}
+
+static void put_own(void *opaque, const void *data, size_t n)
+{
+	struct consoles *cs = opaque;
+
+	(void)console_write_all(cs->cfg.out_fd, &cs->stop, data, n);
+}
+
+/* Another machine's is another process. */
+static void close_prompt(struct consoles *cs)
+{
+	prompt_close(cs->prompt);
+	cs->prompt = NULL;
+	cs->prompted = false;
+}
+
+/* Between the machine that is shown and the monitor's prompt for it. */
+static void change_prompt(struct consoles *cs)
+{
+	const struct prompt_config cfg = {put_own, cs, cs->cfg.in_fd};
+	char machine[2 * SEAT_NAME_BYTES + 64];
+
+	if (!cs->cfg.monitor || !cs->shown)
+		return;
+	cs->prompted = !cs->prompted;
+	put_own(cs, "\r\n", 2);
+	if (!cs->prompted)
+		return;
+	if (prompt_is_open(cs->prompt)) {
+		prompt_type(cs->prompt, (const uint8_t *)"\n", 1); /* the prompt once more */
+		return;
+	}
+	close_prompt(cs);
+	snprintf(machine, sizeof(machine), "%s/%s", cs->cfg.monitor, cs->shown->name);
+	cs->prompted = prompt_open(&cs->prompt, machine, &cfg) == 0;
+	if (!cs->prompted)
+		say(cs, true, cs->shown->name, "the host has no terminal for the monitor's prompt");
 }
 
 static void act(struct consoles *cs, enum tty_key key)
@@ -245,13 +294,17 @@ static void act(struct consoles *cs, enum tty_key key)
 		cs->cfg.quit(cs->cfg.opaque);
 	if (key == TTY_KEY_HELP)
 		show_help(cs);
+	if (key == TTY_KEY_MONITOR)
+		change_prompt(cs);
 	if ((key != TTY_KEY_NEXT && key != TTY_KEY_BACK) || !cs->shown)
 		return;
 	to = neighbour(cs, cs->shown, key == TTY_KEY_BACK, false);
-	if (!to)
+	if (!to) {
 		say(cs, true, cs->shown->name, "there is no other");
-	else
-		show(cs, to);
+		return;
+	}
+	close_prompt(cs);
+	show(cs, to);
 }
 
 static void read_typed(struct consoles *cs)
@@ -380,6 +433,7 @@ void consoles_close(struct consoles *cs)
 	wake(cs);
 	if (cs->started)
 		pthread_join(cs->thread, NULL);
+	prompt_close(cs->prompt);
 	panic_set_hook(NULL, NULL);
 	tty_leave();
 	while (cs->seats) {

@@ -18,6 +18,7 @@ struct consoles;
 struct consoles_config {
 	int in_fd, out_fd;          /* a terminal, both; they stay the caller's */
 	void (*quit)(void *opaque); /* Ctrl-A x. The thread's */
+	const char *monitor; /* whose machines they are, for Ctrl-A c: the control socket's name; NULL: there is none */
 	void *opaque;
 };
 

@@ -130,6 +130,8 @@ const char tty_keys_help[] = "\r\nCtrl-A x       quit: switch the machine off\r\
 			     "Ctrl-A h       show this\r\n"
 			     "Ctrl-A Ctrl-A  send Ctrl-A to the guest\r\n";
 
+const char tty_keys_help_monitor[] = "Ctrl-A c       the monitor's prompt (disco monitor), and back\r\n";
+
 const char tty_keys_help_several[] = "Ctrl-A n       show the next machine's console\r\n"
 				     "Ctrl-A b       show the one before\r\n";
 
@@ -155,6 +157,8 @@ enum tty_key tty_keys_next(struct tty_keys *k, uint8_t *byte)
 		return TTY_KEY_NEXT;
 	case 'b':
 		return TTY_KEY_BACK;
+	case 'c':
+		return TTY_KEY_MONITOR;
 	default:
 		return TTY_KEY_EATEN;
 	}

@@ -39,7 +39,7 @@ bool tty_size(int fd, struct tty_size *size);
 
 /*
  * Ctrl-A x quits, Ctrl-A h shows the keys, Ctrl-A Ctrl-A (or Ctrl-A a) sends Ctrl-A; Ctrl-A and anything else is eaten.
- * With several machines Ctrl-A n and Ctrl-A b change between them.  All zeroes at first.
+ * With several machines Ctrl-A n and Ctrl-A b change between them; on a machine's console Ctrl-A c changes to the monitor's prompt, and back.  All zeroes at first.
  */
 struct tty_keys {
 	bool escape; /* Ctrl-A was the last byte */
@@ -51,6 +51,7 @@ enum tty_key {
 	TTY_KEY_HELP,
 	TTY_KEY_NEXT,
 	TTY_KEY_BACK,
+	TTY_KEY_MONITOR,
 };
 /* The next byte, in place. */
 enum tty_key tty_keys_next(struct tty_keys *k, uint8_t *byte);
@@ -62,6 +63,7 @@ enum tty_key tty_keys_next(struct tty_keys *k, uint8_t *byte);
  */
 long tty_keys_filter(struct tty_keys *k, uint8_t *buf, size_t n, bool *help);
 extern const char tty_keys_help[];
+extern const char tty_keys_help_monitor[]; /* behind it, where TTY_KEY_MONITOR is something */
 extern const char tty_keys_help_several[]; /* behind it, where TTY_KEY_NEXT and TTY_KEY_BACK are something */
 
 #endif
