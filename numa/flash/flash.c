@@ -124,6 +124,13 @@ void flash_idle(struct flash *f, unsigned cpu) { flash_idle_until(f, cpu, f->tur
 
 uint64_t flash_clock(const struct flash *f, unsigned cpu) { return f->processor[cpu].clock; }
 uint64_t flash_turn_end(const struct flash *f) { return f->turn_end; }
+uint64_t flash_last_turn_end(const struct flash *f)
+{
+	uint64_t left = f->interval_end > f->turn_end ? f->interval_end - f->turn_end : 0;
+
+	return f->turn_end + (left + f->turn - 1) / f->turn * f->turn;
+}
+
 unsigned flash_turn_first(const struct flash *f) { return (unsigned)((f->turn_end / f->turn - 1) % f->cpus); }
 uint32_t flash_interval(const struct flash *f) { return f->counters.interval - 1; }
 

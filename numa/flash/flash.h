@@ -59,6 +59,8 @@ const struct numa_config *flash_config(const struct flash *f);
 bool flash_access(struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr);
 /* The same, but for one that would return true: nothing changes then, and it returns false. */
 bool flash_access_unless_hot(struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr);
+/* The same, if it is a hit of the first level, which takes no time; else nothing changes, and it returns false. */
+bool flash_hit(struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr);
 /* Is the line in the processor's first level for instructions? */
 bool flash_has_code(const struct flash *f, unsigned cpu, uint64_t addr);
 /*
@@ -80,6 +82,8 @@ void flash_skip(struct flash *f, unsigned cpu, uint64_t cycles);
 uint64_t flash_clock(const struct flash *f, unsigned cpu);
 /* Each processor runs until its clock is there, then the next one does; after the last, flash_next_turn(). */
 uint64_t flash_turn_end(const struct flash *f);
+/* Of the last turn of the interval: the one with which another begins. */
+uint64_t flash_last_turn_end(const struct flash *f);
 /*
  * The processor that begins the turn, and after which the next ones follow; each in its turn.  Who runs first finds the
  * controllers free: always the same one would never wait.

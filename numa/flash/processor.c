@@ -196,28 +196,45 @@ static bool beyond_l1(struct flash *f, unsigned cpu, enum flash_access kind, str
 	return true;
 }
 
+/* The set of line has used another one last, and what translated code is shown follows. */
+static void show_instead(const struct processor *p, unsigned which, uint64_t last, uint64_t word)
+{
+	if (last != CACHE_NONE && (last ^ word) & ~CACHE_OWNED)
+		hide(p, which, last & ~CACHE_OWNED);
+	show(p, which, word);
+}
+
+bool flash_hit(struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr)
+{
+	struct processor *p = &f->processor[cpu];
+	unsigned which = kind == FLASH_FETCH ? CODE : DATA;
+	struct cache *l1 = &p->l1[which];
+	uint64_t line = addr >> f->line_shift, *set = cache_set(l1, line), *word = cache_find(l1, line), last = *set;
+
+	ASSERT(cpu < f->cpus && addr < f->cfg.memory);
+	if (!word || (kind == FLASH_WRITE && !(*word & CACHE_OWNED)))
+		return false;
+	if (word != set)
+		cache_use(l1, word, *word);
+	show_instead(p, which, last, *set);
+	return true;
+}
+
 /* hot: as for beyond_l1(). */
 static bool pass(struct flash *f, unsigned cpu, enum flash_access kind, uint64_t addr, bool *hot)
 {
 	struct processor *p = &f->processor[cpu];
 	unsigned which = kind == FLASH_FETCH ? CODE : DATA;
 	struct cache *l1 = &p->l1[which];
-	uint64_t line = addr >> f->line_shift, *set = cache_set(l1, line), *word, last = *set;
-	bool write = kind == FLASH_WRITE;
+	uint64_t line = addr >> f->line_shift, *set = cache_set(l1, line), last = *set;
 
-	ASSERT(cpu < f->cpus && addr < f->cfg.memory);
-	word = cache_find(l1, line);
-	if (!word || (write && !(*word & CACHE_OWNED))) {
-		if (!beyond_l1(f, cpu, kind, l1, line, hot))
-			return false;
-	} else {
+	if (flash_hit(f, cpu, kind, addr)) {
 		*hot = false;
-		if (word != set)
-			cache_use(l1, word, *word);
+		return true;
 	}
-	if (last != CACHE_NONE && (last & ~CACHE_OWNED) != line)
-		hide(p, which, last & ~CACHE_OWNED);
-	show(p, which, *set);
+	if (!beyond_l1(f, cpu, kind, l1, line, hot))
+		return false;
+	show_instead(p, which, last, *set);
 	return true;
 }
 

@@ -226,3 +226,32 @@ Test(flash, time_is_what_was_executed_and_stalled)
 	cr_expect_gt(s->idle, 0);
 	flash_free(f);
 }
+
+/* Which turn begins an interval is known before, and a hit of the first level takes nothing. */
+Test(flash, turns_and_hits)
+{
+	static const char *const settings[] = {"interval-us=100,turn-ns=10000", "interval-us=25,turn-ns=10000",
+					       "interval-us=3,turn-ns=10000"};
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct flash *f = make(settings[i]);
+
+		for (unsigned n = 0; n < 50; n++) {
+			uint64_t end = flash_turn_end(f), last = flash_last_turn_end(f);
+
+			cr_assert_geq(last, end);
+			cr_assert_eq(flash_next_turn(f), last == end, "%s: turn %u", settings[i], n);
+		}
+		cr_expect_not(flash_hit(f, 0, FLASH_READ, 4096));
+		(void)flash_access(f, 0, FLASH_READ, 4096);
+		(void)flash_access(f, 0, FLASH_READ, 4096 + (16 << 10)); /* the other way of the set */
+		cr_expect_eq(take_ns(f, 0, FLASH_READ, 4096), 0);
+		cr_expect(flash_hit(f, 0, FLASH_READ, 4096));
+		cr_expect_not(flash_hit(f, 0, FLASH_WRITE, 4096), "it is not owned");
+		cr_expect_not(flash_hit(f, 0, FLASH_FETCH, 4096));
+		cr_expect(flash_hit(f, 0, FLASH_READ, 4096 + (16 << 10)));
+		(void)flash_access(f, 0, FLASH_READ, 4096 + (32 << 10)); /* throws out the one used longer ago */
+		cr_expect_not(flash_hit(f, 0, FLASH_READ, 4096));
+		flash_free(f);
+	}
+}

@@ -284,3 +284,33 @@ Test(simulation, a_machine_moves_and_its_pages_follow, .timeout = 120)
 		done(&w);
 	}
 }
+
+/*
+ * A vCPU that has the machine to itself is not stopped at each turn's end.  Nothing follows from that: it misses at the same cycles, in the same
+ * intervals, as beside one that sleeps.
+ */
+Test(simulation, alone_as_in_company, .timeout = 120)
+{
+	struct world w[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		make(&w[i], WALK ",trigger=40,interval-us=50,migrate=off", 1 + i, TIERS_12, false);
+		place(w[i].vm[0], DATA_VA, 3);
+		put_walk(w[i].vm[0], A_LW(V0, 0, T3), 600);
+		if (i) {
+			for (unsigned n = 0; n < 64; n++) /* so that it is in nobody's way */
+				place(w[i].vm[1], n * PAGE_BYTES, 1);
+			put_idle_timer(w[i].vm[1]);
+		}
+		run_all(&w[i]);
+	}
+	cr_expect_gt(w[0].n_decisions, 20, "%u", w[0].n_decisions);
+	for (unsigned i = 0; i < w[0].n_decisions; i++) {
+		cr_assert_eq(w[1].decision[i].vm, w[1].vm[0]);
+		cr_expect_eq(w[0].decision[i].cycles, w[1].decision[i].cycles, "%u: %llu, and %llu beside another", i,
+			     (unsigned long long)w[0].decision[i].cycles, (unsigned long long)w[1].decision[i].cycles);
+		cr_expect_eq(w[0].decision[i].interval, w[1].decision[i].interval, "%u", i);
+	}
+	done(&w[0]);
+	done(&w[1]);
+}

@@ -101,6 +101,8 @@ bool caches_access(struct vcpu *v, enum flash_access kind, const uint8_t *host)
 
 	if (addr >= c->bytes) /* the page of zeroes, which everybody has near */
 		return false;
+	if (flash_hit(c->flash, c->cpu, kind, addr)) /* two in three that come here */
+		return false;
 	caches_sync(v);
 	before = flash_clock(c->flash, c->cpu);
 	if (v->step) {

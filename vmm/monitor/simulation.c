@@ -28,6 +28,7 @@ struct simulation {
 	uint64_t slice;  /* cycles */
 	uint64_t placed; /* pages touched for the first time */
 	unsigned passed; /* processors that are done with the turn, in its order */
+	bool alone; /* the vCPU that runs goes on over ends of turns, as nobody else has anything to do: turn_over() */
 	struct place place[NUMA_MAX_CPUS];
 	struct simulation_counts counts;
 	void (*on_decision)(void *opaque, const struct simulation_decision *d);
@@ -287,7 +288,7 @@ void simulation_arrive(struct vcpu *v)
 
 /* ---- time ---- */
 
-static const struct simulation *of(const struct vcpu *v) { return v->vm->monitor->simulation; }
+static struct simulation *of(const struct vcpu *v) { return v->vm->monitor->simulation; }
 
 /* The first cycle at which it is that late. */
 static uint64_t cycles_at(const struct vcpu *v, uint64_t ns)
@@ -300,8 +301,11 @@ static uint64_t cycles_at(const struct vcpu *v, uint64_t ns)
 /* Cycles from now on. */
 static uint64_t cycles_until(const struct vcpu *v, uint64_t until_ns)
 {
-	uint64_t now = caches_cycles(v), end = flash_turn_end(of(v)->flash), at = cycles_at(v, until_ns);
+	struct simulation *s = of(v);
+	uint64_t now = caches_cycles(v), end, at = cycles_at(v, until_ns);
 
+	s->alone = !sched_is_waited_for(s->mon->sched);
+	end = s->alone ? flash_last_turn_end(s->flash) : flash_turn_end(s->flash);
 	end = at < end ? at : end;
 	return end > now ? end - now : 0;
 }
@@ -358,7 +362,8 @@ static void next_turn(struct simulation *s, const struct vcpu *v)
 		if (i != v->caches.cpu)
 			flash_idle(s->flash, i);
 	s->passed = 0;
-	(void)flash_next_turn(s->flash);
+	if (flash_next_turn(s->flash) && s->on_interval)
+		s->on_interval(s->interval_opaque);
 }
 
 static bool turn_over(struct guest_state *gs)
@@ -369,8 +374,9 @@ static bool turn_over(struct guest_state *gs)
 
 	if (now < flash_turn_end(s->flash))
 		return false;
-	if (sched_is_waited_for(s->mon->sched) || v->idle)
+	if (!s->alone && (sched_is_waited_for(s->mon->sched) || v->idle))
 		return true;
+	s->alone = false;
 	while (now >= flash_turn_end(s->flash))
 		next_turn(s, v);
 	return false;
