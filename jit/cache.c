@@ -129,6 +129,22 @@ static int64_t same_page_target(const struct jit_link *l)
 	return ((uint64_t)pc & ~PAGE_MASK) == t->abs_page ? (int64_t)((uint64_t)pc & PAGE_MASK) : -1;
 }
 
+static void tell(const struct code_cache *cc, const struct translation *t)
+{
+	const struct jit_installed what = {.tier = (enum tier)t->tier,
+					   .mode = t->mode,
+					   .off = t->off,
+					   .n_guest = t->n_guest,
+					   .abs_page = t->abs_page,
+					   .content = {t->cp->hash.low64, t->cp->hash.high64},
+					   .code = translation_body(t),
+					   .cold = translation_entry(t),
+					   .code_bytes = t->code_bytes,
+					   .cold_bytes = t->cold_bytes};
+
+	cc->cfg.installed(cc->cfg.installed_ctx, &what);
+}
+
 void jit_install(struct code_cache *cc, struct translation *t)
 {
 	struct code_page *cp = t->cp;
@@ -148,6 +164,8 @@ void jit_install(struct code_cache *cc, struct translation *t)
 		if (to)
 			jit_link_connect(cc, &t->links[i], to);
 	}
+	if (cc->cfg.installed)
+		tell(cc, t);
 }
 
 static void free_kept_ir(struct translation *t)

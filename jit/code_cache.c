@@ -107,7 +107,8 @@ bool code_cache_fits(const struct code_cache *cc, const struct jit_config *cfg)
 #define FIELD(name) is->name == cfg->name &&
 	return CODE_DEPENDS_ON(FIELD)(!cfg->hot_threshold || is->hot_threshold == cfg->hot_threshold) &&
 	       is->sync_tier2 == cfg->sync_tier2 && is->keep_ir == cfg->keep_ir && is->helpers == cfg->helpers &&
-	       is->resume == cfg->resume && is->waits == cfg->waits;
+	       is->resume == cfg->resume && is->waits == cfg->waits && is->installed == cfg->installed &&
+	       is->installed_ctx == cfg->installed_ctx;
 #undef FIELD
 }
 

@@ -5,14 +5,16 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/resident.h"
 
 static size_t round_up(size_t v, size_t to) { return (v + to - 1) & ~(to - 1); }
 
-/* Both views of the memfd, and the data half behind the executable one. */
-static int map_all(struct code_mem *m, int fd)
+/*
+ * Both views of the code, and the data half behind the executable one.  Shared memory without a file: what has one, a memfd too, perf
+ * takes for that file's and does not look up in its map (vmm/look/perf_map.h).  A second view of it is what mremap() of nothing makes.
+ */
+static int map_all(struct code_mem *m)
 {
 	size_t n = m->code_bytes, all = n + m->data_bytes;
 	void *region = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -20,14 +22,15 @@ static int map_all(struct code_mem *m, int fd)
 		return -errno;
 	m->rx = region;
 	m->data = m->rx + n;
-	if (mmap(m->rx, n, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
-		return -errno;
 	if (mprotect(m->data, m->data_bytes, PROT_READ | PROT_WRITE) != 0)
 		return -errno;
-	void *rw = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *rw = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (rw == MAP_FAILED)
 		return -errno;
 	m->rw = rw;
+	if (mremap(rw, 0, n, MREMAP_MAYMOVE | MREMAP_FIXED, m->rx) == MAP_FAILED ||
+	    mprotect(m->rx, n, PROT_READ | PROT_EXEC) != 0)
+		return -errno;
 	return 0;
 }
 
@@ -50,11 +53,7 @@ int code_mem_init(struct code_mem *m, uint64_t bytes)
 	*m = (struct code_mem){.code_bytes = code_bytes(bytes)};
 	m->data_bytes = m->code_bytes;
 	m->cold_start = m->cold_used = m->cold_keep = round_up(m->code_bytes / 16 * 7, PAGE_BYTES);
-	int fd = memfd_create("disco-code", MFD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	int err = ftruncate(fd, (off_t)m->code_bytes) != 0 ? -errno : map_all(m, fd);
-	close(fd);
+	int err = map_all(m);
 	if (err)
 		code_mem_fini(m);
 	return err;

@@ -7,7 +7,7 @@
  *
  *	one reservation, < 2 GiB            elsewhere
  *	+-----------+----------------+      +-----------+
- *	| rx: code  | data (plain rw)|      | rw: code  |   rx and rw map the same memfd
+ *	| rx: code  | data (plain rw)|      | rw: code  |   rx and rw map the same memory
  *	+-----------+----------------+      +-----------+
  *
  * The code half is two bump allocators: what runs (the straight way through a block) at the start, what seldom does

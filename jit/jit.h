@@ -28,6 +28,16 @@ enum tier { TIER_INTERP = 0, TIER_1 = 1, TIER_2 = 2 };
 
 struct tracer;
 
+/* What was installed in code memory: for profilers of the host. Two pieces: the code, and what seldom runs. */
+struct jit_installed {
+	enum tier tier;
+	uint32_t mode, off, n_guest; /* off: of its head in the page */
+	uint64_t abs_page;           /* MODE_ABS: gva of the page */
+	uint64_t content[2];     /* XXH3-128 of the page's bytes, low half first; 0, 0: of an exact record, not known */
+	const void *code, *cold; /* executable addresses */
+	uint32_t code_bytes, cold_bytes;
+};
+
 struct jit_config {
 	bool tier1, tier2;
 	uint32_t guest_isa; /* whatever else decides what a word means (enum isa); only compared */
@@ -61,6 +71,9 @@ struct jit_config {
 	 * one with the cache's lock held, the second one without.
 	 */
 	void (*waits)(struct guest_state *gs, bool begin);
+	/* --perf: is told of each translation, with the cache's lock held.  NULL: nobody wants to know. */
+	void (*installed)(void *ctx, const struct jit_installed *what);
+	void *installed_ctx;
 };
 
 struct jit_stats {

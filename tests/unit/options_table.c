@@ -73,6 +73,8 @@ static const struct {
     {"--stats", "f.json"},
     {"--dump", "gh"},
     {"--dump-filter", "pc=1-2"},
+    {"--perf", "map"},
+    {"--perf-files", "/proc/self"},
     {"--symbols", "/proc/self/exe"},
     {"--at", "80001000"},
     {"--words", "24020001"},

@@ -42,6 +42,8 @@ struct bench_options;
 #define DUMP_LETTERS_TIER2 "gioxlLh"
 extern const char options_dump_letters[];
 
+enum run_perf { RUN_PERF_OFF, RUN_PERF_MAP };
+
 /* --trace: nothing without events. */
 struct run_trace {
 	uint64_t events;  /* bits by enum trace_event */
@@ -174,7 +176,9 @@ struct run_options {
 	struct run_merge merge;
 	struct run_numa numa;
 	struct run_trace trace;
-	const char *numa_log; /* or NULL */
+	const char *numa_log;   /* or NULL */
+	int perf;               /* enum run_perf */
+	const char *perf_files; /* folder, or NULL */
 	struct debug_address gdb;
 	bool gdb_wait;
 	bool goes_back;           /* --icount with --gdb: a debugger can have it go back */

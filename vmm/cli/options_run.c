@@ -189,8 +189,12 @@ static int run_check(const struct run_options *out, struct options_error *err)
 				   "--vcpus: with --dump there is one, or what they have translated would be mixed up");
 	if (out->vcpus > 1 && out->command)
 		return options_bad(err, "--vcpus: a command runs in a Linux guest, which starts no further vCPUs");
-	if (out->symbols && !out->dump)
-		return options_bad(err, "--symbols: needs --dump");
+	if (out->symbols && !out->dump && out->perf == RUN_PERF_OFF)
+		return options_bad(err, "--symbols: needs --dump or --perf");
+	if (out->perf_files && out->perf == RUN_PERF_OFF)
+		return options_bad(err, "--perf-files: needs --perf");
+	if (out->perf != RUN_PERF_OFF && !out->tier1 && !out->tier2)
+		return options_bad(err, "--perf: is of translated code, and --tiers interp makes none");
 	if (out->json && !out->dump)
 		return options_bad(err, "--json: needs --dump");
 	if (out->stable && !out->dump)
@@ -245,6 +249,7 @@ static int place_files(struct run_options *out, struct options_error *err)
 	r = r ? r : options_place(out, &out->numa_log, err);
 	if (out->trace.file && strcmp(out->trace.file, "none") != 0)
 		r = r ? r : options_place(out, &out->trace.file, err);
+	r = r ? r : options_place(out, &out->perf_files, err);
 	r = r ? r : options_place(out, &out->gdb.path, err);
 	r = r ? r : options_place(out, &out->store.folder, err);
 	for (const struct option_row *row = options_run_rows; !r && (row->name || row->help); row++)

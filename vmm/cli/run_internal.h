@@ -39,6 +39,7 @@ struct guest_devices;
 struct history;
 struct lines;
 struct numa_watch;
+struct perf_map;
 struct trace;
 struct trace_file;
 struct wakeup;
@@ -137,6 +138,7 @@ struct session {
 	struct numa_watch *watch;      /* --numa: what is told of pages; or NULL */
 	struct trace *trace;           /* events, wanted or not */
 	struct trace_file *trace_file; /* where they go; or NULL */
+	struct perf_map *perf_map;     /* --perf, or NULL */
 	struct stop *stop;
 	struct control *control;              /* or NULL */
 	char control_name[SOCKET_NAME_BYTES]; /* of it, and of its socket */

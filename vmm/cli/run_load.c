@@ -141,11 +141,11 @@ static int load_images(struct run *r, struct loaded_image *image, uint32_t regs[
 	/*
 	 * The initrd is at the end of memory; if the kernel can reach it there, no place is safe, and it is to stay.  And kernels that
 	 * are each at another address have no page of code in common, with each other and with those of other runs; but a run that
-	 * is to repeat is the same with a store and without.  A debugger that waits for the kernel knows it as it was linked.
+	 * is to repeat is the same with a store and without.  A debugger that waits for the kernel knows it as it was linked, and so does perf.
 	 */
 	stay = loader_moves_to(image) > (initrd_bytes ? initrd_gpa : opt->mem_bytes) || session_shares(r->session) ||
 	       (r->vm->monitor->store && !opt->icount && !r->vm->monitor->simulation) ||
-	       (opt->gdb_wait && !opt->icount);
+	       ((opt->gdb_wait || r->vm->monitor->perf_map) && !opt->icount);
 	if (asprintf(&line, "%s%s", stay ? "nokaslr " : "", r->append ? r->append : opt->append) < 0) {
 		snprintf(err->text, sizeof(err->text), "the host has no memory left");
 		return -ENOMEM;

@@ -11,12 +11,14 @@
 
 #include "jit/store/store.h"
 #include "numa/watch.h"
+#include "vmm/boot/loader.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cli/plan.h"
 #include "vmm/control/control.h"
 #include "vmm/debug/server.h"
 #include "vmm/host/consoles.h"
 #include "vmm/host/lines.h"
+#include "vmm/look/perf_map.h"
 #include "vmm/look/trace_file.h"
 #include "vmm/monitor/monitor.h"
 
@@ -186,6 +188,30 @@ static int close_trace(struct session *s, int status)
 	return status ? status : STATUS_FAILED;
 }
 
+/* --perf map: where perf looks for it. */
+static int open_perf(struct session *s)
+{
+	const struct run_options *opt = s->first->opt;
+	struct loader_error err;
+
+	if (opt->perf == RUN_PERF_OFF)
+		return STATUS_OK;
+	if (perf_map_open(&s->perf_map, NULL, opt->kernel, opt->symbols, opt->perf_files, &err) == 0)
+		return STATUS_OK;
+	fprintf(stderr, "%s: --perf map: %s\n", s->speaker, err.text);
+	return STATUS_FAILED;
+}
+
+static int close_perf(struct session *s, int status)
+{
+	int err = perf_map_close(s->perf_map);
+
+	if (!err)
+		return status;
+	fprintf(stderr, "%s: --perf map: %s\n", s->speaker, strerror(-err));
+	return status ? status : STATUS_FAILED;
+}
+
 static int open_monitor(struct session *s)
 {
 	const struct run_options *opt = s->first->opt; /* what is the process's is the same in all */
@@ -202,6 +228,7 @@ static int open_monitor(struct session *s)
 				     .store = s->store,
 				     .trace = s->trace,
 				     .last_words = trace_last_words,
+				     .perf_map = s->perf_map,
 				     .processors = opt->processors,
 				     .repeatable = opt->icount,
 				     .together = 0};
@@ -326,6 +353,8 @@ static int run_session(struct session *s)
 	if (!status)
 		status = open_trace(s);
 	if (!status)
+		status = open_perf(s);
+	if (!status)
 		status = open_watch(s);
 	if (!status)
 		status = session_debug_open(s);
@@ -350,7 +379,7 @@ static int run_session(struct session *s)
 	session_forget_kernels(s);
 	monitor_free(s->monitor);
 	store_close(s->store); /* also when LLVM is still at work: it knows nothing of it */
-	return close_trace(s, close_watch(s, status));
+	return close_perf(s, close_trace(s, close_watch(s, status)));
 }
 
 /* Those that were added, too. */

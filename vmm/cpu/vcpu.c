@@ -13,6 +13,7 @@
 #include "vmm/cpu/interp_cache.h"
 #include "vmm/cpu/mem.h"
 #include "vmm/cpu/run_loop.h"
+#include "vmm/look/perf_map.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/monitor/siblings.h"
 #include "vmm/monitor/simulation.h"
@@ -67,6 +68,8 @@ static int vcpu_open(struct vcpu *v)
 	    .sync_tier2 = cfg->tier2 && (!cfg->tier1 || cfg->sync_tier2),
 	    .store = v->vm->monitor->store,
 	    .helpers = vmm_helpers,
+	    .installed = v->vm->monitor->perf_map ? perf_map_add : NULL,
+	    .installed_ctx = v->vm->monitor->perf_map,
 	    .tracer = &v->vm->monitor->tracer,
 	};
 	struct code_cache *cc;

@@ -70,6 +70,7 @@ int monitor_new(struct monitor **out, const struct monitor_config *cfg)
 	mon->store = cfg->store;
 	mon->trace = cfg->trace;
 	mon->last_words = cfg->last_words;
+	mon->perf_map = cfg->perf_map;
 	tracer_init(&mon->tracer, cfg->trace, NULL, -1);
 	tracer_share(&mon->tracer);
 	mon->watch = cfg->watch;

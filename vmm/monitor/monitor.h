@@ -17,6 +17,7 @@
 
 struct net_switch;
 struct numa_watch;
+struct perf_map;
 struct rendezvous;
 struct rendezvous_member;
 struct sched;
@@ -41,6 +42,7 @@ struct monitor_config {
 	struct store *store; /* translations of other runs (jit/store/store.h), which outlives it; or NULL */
 	struct trace *trace; /* --trace, which outlives it; or NULL */
 	void (*last_words)(void *trace); /* at a panic(): panic_set_last_words(); or NULL */
+	struct perf_map *perf_map;       /* --perf, which outlives it; or NULL */
 	unsigned processors;             /* simulated ones; 0: the CPUs of the host that this process may use */
 	bool repeatable;                 /* --icount: one processor, and turns in the order of vm_config.number */
 	unsigned together; /* repeatable: no machine runs before that many have come to vm_run(); 0: at once */
@@ -61,6 +63,7 @@ struct monitor {
 	struct store *store;             /* monitor_config.store */
 	struct trace *trace;             /* monitor_config.trace */
 	void (*last_words)(void *trace); /* monitor_config.last_words */
+	struct perf_map *perf_map;       /* monitor_config.perf_map */
 	struct tracer tracer;            /* of no machine: shared by threads that run none */
 	bool follow;                     /* monitor_config.numa, and not simulated */
 	struct simulation *simulation;   /* or NULL */
