@@ -286,7 +286,8 @@ void trace_drain(struct trace *t, trace_show *show, void *opaque)
 		n = take(t, r, head > r->drained + TRACE_RING ? head - TRACE_RING : r->drained, head, n);
 		__atomic_store_n(&r->drained, head, __ATOMIC_RELEASE);
 	}
-	qsort(t->record, n, sizeof(*t->record), by_time);
+	if (n)
+		qsort(t->record, n, sizeof(*t->record), by_time);
 	for (size_t i = 0; i < n; i++)
 		show(opaque, &t->record[i]);
 	pthread_mutex_unlock(&t->lock);
@@ -318,7 +319,8 @@ bool trace_last(struct trace *t, const char *machine, unsigned most, trace_show 
 			continue;
 		n = take(t, r, head > few ? head - few : 0, head, n);
 	}
-	qsort(t->record, n, sizeof(*t->record), by_time);
+	if (n)
+		qsort(t->record, n, sizeof(*t->record), by_time);
 	for (size_t i = n > most ? n - most : 0; i < n; i++)
 		show(opaque, &t->record[i]);
 	pthread_mutex_unlock(&t->lock);
