@@ -20,7 +20,7 @@ done
 
 # session OPTION...: its console's input from standard input; $work/out, $work/err
 session() {
-	timeout $((2 * seconds + 120)) "$DISCO" run --control none --mem 128M --icount --net user,host-loopback=on --kernel "$KERNEL" \
+	timeout $((4 * seconds + 120)) "$DISCO" run --control none --mem 128M --icount --net user,host-loopback=on --kernel "$KERNEL" \
 		--initrd "$INITRD" --append console=ttyS0 "$@" >"$work/out" 2>"$work/err"
 }
 
