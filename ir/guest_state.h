@@ -13,7 +13,7 @@
 #include "base/line_view.h"
 #include "base/types.h"
 
-struct l2tlb_entry;
+struct l2tlb_table;
 struct jit_link;
 struct guest_state;
 
@@ -97,7 +97,7 @@ struct guest_state {
 	uint64_t insns[4];   /* --stats: guest instructions executed, by enum tier of jit.h; [0] interpreter */
 	uint64_t probes;     /* --stats: inlined L2TLB probes (LOADs and STOREs executed by tiers 1 and 2) */
 
-	struct l2tlb_entry *l2tlb; /* base of the table in force; pinned too */
+	struct l2tlb_table *l2tlb; /* the table in force; pinned too */
 	struct jit_link *link;     /* EXIT_LINK: the site that wants to be linked */
 	helper_fn *const *helpers; /* [NUM_HELPERS], filled in by vmm/ */
 	void *exit_stub;           /* host address that generated code jumps to in order to leave */

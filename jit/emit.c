@@ -125,7 +125,7 @@ void *emit_indirect_exit(struct x86 *x, const struct code_cache *cc, uint32_t mo
 
 static struct x86_mem exec_half(int index, unsigned half)
 {
-	return x86_at_index(RBP, index, 0, (int32_t)(offsetof(struct l2tlb_entry, exec) + 4 * half));
+	return x86_at_index(RBP, index, 0, (int32_t)(offsetof(struct l2tlb_table, entry[0].exec) + 4 * half));
 }
 
 /* index = offset of the L2TLB's entry for eax, page = the page of eax; flags: is the page one to execute from? */
@@ -185,7 +185,7 @@ static void emit_entry_mapped(struct x86 *x, const struct code_cache *cc, struct
 	x86_store(x, true, GS(pc_page), RDX);
 	x86_store_imm(x, false, GS(mode), t->mode);
 	if (cc->cfg.line_log2) {
-		x86_load(x, true, R10, x86_at_index(RBP, RCX, 0, offsetof(struct l2tlb_entry, addend)));
+		x86_load(x, true, R10, x86_at_index(RBP, RCX, 0, offsetof(struct l2tlb_table, entry[0].addend)));
 		x86_alu(x, true, ALU_ADD, R10, RDX);
 		x86_shift_imm(x, true, SH_SHR, R10, PAGE_SHIFT);
 		emit_fetch_page(x, cc->cfg.line_log2);

@@ -290,7 +290,7 @@ static void add_function(struct gen *g)
 	LLVMAddAttributeAtIndex(g->fn, LLVMAttributeFunctionIndex, no_tables);
 	/* Arguments 1 and 2 are the vcpu and the table: always there, so loads from them may move up. */
 	for (unsigned i = 1; i <= 2; i++) {
-		uint64_t bytes = i == 1 ? sizeof(struct guest_state) : L2TLB_ENTRIES * sizeof(struct l2tlb_entry);
+		uint64_t bytes = i == 1 ? sizeof(struct guest_state) : sizeof(struct l2tlb_table);
 
 		LLVMAddAttributeAtIndex(g->fn, i, attribute(g, "dereferenceable", bytes));
 		LLVMAddAttributeAtIndex(g->fn, i, attribute(g, "align", 8));

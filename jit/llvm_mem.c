@@ -17,12 +17,18 @@ static LLVMValueRef is_across(struct gen *g, const struct window *w, LLVMValueRe
 	return LLVMBuildICmp(g->b, LLVMIntUGT, at, gen_w(g, (uint32_t)(PAGE_MASK + 1 - (uint64_t)(w->hi - w->lo))), "");
 }
 
-static LLVMValueRef is_missing(struct gen *g, LLVMValueRef entry, bool write, LLVMValueRef key)
+/* Of page number `page`: host address minus gva, or 0. */
+static LLVMValueRef addend_of(struct gen *g, LLVMValueRef page, bool write)
 {
-	size_t off = write ? offsetof(struct l2tlb_entry, write_tag) : offsetof(struct l2tlb_entry, read_tag);
-	LLVMValueRef tag = gen_load(g, g->u->i64, gen_gep(g, entry, off), MEM_CLASS_L2TLB);
+	size_t off = write ? offsetof(struct l2tlb_table, write) : offsetof(struct l2tlb_table, read);
+	LLVMValueRef at = LLVMBuildInBoundsGEP2(g->b, g->u->i64, gen_gep(g, g->l2tlb, off), &page, 1, "");
 
-	return LLVMBuildICmp(g->b, LLVMIntNE, key, tag, "");
+	return gen_load(g, g->u->i64, at, MEM_CLASS_L2TLB);
+}
+
+static LLVMValueRef is_missing(struct gen *g, LLVMValueRef addend)
+{
+	return LLVMBuildICmp(g->b, LLVMIntEQ, addend, gen_d(g, 0), "");
 }
 
 static void leave_side_if(struct gen *g, LLVMValueRef cond, const char *name)
@@ -46,26 +52,41 @@ static void line_check(struct gen *g, LLVMValueRef host, bool write)
 	leave_side_if(g, LLVMBuildICmp(g->b, LLVMIntNE, tag, line, ""), "line");
 }
 
+/* To *miss, which the first one makes. */
+static void miss_if(struct gen *g, LLVMBasicBlockRef *miss, LLVMValueRef cond)
+{
+	LLVMBasicBlockRef on;
+
+	if (!*miss) {
+		*miss = gen_cold_branch(g, cond, "miss");
+		return;
+	}
+	on = gen_new_block(g, "");
+	LLVMSetMetadata(LLVMBuildCondBr(g->b, cond, *miss, on), g->u->md_prof, g->u->cold);
+	LLVMPositionBuilderAtEnd(g->b, on);
+}
+
 /* Host address minus `gva`, a guest address; what follows is generated for a hit.  w: of a window, all of which must be a hit. */
 static LLVMValueRef probe(struct gen *g, LLVMValueRef gva, unsigned log2, bool write, const struct window *w)
 {
-	const unsigned entry_log2 = 5;
-	const uint32_t mask = (uint32_t)~PAGE_MASK | ((1u << log2) - 1);
-	LLVMValueRef index, entry, key, miss;
+	LLVMValueRef page = gen_zext(g, LLVMBuildLShr(g->b, gva, gen_w(g, PAGE_SHIFT), "")), low, addend;
+	LLVMBasicBlockRef miss = NULL, on;
 
-	_Static_assert(sizeof(struct l2tlb_entry) == 1u << 5, "the shift of the index");
-	/* ((gva >> PAGE_SHIFT) % entries) * sizeof(entry), in one shift and one mask */
-	index = LLVMBuildLShr(g->b, gva, gen_w(g, PAGE_SHIFT - entry_log2), "");
-	index = gen_zext(g, LLVMBuildAnd(g->b, index, gen_w(g, (L2TLB_ENTRIES - 1) << entry_log2), ""));
-	entry = LLVMBuildInBoundsGEP2(g->b, g->u->i8, g->l2tlb, &index, 1, "");
-	key = gen_zext(g, LLVMBuildAnd(g->b, gva, gen_w(g, mask), ""));
-	miss = is_missing(g, entry, write, key);
+	if (log2) {
+		low = LLVMBuildAnd(g->b, gva, gen_w(g, (1u << log2) - 1), "");
+		miss_if(g, &miss, LLVMBuildICmp(g->b, LLVMIntNE, low, gen_w(g, 0), ""));
+	}
+	addend = addend_of(g, page, write);
+	miss_if(g, &miss, is_missing(g, addend));
 	if (w && (write ? w->reads : w->writes))
-		miss = LLVMBuildOr(g->b, miss, is_missing(g, entry, !write, key), "");
+		miss_if(g, &miss, is_missing(g, addend_of(g, page, !write)));
 	if (w && w->base != IR_NONE)
-		miss = LLVMBuildOr(g->b, miss, is_across(g, w, gva), "");
-	leave_side_if(g, miss, "miss");
-	return gen_load(g, g->u->i64, gen_gep(g, entry, offsetof(struct l2tlb_entry, addend)), MEM_CLASS_L2TLB);
+		miss_if(g, &miss, is_across(g, w, gva));
+	on = LLVMGetInsertBlock(g->b);
+	LLVMPositionBuilderAtEnd(g->b, miss);
+	gen_leave_side(g);
+	LLVMPositionBuilderAtEnd(g->b, on);
+	return addend;
 }
 
 /* Host address of what instruction i accesses. */

@@ -70,7 +70,7 @@ struct t1_late {
 	uint8_t n_windows;           /* LOADs, STOREs: what is to be 0 behind it, */
 	int16_t window[WINDOW_LIVE]; /* a register, or ~ a spill slot */
 	uint8_t *from;               /* jcc's displacement */
-	uint8_t *from_too[2];        /* others that lead here, or NULL */
+	uint8_t *from_too[3];        /* others that lead here, or NULL */
 	uint8_t *back;               /* where to go on; executable address */
 	struct ir_target target;     /* LATE_POLL, LATE_HOT, LATE_DEADLINE */
 };

@@ -2,10 +2,9 @@
 /*
  * LOADs and STOREs.  The probe of tlb/l2tlb_jit.h is inlined:
  *
- *	mov  idx, addr; shr idx, 7; and idx, 0x7fe0	entry * 32
- *	mov  key, addr; and key, ~0xfff | (bytes - 1)
- *	cmp  key, [l2tlb + idx + tag]; jne slow
- *	mov  idx, [l2tlb + idx + addend]
+ *	test addr, bytes - 1; jne slow
+ *	mov  idx, addr; shr idx, 12
+ *	mov  idx, [l2tlb + 8 * idx + read or write]; test idx, idx; je slow
  *	mov  dst, [idx + addr]
  *
  * The slow path is out of line: it pushes what the stub (tier1_emit_mem_stub) needs and calls it.  The stub keeps all
@@ -194,31 +193,50 @@ static void emit_line_late(struct tier1 *s, const struct t1_late *l)
 	s->line_miss = NULL;
 }
 
-static size_t tag_of(bool write)
+static struct x86_mem addend_of(int page, bool write)
 {
-	return write ? offsetof(struct l2tlb_entry, write_tag) : offsetof(struct l2tlb_entry, read_tag);
+	size_t at = write ? offsetof(struct l2tlb_table, write) : offsetof(struct l2tlb_table, read);
+
+	return x86_at_index(RBP, page, 3, (int32_t)at);
+}
+
+/* A jump of the access whose late piece is *l, which the first one makes. */
+static void to_late(struct tier1 *s, enum t1_late_kind kind, struct t1_late **l, enum x86_cc cc)
+{
+	uint8_t *from = x86_jcc_forward(&s->x, cc);
+	unsigned k = 0;
+
+	if (!*l) {
+		*l = t1_late_new(s, kind, from);
+		return;
+	}
+	while ((*l)->from_too[k])
+		k++;
+	(*l)->from_too[k] = from;
 }
 
 /*
  * The probe, of an address that is to be aligned to 1 << log2; on a hit idx is host address minus gva.  Gives the slow path's late
- * piece.  w: of a window, so the other tag must be right too if it is wanted.
+ * piece.  w: of a window, so the other kind of access must be allowed too if it is wanted.
  */
-static struct t1_late *emit_probe(struct tier1 *s, enum t1_late_kind kind, unsigned log2, int addr, int idx, int key,
-				  bool write, const struct window *w)
+static struct t1_late *emit_probe(struct tier1 *s, enum t1_late_kind kind, unsigned log2, int addr, int idx, bool write,
+				  const struct window *w)
 {
 	struct x86 *x = &s->x;
-	x86_mov(x, false, idx, addr);
-	x86_shift_imm(x, false, SH_SHR, idx, PAGE_SHIFT - 5);
-	x86_alu_imm(x, false, ALU_AND, idx, (L2TLB_ENTRIES - 1) << 5);
-	x86_mov(x, false, key, addr);
-	x86_alu_imm(x, false, ALU_AND, key, (int32_t)(~(uint32_t)PAGE_MASK | ((1u << log2) - 1)));
-	x86_alu_load(x, true, ALU_CMP, key, x86_at_index(RBP, idx, 0, (int32_t)tag_of(write)));
-	struct t1_late *l = t1_late_new(s, kind, x86_jcc_forward(x, CC_NE));
-	if (w && (write ? w->reads : w->writes)) {
-		x86_alu_load(x, true, ALU_CMP, key, x86_at_index(RBP, idx, 0, (int32_t)tag_of(!write)));
-		l->from_too[0] = x86_jcc_forward(x, CC_NE);
+	struct t1_late *l = NULL;
+	if (log2) {
+		x86_test_imm8(x, addr, (1u << log2) - 1);
+		to_late(s, kind, &l, CC_NE);
 	}
-	x86_load(x, true, idx, x86_at_index(RBP, idx, 0, offsetof(struct l2tlb_entry, addend)));
+	x86_mov(x, false, idx, addr);
+	x86_shift_imm(x, false, SH_SHR, idx, PAGE_SHIFT);
+	if (w && (write ? w->reads : w->writes)) {
+		x86_alu_mem_imm(x, true, ALU_CMP, addend_of(idx, !write), 0);
+		to_late(s, kind, &l, CC_E);
+	}
+	x86_load(x, true, idx, addend_of(idx, write));
+	x86_test(x, true, idx, idx);
+	to_late(s, kind, &l, CC_E);
 	return l;
 }
 
@@ -231,8 +249,7 @@ static void emit_span_check(struct tier1 *s, struct t1_late *l, const struct win
 	x86_lea(x, false, key, x86_at(addr, (int32_t)(w->lo - w->first_off)));
 	x86_alu_imm(x, false, ALU_AND, key, PAGE_MASK);
 	x86_alu_imm(x, false, ALU_CMP, key, (int32_t)(PAGE_MASK + 1 - (w->hi - w->lo)));
-	uint8_t **from = &l->from_too[l->from_too[0] != NULL];
-	*from = x86_jcc_forward(x, CC_A);
+	to_late(s, (enum t1_late_kind)l->kind, &l, CC_A);
 }
 
 /*
@@ -243,23 +260,19 @@ static struct t1_late *emit_address(struct tier1 *s, enum t1_late_kind kind, uns
 				    int *idx, int *key)
 {
 	const struct window *w = window_of(&s->windows, s->i);
-	bool lines = s->cc->cfg.line_log2;
+	bool lines = s->cc->cfg.line_log2, probes = window_probes(&s->windows, s->i);
 	struct t1_late *l;
-	int at = NO_REG;
-	if (lines) { /* before anything jumps: what has to make room is stored on all ways then */
-		if (*key == NO_REG)
-			*key = t1_scratch(s);
-		at = t1_scratch(s);
-	}
-	if (w && w->first != s->i) {
+	/* before anything jumps: what has to make room is stored on all ways then */
+	if (*key == NO_REG && (lines || (w && probes)))
+		*key = t1_scratch(s);
+	int at = lines ? t1_scratch(s) : NO_REG;
+	if (!probes) {
 		*idx = t1_use(s, T1_WINDOW(s->windows.of[s->i] - 1));
 		x86_test(&s->x, true, *idx, *idx);
 		l = t1_late_new(s, kind, x86_jcc_forward(&s->x, CC_E));
 	} else {
 		*idx = t1_scratch(s);
-		if (*key == NO_REG)
-			*key = t1_scratch(s);
-		l = emit_probe(s, kind, w ? w->align_log2 : log2, addr, *idx, *key, write, w);
+		l = emit_probe(s, kind, w ? w->align_log2 : log2, addr, *idx, write, w);
 		if (w) {
 			emit_span_check(s, l, w, addr, *key);
 			t1_bind_value(s, T1_WINDOW(s->windows.of[s->i] - 1), *idx);
@@ -290,9 +303,10 @@ static void emit_load_hit(struct x86 *x, unsigned log2, bool sign, bool be, int 
 
 static void emit_load(struct tier1 *s, const struct ir_ins *ins, unsigned log2, bool sign)
 {
-	int addr = t1_use(s, ins->arg[0]), idx, key = s->hint != NO_REG ? NO_REG : t1_scratch(s);
+	bool shared = window_of(&s->windows, s->i); /* what the probe finds is wanted on */
+	int addr = t1_use(s, ins->arg[0]), idx, key = shared && s->hint == NO_REG ? t1_scratch(s) : NO_REG;
 	struct t1_late *l = emit_address(s, LATE_LOAD, log2, addr, ins->imm & MEM_INTENT, &idx, &key);
-	int d = s->hint != NO_REG ? s->hint : key;
+	int d = s->hint != NO_REG ? s->hint : shared ? key : idx;
 	emit_load_hit(&s->x, log2, sign, ins->imm & MEM_BE, d, x86_at_index(idx, addr, 0, 0));
 	l->dst = (int8_t)d;
 	l->wide = log2 == 3;

@@ -272,6 +272,12 @@ static inline void x86_test(struct x86 *x, bool w, int a, int b)
 {
 	x86_ins_reg(x, 0x85 | x86_w(w), (unsigned)b, (unsigned)a);
 }
+/* test low byte of a, v */
+static inline void x86_test_imm8(struct x86 *x, int a, unsigned v)
+{
+	x86_ins_reg(x, 0xf6 | X_BRM, 0, (unsigned)a);
+	x86_u8(x, v);
+}
 static inline void x86_imul(struct x86 *x, bool w, int dst, int src)
 {
 	x86_ins_reg(x, 0xaf | X_0F | x86_w(w), (unsigned)dst, (unsigned)src);

@@ -55,6 +55,35 @@ static uint64_t tagged(struct audit *a, const struct l2tlb_entry *e, unsigned t)
 	return va;
 }
 
+/* What translated code finds of the entry's page, without looking at the entry. */
+static void check_addends(struct audit *a, const struct l2tlb_entry *e, unsigned t, uint64_t va)
+{
+	const struct l2tlb_table *tab = &a->l->tables[t];
+	int64_t read = e->read_tag == va ? e->addend : 0, write = e->write_tag == va ? e->addend : 0;
+
+	if (tab->read[va >> PAGE_SHIFT] != read || tab->write[va >> PAGE_SHIFT] != write)
+		wrong(a, "table %u: the addends of %#llx are not what its entry says", t, (unsigned long long)va);
+}
+
+/* Every page that has an addend has an entry. */
+static void check_chunks(struct audit *a, unsigned t)
+{
+	const struct l2tlb_table *tab = &a->l->tables[t];
+
+	for (unsigned p = 0; p < L2TLB_PAGES; p++) {
+		uint64_t va = (uint64_t)p << PAGE_SHIFT;
+		unsigned i = p % L2TLB_ENTRIES, other = i ^ L2TLB_ENTRIES / 2;
+
+		if (!(a->l->table[t].chunk[CHUNK_OF(va) / 64] >> CHUNK_OF(va) % 64 & 1)) {
+			p |= (1u << 9) - 1;
+			continue;
+		}
+		if ((tab->read[p] && tab->entry[i].read_tag != va && tab->entry[other].read_tag != va) ||
+		    (tab->write[p] && tab->entry[i].write_tag != va && tab->entry[other].write_tag != va))
+			wrong(a, "table %u: an addend of %#llx that has no entry", t, (unsigned long long)va);
+	}
+}
+
 static void check_entry(struct audit *a, const struct l2tlb_entry *e, unsigned t)
 {
 	bool writes = e->write_tag != L2TLB_TAG_INVALID, dirty = true;
@@ -85,13 +114,14 @@ static void check_entry(struct audit *a, const struct l2tlb_entry *e, unsigned t
 	else if (e->exec != L2TLB_TAG_INVALID && e->exec >> 32 != a->ask->code_id(a->ask->opaque, g->page))
 		wrong(a, "table %u: %#llx is executed by record %u, and its page has %u", t, (unsigned long long)va,
 		      (unsigned)(e->exec >> 32), (unsigned)a->ask->code_id(a->ask->opaque, g->page));
+	check_addends(a, e, t, va);
 }
 
 void l2tlb_count(const struct l2tlb *l, struct l2tlb_counts *out)
 {
 	*out = (struct l2tlb_counts){.kept = l->banks.n};
 	for (unsigned t = 0; t < TABLES; t++) {
-		const struct l2tlb_entry *e = l->entries + (size_t)t * L2TLB_ENTRIES;
+		const struct l2tlb_entry *e = l->tables[t].entry;
 		uint64_t before = out->entries;
 
 		for (unsigned i = 0; l->table[t].made && i < L2TLB_ENTRIES; i++)
@@ -106,12 +136,13 @@ unsigned l2tlb_audit(const struct l2tlb *l, const struct l2tlb_audit *ask, uint6
 	struct audit a = {.l = l, .ask = ask, .first = first, .bytes = bytes};
 
 	for (unsigned t = 0; t < TABLES; t++) {
-		const struct l2tlb_entry *e = l->entries + (size_t)t * L2TLB_ENTRIES;
+		const struct l2tlb_entry *e = l->tables[t].entry;
 
 		if (!l->table[t].made)
 			continue;
 		for (unsigned i = 0; i < L2TLB_ENTRIES; i++)
 			check_entry(&a, &e[i], t);
+		check_chunks(&a, t);
 	}
 	*entries += a.entries;
 	return a.errors;

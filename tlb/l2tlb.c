@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "base/resident.h"
 #include "base/segments.h"
 #include "tlb/table.h"
 
@@ -45,10 +44,7 @@ void l2tlb_free(struct l2tlb *l)
 	free(l);
 }
 
-uint64_t l2tlb_takes(const struct l2tlb *l)
-{
-	return resident_bytes(l->entries, l2tlb_bytes()) + banks_take(&l->banks);
-}
+uint64_t l2tlb_takes(const struct l2tlb *l) { return tables_take(l) + banks_take(&l->banks); }
 
 void l2tlb_reset(struct l2tlb *l)
 {

@@ -39,7 +39,7 @@ struct l2tlb_stats {
 MUST_CHECK int l2tlb_new(struct l2tlb **out, struct guest_tlb *arch);
 /*
  * At most so many address spaces have a table at a time (1 .. 64, which is the default); the one not used for longest gives its own
- * up.  A table is 128 KiB of the host's memory.  Before any is made.
+ * up.  Before any is made.
  */
 void l2tlb_limit_tables(struct l2tlb *l, unsigned user);
 /* Of address space that one takes. */
@@ -52,7 +52,7 @@ void l2tlb_free(struct l2tlb *l);
 void l2tlb_reset(struct l2tlb *l);
 
 /* The table for this ASID and privilege; makes it if need be. Call on every change of either. Never NULL. */
-struct l2tlb_entry *l2tlb_select(struct l2tlb *l, uint8_t asid, bool user);
+struct l2tlb_table *l2tlb_select(struct l2tlb *l, uint8_t asid, bool user);
 
 /*
  * Authoritative translation of a mapped address: the architectural TLB first, then the bank.

@@ -8,15 +8,14 @@
 
 #include "base/segments.h"
 
-#define ENTRIES_BYTES (sizeof(struct l2tlb_entry) * L2TLB_ENTRIES * TABLES)
-#define NO_PAGE       UINT64_MAX
+#define TABLES_BYTES (sizeof(struct l2tlb_table) * TABLES)
+#define ENTRY_BYTES  (sizeof(struct l2tlb_entry) * L2TLB_ENTRIES)
+#define NO_PAGE      UINT64_MAX
 
 _Static_assert(L2TLB_ENTRIES % 64 == 0, "bitmaps of whole words");
+_Static_assert(sizeof(struct l2tlb_table) % PAGE_BYTES == 0, "each table begins where a host page does");
 
-static struct l2tlb_entry *table_entries(const struct l2tlb *l, unsigned t)
-{
-	return l->entries + (size_t)t * L2TLB_ENTRIES;
-}
+static struct l2tlb_entry *table_entries(const struct l2tlb *l, unsigned t) { return l->tables[t].entry; }
 
 static unsigned index_of(uint64_t va) { return (va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1); }
 
@@ -43,45 +42,108 @@ static bool entry_maps(const struct l2tlb_entry *e, const struct machine_page *p
 	return va != NO_PAGE && va + (uint64_t)e->addend == (uint64_t)(uintptr_t)page->host;
 }
 
-static void entry_clear(struct l2tlb_entry *e)
+static void entry_init(struct l2tlb_entry *e)
 {
 	e->read_tag = e->write_tag = e->exec = L2TLB_TAG_INVALID;
 	e->addend = 0;
 }
 
+/* ---- addends by page ---- */
+
+/* They are what the tags of va's entry say. */
+static void show(struct l2tlb *l, unsigned t, uint64_t va, const struct l2tlb_entry *e)
+{
+	struct l2tlb_table *tab = &l->tables[t];
+
+	tab->read[va >> PAGE_SHIFT] = e->read_tag == va ? e->addend : 0;
+	tab->write[va >> PAGE_SHIFT] = e->write_tag == va ? e->addend : 0;
+}
+
+static void entry_clear(struct l2tlb *l, unsigned t, struct l2tlb_entry *e)
+{
+	uint64_t va = entry_page(e);
+
+	entry_init(e);
+	if (va != NO_PAGE)
+		show(l, t, va, e);
+}
+
+static void takes_more(struct l2tlb *l, int64_t bytes)
+{
+	__atomic_fetch_add(&l->takes, (uint64_t)bytes, __ATOMIC_RELAXED);
+}
+
+/* Addends for va's page are about to be written.  False: that is one host page more than a table may have. */
+static bool chunk_take(struct l2tlb *l, unsigned t, uint64_t va)
+{
+	struct table *tab = &l->table[t];
+	uint64_t *word = &tab->chunk[CHUNK_OF(va) / 64], bit = 1ull << CHUNK_OF(va) % 64;
+
+	if (*word & bit)
+		return true;
+	if (tab->n_chunks == CHUNKS_AT_MOST)
+		return false;
+	*word |= bit;
+	tab->n_chunks++;
+	takes_more(l, 2 * (int64_t)PAGE_BYTES);
+	return true;
+}
+
+/* The host has their memory again. All entries are clear. */
+static void chunks_give_back(struct l2tlb *l, unsigned t)
+{
+	struct table *tab = &l->table[t];
+	struct l2tlb_table *at = &l->tables[t];
+
+	if (madvise(at->read, sizeof(at->read) + sizeof(at->write), MADV_DONTNEED))
+		panic("tables of addresses cannot be given back");
+	takes_more(l, -2 * (int64_t)PAGE_BYTES * tab->n_chunks);
+	tab->n_chunks = 0;
+	memset(tab->chunk, 0, sizeof(tab->chunk));
+}
+
 /* ---- tables ---- */
 
-static void table_make(struct l2tlb *l, unsigned t)
+/* False: the host has no memory for it. */
+static bool table_make(struct l2tlb *l, unsigned t)
 {
 	struct l2tlb_entry *e = table_entries(l, t);
 
+	if (mprotect(&l->tables[t], sizeof(l->tables[t]), PROT_READ | PROT_WRITE))
+		return false;
 	for (unsigned i = 0; i < L2TLB_ENTRIES; i++)
-		entry_clear(&e[i]);
+		entry_init(&e[i]);
 	l->table[t].made = true;
+	takes_more(l, ENTRY_BYTES);
+	return true;
 }
 
-uint64_t l2tlb_bytes(void) { return ENTRIES_BYTES; }
+uint64_t l2tlb_bytes(void) { return TABLES_BYTES; }
+
+uint64_t tables_take(const struct l2tlb *l) { return __atomic_load_n(&l->takes, __ATOMIC_RELAXED); }
 
 int tables_init(struct l2tlb *l)
 {
-	void *p = mmap(NULL, ENTRIES_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *p = mmap(NULL, TABLES_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
 		return -ENOMEM;
-	l->entries = p;
+	l->tables = p;
 	l->in_use = TABLES;
 	for (unsigned t = 0; t < TABLES; t++)
 		l->table[t].asid = -1;
-	table_make(l, TABLE_KERNEL);
+	/* there is always one for each kind of mode */
+	if (!table_make(l, TABLE_KERNEL) || !table_make(l, TABLE_KERNEL + 1))
+		return -ENOMEM;
 	l->current = TABLE_KERNEL;
 	return 0;
 }
 
 void tables_fini(struct l2tlb *l)
 {
-	if (l->entries)
-		munmap(l->entries, ENTRIES_BYTES);
-	l->entries = NULL;
+	if (l->tables)
+		munmap(l->tables, TABLES_BYTES);
+	l->tables = NULL;
 }
 
 /* Empty the entries whose bit is set, and the bits. Cost O(entries that were filled). */
@@ -93,7 +155,7 @@ static void table_clear(struct l2tlb *l, unsigned t, uint64_t *bits)
 		uint64_t gone = bits[w];
 
 		for (uint64_t left = gone; left; left &= left - 1)
-			entry_clear(&table_entries(l, t)[w * 64 + (unsigned)__builtin_ctzll(left)]);
+			entry_clear(l, t, &table_entries(l, t)[w * 64 + (unsigned)__builtin_ctzll(left)]);
 		tab->filled[w] &= ~gone;
 		tab->local[w] &= ~gone;
 	}
@@ -113,8 +175,12 @@ static unsigned table_recycle(struct l2tlb *l)
 	unsigned best = TABLE_KERNEL + 1;
 
 	for (unsigned t = TABLE_KERNEL + 1; t < l->in_use; t++) {
-		if (l->table[t].asid < 0)
+		if (l->table[t].asid < 0 && (l->table[t].made || table_make(l, t)))
 			return t;
+		if (l->table[t].asid < 0) {
+			l->in_use = t; /* the host has no memory for more of them */
+			break;
+		}
 		if (l->table[t].last_use < l->table[best].last_use)
 			best = t;
 	}
@@ -130,8 +196,6 @@ static unsigned user_table(struct l2tlb *l, uint8_t asid)
 
 	if (!t) {
 		t = table_recycle(l);
-		if (!l->table[t].made)
-			table_make(l, t);
 		l->table[t].asid = asid;
 		l->of_asid[asid] = (uint8_t)t;
 	}
@@ -139,7 +203,7 @@ static unsigned user_table(struct l2tlb *l, uint8_t asid)
 	return t;
 }
 
-struct l2tlb_entry *l2tlb_select(struct l2tlb *l, uint8_t asid, bool user)
+struct l2tlb_table *l2tlb_select(struct l2tlb *l, uint8_t asid, bool user)
 {
 	unsigned t = user ? user_table(l, asid) : TABLE_KERNEL;
 
@@ -150,7 +214,7 @@ struct l2tlb_entry *l2tlb_select(struct l2tlb *l, uint8_t asid, bool user)
 	if (t != l->current)
 		l->stats.bank_swaps++;
 	l->current = t;
-	return table_entries(l, t);
+	return &l->tables[t];
 }
 
 /* ---- two places ---- */
@@ -188,12 +252,17 @@ bool l2tlb_bring_back(struct l2tlb *l, struct gva va)
 	return true;
 }
 
+static unsigned table_of(const struct l2tlb *l, const struct l2tlb_entry *e)
+{
+	return (unsigned)(((uintptr_t)e - (uintptr_t)l->tables) / sizeof(struct l2tlb_table));
+}
+
 /* Of the two places of a page one: what backmaps name, for both. */
 static struct l2tlb_entry *first_place(const struct l2tlb *l, struct l2tlb_entry *e)
 {
-	size_t i = (size_t)(e - l->entries);
+	struct l2tlb_entry *entries = table_entries(l, table_of(l, e));
 
-	return &l->entries[i & ~(size_t)(L2TLB_ENTRIES / 2)];
+	return &entries[(size_t)(e - entries) & ~(size_t)(L2TLB_ENTRIES / 2)];
 }
 
 static struct l2tlb_entry *second_place(struct l2tlb_entry *first) { return first + L2TLB_ENTRIES / 2; }
@@ -214,7 +283,7 @@ static void clear_within(struct l2tlb *l, unsigned t, unsigned index, uint64_t v
 	uint64_t page = entry_page(e);
 
 	if (page != NO_PAGE && page - va < bytes) {
-		entry_clear(e);
+		entry_clear(l, t, e);
 		l->table[t].filled[index / 64] &= ~(1ull << index % 64);
 		l->table[t].local[index / 64] &= ~(1ull << index % 64);
 	}
@@ -270,7 +339,7 @@ void tables_purge(struct l2tlb *l, const struct guest_tlb_entry *e)
 
 static bool owns(const struct l2tlb *l, const struct l2tlb_entry *e)
 {
-	return (uintptr_t)e - (uintptr_t)l->entries < ENTRIES_BYTES;
+	return (uintptr_t)e - (uintptr_t)l->tables < TABLES_BYTES;
 }
 
 /*
@@ -327,11 +396,16 @@ void l2tlb_fill(struct l2tlb *l, struct gva va, struct guest_page *g, bool read,
 	/* Supervisor mode shares the user's table, which must not answer for sseg: such accesses stay slow. */
 	if (t != TABLE_KERNEL && !segment_is_user(at))
 		return;
+	if (!chunk_take(l, t, at)) {
+		table_clear(l, t, l->table[t].filled);
+		chunks_give_back(l, t);
+		(void)chunk_take(l, t, at);
+	}
 	if (entry_page(e) != at &&
 	    (entry_page(e) != NO_PAGE || entry_page(&table_entries(l, t)[other_place(index)]) == at))
 		swap_places(l, t, index);
 	if (entry_page(e) != at || !entry_maps(e, g->page)) {
-		entry_clear(e);
+		entry_clear(l, t, e);
 		e->addend = (int64_t)((uint64_t)(uintptr_t)g->page->host - at);
 	}
 	if (read)
@@ -340,6 +414,7 @@ void l2tlb_fill(struct l2tlb *l, struct gva va, struct guest_page *g, bool read,
 		e->write_tag = at;
 	if (code_id)
 		e->exec = L2TLB_EXEC(at, code_id);
+	show(l, t, at, e);
 	bit = 1ull << index % 64;
 	l->table[t].filled[index / 64] |= bit;
 	if (local)
@@ -353,17 +428,21 @@ void l2tlb_fill(struct l2tlb *l, struct gva va, struct guest_page *g, bool read,
 
 enum taken { TAKE_WRITE, TAKE_CODE, TAKE_ALL };
 
-static void take_away(struct l2tlb_entry *e, enum taken what)
+static void take_away(struct l2tlb *l, struct l2tlb_entry *e, enum taken what)
 {
+	unsigned t = table_of(l, e);
+
 	switch (what) {
 	case TAKE_WRITE:
+		if (e->write_tag != L2TLB_TAG_INVALID)
+			l->tables[t].write[e->write_tag >> PAGE_SHIFT] = 0;
 		e->write_tag = L2TLB_TAG_INVALID;
 		return;
 	case TAKE_CODE:
 		e->exec = L2TLB_TAG_INVALID;
 		return;
 	case TAKE_ALL:
-		entry_clear(e);
+		entry_clear(l, t, e);
 		return;
 	}
 }
@@ -389,7 +468,7 @@ static void sweep(struct l2tlb *l, struct guest_page *g, enum taken what)
 
 				if (!entry_maps(e, g->page))
 					continue;
-				take_away(e, what);
+				take_away(l, e, what);
 				if (alone && entry_maps(e, g->page))
 					guest_page_backmap_add(g, first_place(l, e));
 			}
@@ -410,9 +489,9 @@ static void shoot_down(struct l2tlb *l, struct guest_page *g, enum taken what)
 		if (!owns(l, first))
 			continue;
 		if (entry_maps(first, g->page))
-			take_away(first, what);
+			take_away(l, first, what);
 		if (entry_maps(second_place(first), g->page))
-			take_away(second_place(first), what);
+			take_away(l, second_place(first), what);
 	}
 	prune_backmaps(l, g);
 }

@@ -15,8 +15,16 @@
 #define TABLES       65u /* the kernel's, and 64 for user address spaces */
 #define TABLE_WORDS  (L2TLB_ENTRIES / 64)
 
+/* Addends of 2 MiB of the guest's addresses: one host page of read[], one of write[]. */
+#define CHUNK_OF(va)   ((unsigned)((va) >> (PAGE_SHIFT + 9)))
+#define CHUNKS         (L2TLB_PAGES >> 9)
+#define CHUNK_WORDS    (CHUNKS / 64)
+#define CHUNKS_AT_MOST 256u /* of a table: 2 MiB of the host's memory */
+
 struct table {
 	bool made;                    /* its entries have been initialised */
+	uint16_t n_chunks;            /* bits of chunk[] */
+	uint64_t chunk[CHUNK_WORDS];  /* host pages of addends that were written to: by CHUNK_OF() */
 	int16_t asid;                 /* -1: none */
 	uint64_t last_use;            /* l2tlb.tick */
 	uint64_t filled[TABLE_WORDS]; /* entries that may hold a valid tag: what emptying a table costs */
@@ -34,7 +42,8 @@ struct last_translation {
 
 struct l2tlb {
 	struct guest_tlb *arch;
-	struct l2tlb_entry *entries; /* [TABLES][L2TLB_ENTRIES], in one mapping */
+	struct l2tlb_table *tables; /* [TABLES], in one mapping; none can be used that is not made */
+	uint64_t takes;             /* atomic: bytes of those that are made */
 	struct table table[TABLES];
 	unsigned in_use;      /* of table[]: the others are never made */
 	uint8_t of_asid[256]; /* user table of an ASID; 0: none */
@@ -49,6 +58,8 @@ struct l2tlb {
 /* 0 or -ENOMEM. */
 MUST_CHECK int tables_init(struct l2tlb *l);
 void tables_fini(struct l2tlb *l);
+/* Of the host's memory, at most. Any thread. */
+uint64_t tables_take(const struct l2tlb *l);
 /* Drop what any table holds of e's range in e's address spaces. Cost O(pages), at most O(entries of a table). */
 void tables_purge(struct l2tlb *l, const struct guest_tlb_entry *e);
 

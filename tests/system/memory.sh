@@ -59,7 +59,7 @@ limit() {
 	local status=$?
 	[ $status -eq 1 ] && grep -qE "^disco run: cannot make the machine: the host gives no [1-9][0-9]*M for .*; there is a limit" "$work/err" ||
 		fail "ulimit -v $1: status $status: $(cat "$work/err")"
-	seen+="$(grep -oE 'guest memory \(--mem\)|translated code \(--jit-mem\)' "$work/err") "
+	seen+="$(grep -oE 'guest memory \(--mem\)|tables of addresses|translated code \(--jit-mem\)' "$work/err") "
 	echo "ulimit -v $1: $(tail -n 1 "$work/err")"
 }
 # what the program itself takes, in KiB
@@ -72,11 +72,12 @@ print(next(l.split()[1] for l in open("/proc/%d/status" % p.pid) if l.startswith
 p.kill()
 END
 )
-# with its threads, which are made when there is a machine: so the first of these is short of guest memory, the last of code
-for more in -100 0 100 200 300; do
+# with its threads, which are made when there is a machine: so the first of these is short of guest memory, the last of code; between
+# them is a gigabyte of tables of addresses
+for more in -1150 -1000 -100 0 200 300; do
 	limit $((own + more * 1024))
 done
-for what in 'guest memory (--mem)' 'translated code (--jit-mem)'; do
+for what in 'guest memory (--mem)' 'tables of addresses' 'translated code (--jit-mem)'; do
 	[[ $seen == *"$what"* ]] || fail "ulimit -v: never refused for want of $what: $seen"
 done
 

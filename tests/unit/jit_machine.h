@@ -72,17 +72,13 @@ static inline void room_open(struct room *r, struct jit_config cfg)
 		r->helpers[i] = machine_helpers[i];
 	r->helpers[HELPER_MEM_LOAD] = room_load;
 	r->helpers[HELPER_MEM_STORE] = room_store;
-	r->start = aligned_alloc(4096, sizeof(struct machine) + PAGE_BYTES);
-	r->want = aligned_alloc(4096, sizeof(struct machine) + PAGE_BYTES);
-	r->got = aligned_alloc(4096, sizeof(struct machine) + PAGE_BYTES);
-	cr_assert(r->start && r->want && r->got);
-	memset(r->got, 0, sizeof(*r->got));
-	memset(r->start, 0, sizeof(*r->start));
+	r->start = machine_new();
+	r->want = machine_new();
+	r->got = machine_new();
 	cfg.tier1 = true;
 	cfg.helpers = r->helpers;
 	r->cfg = cfg;
 	machine_map(r->got);
-	r->got->gs.l2tlb = r->got->tlb;
 	cr_assert_eq(code_cache_new(&r->cache, &cfg), 0);
 	cr_assert_eq(jit_new(&r->jit, r->cache, &r->got->gs), 0);
 	r->got->gs.abs_code = r->abs_code = calloc(ABS_CODE_ENTRIES, sizeof(*r->abs_code));
@@ -96,9 +92,9 @@ static inline void room_close(struct room *r)
 	jit_free(r->jit);
 	code_cache_free(r->cache); /* asserts that no record is left */
 	free(r->abs_code);
-	free(r->start);
-	free(r->want);
-	free(r->got);
+	machine_free(r->start);
+	machine_free(r->want);
+	machine_free(r->got);
 }
 
 /* The record of page i of the machine's memory; exact, since the blocks are not made from what is there. */
@@ -116,7 +112,7 @@ static inline void room_map_abs(struct room *r, uint64_t gva, unsigned i)
 /* Make code page i executable at gva (a page) in the L2TLB. */
 static inline void room_map_exec(struct room *r, uint64_t gva, unsigned i)
 {
-	struct l2tlb_entry *e = &r->got->tlb[gva >> PAGE_SHIFT & (L2TLB_ENTRIES - 1)];
+	struct l2tlb_entry *e = &r->got->tlb->entry[gva >> PAGE_SHIFT & (L2TLB_ENTRIES - 1)];
 
 	*e = (struct l2tlb_entry){.read_tag = L2TLB_TAG_INVALID, .write_tag = L2TLB_TAG_INVALID};
 	e->exec = L2TLB_EXEC(gva, jit_code_id(room_page(r, i)));

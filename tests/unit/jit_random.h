@@ -60,12 +60,10 @@ static inline enum exit_reason run_linked(struct room *r, struct ir_block *const
 static inline void lose_tags(struct ir_gen *g, struct machine *m)
 {
 	for (unsigned i = 0; i < MACHINE_PAGES; i++) {
-		struct l2tlb_entry *e = &m->tlb[((MACHINE_BASE >> PAGE_SHIFT) + i) & (L2TLB_ENTRIES - 1)];
-
 		if (!ir_gen_below(g, 3))
-			e->read_tag = L2TLB_TAG_INVALID;
+			m->tlb->read[(MACHINE_BASE >> PAGE_SHIFT) + i] = 0;
 		if (!ir_gen_below(g, 3))
-			e->write_tag = L2TLB_TAG_INVALID;
+			m->tlb->write[(MACHINE_BASE >> PAGE_SHIFT) + i] = 0;
 	}
 }
 

@@ -145,9 +145,14 @@ static uint8_t *at[MACHINE_PAGES];
 static struct ir_gen moves;
 static unsigned slow;
 
-static struct l2tlb_entry *entry(struct guest_state *gs, unsigned page)
+static int64_t *addend(struct guest_state *gs, unsigned page, bool write)
 {
-	return &gs->l2tlb[((MACHINE_BASE >> PAGE_SHIFT) + page) & (L2TLB_ENTRIES - 1)];
+	return &(write ? gs->l2tlb->write : gs->l2tlb->read)[(MACHINE_BASE >> PAGE_SHIFT) + page];
+}
+
+static int64_t addend_of_place(unsigned page)
+{
+	return (int64_t)((uintptr_t)at[page] - MACHINE_BASE - page * PAGE_BYTES);
 }
 
 /* As the break of a copy-on-write does, with the old place as somebody else's from now on. */
@@ -159,7 +164,9 @@ static void move(struct machine *m, unsigned page)
 	memcpy(to, from, PAGE_BYTES);
 	memset(from, 0xa5, PAGE_BYTES);
 	at[page] = to;
-	entry(&m->gs, page)->addend = (int64_t)((uintptr_t)to - MACHINE_BASE - page * PAGE_BYTES);
+	for (int write = 0; write < 2; write++)
+		if (*addend(&m->gs, page, write))
+			*addend(&m->gs, page, write) = addend_of_place(page);
 }
 
 static uint8_t *host_of(struct guest_state *gs, uint32_t gva, unsigned bytes, bool write)
@@ -174,9 +181,9 @@ static uint8_t *host_of(struct guest_state *gs, uint32_t gva, unsigned bytes, bo
 		if (ir_gen_below(&moves, 2))
 			move(m, i);
 	if (ir_gen_below(&moves, 2)) { /* a refill */
-		entry(gs, page)->read_tag = gva & ~(uint32_t)PAGE_MASK;
+		*addend(gs, page, false) = addend_of_place(page);
 		if (page != MACHINE_READ_ONLY)
-			entry(gs, page)->write_tag = gva & ~(uint32_t)PAGE_MASK;
+			*addend(gs, page, true) = addend_of_place(page);
 	}
 	return at[page] + (gva & PAGE_MASK);
 }
@@ -243,9 +250,9 @@ static void lose_tags(struct ir_gen *g, struct machine *m)
 {
 	for (unsigned i = 0; i < MACHINE_PAGES; i++) {
 		if (!ir_gen_below(g, 6))
-			entry(&m->gs, i)->read_tag = L2TLB_TAG_INVALID;
+			*addend(&m->gs, i, false) = 0;
 		if (!ir_gen_below(g, 6))
-			entry(&m->gs, i)->write_tag = L2TLB_TAG_INVALID;
+			*addend(&m->gs, i, true) = 0;
 	}
 }
 

@@ -9,6 +9,7 @@
  */
 #include <criterion/criterion.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "jit/jit.h"
 #include "jit/tier2.h"
@@ -26,8 +27,8 @@ struct machine {
 	struct guest_state gs; /* first: helpers cast */
 	uint64_t trace;
 	uint32_t calls;
-	uint32_t leave_one_in; /* a helper that may leave does, once in this many; 0: never */
-	_Alignas(64) struct l2tlb_entry tlb[L2TLB_ENTRIES];
+	uint32_t leave_one_in;   /* a helper that may leave does, once in this many; 0: never */
+	struct l2tlb_table *tlb; /* its own, as the address of ram is */
 	_Alignas(4096) uint8_t ram[MACHINE_BYTES];
 };
 
@@ -58,10 +59,9 @@ static inline uint64_t machine_miss(struct guest_state *gs)
 /* Host address of an access as l2tlb_jit.h defines it; NULL: miss. */
 static inline uint8_t *machine_at(struct guest_state *gs, uint32_t gva, unsigned bytes, bool write)
 {
-	const struct l2tlb_entry *e = &gs->l2tlb[gva >> PAGE_SHIFT & (L2TLB_ENTRIES - 1)];
-	uint64_t tag = gva & (~PAGE_MASK | (bytes - 1));
+	int64_t addend = (write ? gs->l2tlb->write : gs->l2tlb->read)[gva >> PAGE_SHIFT];
 
-	return tag == (write ? e->write_tag : e->read_tag) ? (uint8_t *)(uintptr_t)(gva + (uint64_t)e->addend) : NULL;
+	return addend && !(gva & (bytes - 1)) ? (uint8_t *)(uintptr_t)(gva + (uint64_t)addend) : NULL;
 }
 
 static inline uint64_t machine_load(struct guest_state *gs, uint32_t gva, uint32_t meta)
@@ -189,19 +189,36 @@ static helper_fn *const machine_helpers[NUM_HELPERS] = {
 #undef HELPER
 };
 
+/* Zeroes, but for the table of addresses, which is empty. */
+static inline struct machine *machine_new(void)
+{
+	struct machine *m = aligned_alloc(4096, sizeof(struct machine) + PAGE_BYTES);
+
+	cr_assert_not_null(m);
+	memset(m, 0, sizeof(*m));
+	m->tlb =
+	    mmap(NULL, sizeof(*m->tlb), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	cr_assert_neq(m->tlb, MAP_FAILED);
+	m->gs.l2tlb = m->tlb;
+	return m;
+}
+
+static inline void machine_free(struct machine *m)
+{
+	munmap(m->tlb, sizeof(*m->tlb));
+	free(m);
+}
+
 static inline void machine_map(struct machine *m)
 {
 	for (unsigned i = 0; i < L2TLB_ENTRIES; i++)
-		m->tlb[i] = (struct l2tlb_entry){L2TLB_TAG_INVALID, L2TLB_TAG_INVALID, L2TLB_TAG_INVALID, 0};
+		m->tlb->entry[i] = (struct l2tlb_entry){L2TLB_TAG_INVALID, L2TLB_TAG_INVALID, L2TLB_TAG_INVALID, 0};
 	for (unsigned i = 0; i < MACHINE_PAGES; i++) {
-		uint64_t gva = MACHINE_BASE + i * PAGE_BYTES;
-		struct l2tlb_entry *e = &m->tlb[gva >> PAGE_SHIFT & (L2TLB_ENTRIES - 1)];
+		int64_t addend = (int64_t)((uintptr_t)m->ram - MACHINE_BASE);
+		unsigned page = (MACHINE_BASE >> PAGE_SHIFT) + i;
 
-		e->addend = (int64_t)((uintptr_t)m->ram - MACHINE_BASE);
-		if (i != MACHINE_ABSENT)
-			e->read_tag = gva;
-		if (i != MACHINE_ABSENT && i != MACHINE_READ_ONLY)
-			e->write_tag = gva;
+		m->tlb->read[page] = i != MACHINE_ABSENT ? addend : 0;
+		m->tlb->write[page] = i != MACHINE_ABSENT && i != MACHINE_READ_ONLY ? addend : 0;
 	}
 }
 
@@ -236,8 +253,10 @@ static inline void machine_init(struct machine *m, struct ir_gen *g, uint32_t mo
 static inline void machine_copy(struct machine *to, const struct machine *from)
 {
 	struct guest_state own = to->gs;
+	struct l2tlb_table *tlb = to->tlb;
 
 	memcpy(to, from, sizeof(*to));
+	to->tlb = tlb;
 	to->gs.exit_stub = own.exit_stub;
 	to->gs.jump_cache = own.jump_cache;
 	to->gs.ret_ring = own.ret_ring;
@@ -446,17 +465,14 @@ struct rig {
 static inline void rig_open(struct rig *r, struct jit_config cfg)
 {
 	memset(r, 0, sizeof(*r));
-	r->start = aligned_alloc(4096, sizeof(struct machine) + PAGE_BYTES);
-	r->want = aligned_alloc(4096, sizeof(struct machine) + PAGE_BYTES);
-	r->got = aligned_alloc(4096, sizeof(struct machine) + PAGE_BYTES);
-	cr_assert(r->start && r->want && r->got);
-	memset(r->got, 0, sizeof(*r->got));
+	r->start = machine_new();
+	r->want = machine_new();
+	r->got = machine_new();
 	cfg.tier2 = true;
 	cfg.helpers = machine_helpers;
 	r->cfg = cfg;
 	r->got->gs.helpers = machine_helpers;
 	machine_map(r->got);
-	r->got->gs.l2tlb = r->got->tlb;
 	cr_assert_eq(code_cache_new(&r->cache, &cfg), 0);
 	cr_assert_eq(jit_new(&r->jit, r->cache, &r->got->gs), 0);
 	r->got->gs.abs_code = r->abs_code = calloc(ABS_CODE_ENTRIES, sizeof(*r->abs_code));
@@ -470,9 +486,9 @@ static inline void rig_close(struct rig *r)
 	jit_free(r->jit);
 	code_cache_free(r->cache);
 	free(r->abs_code);
-	free(r->start);
-	free(r->want);
-	free(r->got);
+	machine_free(r->start);
+	machine_free(r->want);
+	machine_free(r->got);
 }
 
 static inline struct code_page *rig_page(struct rig *r, unsigned i)

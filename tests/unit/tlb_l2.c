@@ -62,7 +62,23 @@ static struct guest_page *page_of(struct world *w, uint64_t pfn)
 	return page;
 }
 
-/* What the inlined probe does: the host address, or NULL. */
+/* An access of translated code finds what this entry says, in whichever of its two places it is. */
+static void check_addend(const struct l2tlb_entry *entries, uint64_t va, enum tlb_access acc)
+{
+	const struct l2tlb_table *table = (const void *)((const char *)entries - offsetof(struct l2tlb_table, entry));
+	int64_t want = 0;
+
+	for (unsigned other = 0; other < 2; other++) {
+		const struct l2tlb_entry *e =
+		    &entries[(va >> PAGE_SHIFT ^ (other ? L2TLB_ENTRIES / 2 : 0)) & (L2TLB_ENTRIES - 1)];
+
+		if ((acc == TLB_READ ? e->read_tag : e->write_tag) == (va & ~PAGE_MASK))
+			want = e->addend;
+	}
+	cr_assert_eq((acc == TLB_READ ? table->read : table->write)[va >> PAGE_SHIFT], want, "addend of %lx", va);
+}
+
+/* What a probe of the entries does: the host address, or NULL. */
 static uint8_t *probe(const struct l2tlb_entry *table, uint64_t va, unsigned bytes, enum tlb_access acc)
 {
 	const struct l2tlb_entry *e = &table[(va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];
@@ -70,6 +86,8 @@ static uint8_t *probe(const struct l2tlb_entry *table, uint64_t va, unsigned byt
 		       : acc == TLB_WRITE ? e->write_tag
 					  : (e->exec == L2TLB_TAG_INVALID ? e->exec : (uint32_t)e->exec);
 
+	if (acc != TLB_EXEC)
+		check_addend(table, va, acc);
 	if ((va & (~PAGE_MASK | (bytes - 1))) != tag)
 		return NULL;
 	return (uint8_t *)(uintptr_t)(va + (uint64_t)e->addend);
@@ -96,7 +114,7 @@ Test(l2tlb, probe_hits_what_was_filled_and_nothing_else)
 	struct l2tlb_entry *t;
 
 	setup(&w, 64);
-	t = l2tlb_select(w.l, 3, true);
+	t = l2tlb_select(w.l, 3, true)->entry;
 	for (uint64_t va = 0; va < 1u << 24; va += 0x7fc)
 		cr_assert_null(probe(t, va, 4, TLB_READ), "a fresh table is empty");
 	put(&w, 0, pair(0x400000, 3, LO(5, VD), LO(6, ENTRYLO_V)), false);
@@ -136,7 +154,7 @@ Test(l2tlb, a_page_that_had_to_make_room_is_brought_back_with_its_tags)
 	struct world w;
 
 	setup(&w, 64);
-	t = l2tlb_select(w.l, 3, true);
+	t = l2tlb_select(w.l, 3, true)->entry;
 	map_two(&w, a, b);
 	cr_assert_null(probe(t, a, 4, TLB_READ));
 	for (unsigned i = 0; i < 3; i++) {
@@ -173,7 +191,7 @@ static void ends_as_the_others_do(uint64_t a)
 	map_two(&w, a, b);
 	l2tlb_drop_writes(w.l, page_of(&w, 5));
 	cr_assert(l2tlb_bring_back(w.l, gva(a)));
-	cr_assert_null(probe(l2tlb_select(w.l, 3, true), a, 4, TLB_WRITE));
+	cr_assert_null(probe(l2tlb_select(w.l, 3, true)->entry, a, 4, TLB_WRITE));
 	map_two(&w, a, b);
 	l2tlb_flush_tables(w.l);
 	cr_assert_not(l2tlb_bring_back(w.l, gva(a)));
@@ -197,7 +215,7 @@ Test(l2tlb, a_duplicate_with_a_lower_index_takes_over)
 	struct l2tlb_entry *t;
 
 	setup(&w, 64);
-	t = l2tlb_select(w.l, 1, true);
+	t = l2tlb_select(w.l, 1, true)->entry;
 	put(&w, 5, pair(0x400000, 1, LO(5, VD), 0), false);
 	touch(&w, 0x400000, 1, TLB_READ);
 	put(&w, 3, pair(0x400000, 1, LO(6, VD), 0), true);
@@ -219,7 +237,7 @@ Test(l2tlb, a_user_table_never_answers_above_useg)
 	setup(&w, 64);
 	g.global = true;
 	put(&w, 0, g, false);
-	t = l2tlb_select(w.l, 1, true);
+	t = l2tlb_select(w.l, 1, true)->entry;
 	touch(&w, 0xc0000000, 1, TLB_WRITE);
 	cr_assert_null(probe(t, 0xc0000000, 4, TLB_WRITE), "supervisor mode would leave it to user mode");
 	teardown(&w);
@@ -231,18 +249,18 @@ Test(l2tlb, tables_are_per_address_space)
 	struct l2tlb_entry *a, *b, *k;
 
 	setup(&w, 64);
-	a = l2tlb_select(w.l, 1, true);
+	a = l2tlb_select(w.l, 1, true)->entry;
 	put(&w, 0, pair(0x400000, 1, LO(5, VD), 0), false);
 	put(&w, 1, pair(0x400000, 2, LO(6, VD), 0), false);
 	touch(&w, 0x400000, 1, TLB_READ);
-	b = l2tlb_select(w.l, 2, true);
+	b = l2tlb_select(w.l, 2, true)->entry;
 	cr_assert_neq(a, b);
 	cr_assert_null(probe(b, 0x400000, 4, TLB_READ));
 	touch(&w, 0x400000, 2, TLB_READ);
-	cr_assert_eq(l2tlb_select(w.l, 1, true), a);
+	cr_assert_eq(l2tlb_select(w.l, 1, true)->entry, a);
 	cr_assert_eq(probe(a, 0x400000, 4, TLB_READ), page_of(&w, 5)->page->host);
 	cr_assert_eq(probe(b, 0x400000, 4, TLB_READ), page_of(&w, 6)->page->host);
-	k = l2tlb_select(w.l, 1, false);
+	k = l2tlb_select(w.l, 1, false)->entry;
 	cr_assert(k != a && k != b);
 	cr_assert_null(probe(k, 0x400000, 4, TLB_READ));
 	cr_assert_geq(l2tlb_stats(w.l)->bank_swaps, 3);
@@ -256,7 +274,7 @@ Test(l2tlb, kernel_table_loses_what_is_local_on_an_asid_change)
 	struct l2tlb_entry *k;
 
 	setup(&w, 64);
-	k = l2tlb_select(w.l, 1, false);
+	k = l2tlb_select(w.l, 1, false)->entry;
 	g.global = true;
 	put(&w, 0, pair(0x404000, 1, LO(5, VD), 0), false);
 	put(&w, 1, g, false);
@@ -265,7 +283,7 @@ Test(l2tlb, kernel_table_loses_what_is_local_on_an_asid_change)
 	touch(&w, 0xc0000000, 1, TLB_READ);
 	touch(&w, 0xd0002000, 1, TLB_READ);
 	l2tlb_fill(w.l, gva(0x80003000), page_of(&w, 3), true, true, true);
-	cr_assert_eq(l2tlb_select(w.l, 1, false), k);
+	cr_assert_eq(l2tlb_select(w.l, 1, false)->entry, k);
 	cr_assert_not_null(probe(k, 0x404000, 4, TLB_READ));
 	l2tlb_select(w.l, 2, true);
 	l2tlb_select(w.l, 2, false);
@@ -282,17 +300,17 @@ Test(l2tlb, user_tables_are_recycled)
 	struct l2tlb_entry *first;
 
 	setup(&w, 512);
-	first = l2tlb_select(w.l, 0, true);
+	first = l2tlb_select(w.l, 0, true)->entry;
 	for (unsigned round = 0; round < 3; round++) {
 		for (unsigned asid = 0; asid < 256; asid++) {
-			struct l2tlb_entry *t = l2tlb_select(w.l, (uint8_t)asid, true);
+			struct l2tlb_entry *t = l2tlb_select(w.l, (uint8_t)asid, true)->entry;
 			uint64_t va = 0x10000000 + asid * 0x2000;
 
 			cr_assert_null(probe(t, 0x10000000 + (asid + 192) % 256 * 0x2000, 4, TLB_READ), "%u", asid);
 			put(&w, asid % N, pair(va, (uint8_t)asid, LO(asid, VD), 0), true);
 			touch(&w, va, (uint8_t)asid, TLB_READ);
 			cr_assert_eq(probe(t, va, 4, TLB_READ), page_of(&w, asid)->page->host);
-			cr_assert_eq(l2tlb_select(w.l, (uint8_t)asid, true), t);
+			cr_assert_eq(l2tlb_select(w.l, (uint8_t)asid, true)->entry, t);
 		}
 	}
 	cr_assert_eq(l2tlb_stats(w.l)->tables_recycled, 3 * 256 - 64);
@@ -306,7 +324,7 @@ Test(l2tlb, flush_and_reset)
 	struct l2tlb_entry *t;
 
 	setup(&w, 64);
-	t = l2tlb_select(w.l, 1, true);
+	t = l2tlb_select(w.l, 1, true)->entry;
 	put(&w, 0, pair(0x400000, 1, LO(5, VD), 0), true);
 	evict(&w, 0);
 	touch(&w, 0x400000, 1, TLB_READ);
@@ -328,7 +346,7 @@ Test(l2tlb, an_evicted_translation_still_answers)
 	struct l2tlb_entry *t;
 
 	setup(&w, 64);
-	t = l2tlb_select(w.l, 1, true);
+	t = l2tlb_select(w.l, 1, true)->entry;
 	put(&w, 2, pair(0x400000, 1, LO(5, VD), LO(6, ENTRYLO_V)), true);
 	touch(&w, 0x400000, 1, TLB_WRITE);
 	evict(&w, 2);
@@ -369,7 +387,7 @@ static struct l2tlb_entry *keep_one(struct world *w)
 	struct l2tlb_entry *t;
 
 	setup(w, 64);
-	t = l2tlb_select(w->l, 1, true);
+	t = l2tlb_select(w->l, 1, true)->entry;
 	put(w, 2, pair(0x400000, 1, LO(5, VD), LO(6, VD)), true);
 	evict(w, 2);
 	touch(w, 0x400000, 1, TLB_READ);
@@ -507,7 +525,7 @@ Test(l2tlb, a_flush_loop_ends_everything)
 	unsigned wired = 2, kept = 0;
 
 	setup(&w, 64);
-	t = l2tlb_select(w.l, 1, true);
+	t = l2tlb_select(w.l, 1, true)->entry;
 	for (unsigned i = 0; i < 200; i++) {
 		put(&w, wired + i * 5 % (N - wired), pair(i * 0x2000, 1, LO(i % 64, VD), 0), true);
 		touch(&w, i * 0x2000, 1, TLB_READ);
@@ -559,9 +577,9 @@ Test(l2tlb, large_and_global_pages_are_kept_and_dropped_whole)
 		e.lo[0] = e.lo[1] = LO(0, VD);
 		put(&w, 1, e, true);
 		evict(&w, 1);
-		k = l2tlb_select(w.l, e.global ? 9 : 4, false);
+		k = l2tlb_select(w.l, e.global ? 9 : 4, false)->entry;
 		touch(&w, 0x40001000, e.global ? 9 : 4, TLB_READ);
-		a = l2tlb_select(w.l, e.global ? 9 : 4, true);
+		a = l2tlb_select(w.l, e.global ? 9 : 4, true)->entry;
 		for (uint64_t off = 0; off < 2 * half && off < 64 * PAGE_BYTES; off += PAGE_BYTES)
 			touch(&w, 0x40000000 + off, e.global ? 9 : 4, TLB_READ);
 		touch(&w, 0x40000000 + half, e.global ? 9 : 4, TLB_READ);
@@ -654,6 +672,35 @@ Test(l2tlb, banks_do_not_depend_on_accesses)
 		teardown(&w[k]);
 }
 
+/*
+ * Pages far from each other take a host page of addends each: a table has so many of them, and then starts over empty.  What
+ * is mapped at 600 places 2 MiB apart must not cost 4800 KiB.
+ */
+Test(tlb_l2, addends_take_so_much)
+{
+	enum { PLACES = 600, AT_MOST_KIB = 2048 + 1024 };
+	struct l2tlb_table *table;
+	uint64_t before;
+	struct world w;
+
+	setup(&w, 16);
+	table = l2tlb_select(w.l, 1, true);
+	before = l2tlb_takes(w.l);
+	for (unsigned i = 0; i < PLACES; i++) {
+		uint64_t va = (uint64_t)i << 21;
+
+		put(&w, 0, pair(va, 1, LO(5, VD), 0), false);
+		touch(&w, va, 1, TLB_WRITE);
+		cr_assert_neq(table->write[va >> PAGE_SHIFT], 0);
+		for (unsigned k = 0; k < i; k++)
+			cr_assert_eq(table->write[((uint64_t)k << 21) >> PAGE_SHIFT], 0, "%u outlived TLBWI at %u", k,
+				     i);
+		cr_assert_leq(l2tlb_takes(w.l) - before, AT_MOST_KIB << 10, "%u places", i);
+	}
+	cr_assert_gt(l2tlb_takes(w.l) - before, 0);
+	teardown(&w);
+}
+
 /* With two tables for user address spaces, the third one takes that of the one not used for longest. */
 Test(tlb_l2, limited_tables)
 {
@@ -662,13 +709,13 @@ Test(tlb_l2, limited_tables)
 
 	setup(&w, 16);
 	l2tlb_limit_tables(w.l, 2);
-	one = l2tlb_select(w.l, 1, true);
-	two = l2tlb_select(w.l, 2, true);
+	one = l2tlb_select(w.l, 1, true)->entry;
+	two = l2tlb_select(w.l, 2, true)->entry;
 	cr_assert_neq(one, two);
-	cr_assert_eq(l2tlb_select(w.l, 1, true), one);
-	three = l2tlb_select(w.l, 3, true);
+	cr_assert_eq(l2tlb_select(w.l, 1, true)->entry, one);
+	three = l2tlb_select(w.l, 3, true)->entry;
 	cr_assert_eq(three, two);
-	cr_assert_eq(l2tlb_select(w.l, 2, true), one);
+	cr_assert_eq(l2tlb_select(w.l, 2, true)->entry, one);
 	cr_assert_eq(l2tlb_stats(w.l)->tables_recycled, 2u);
 	teardown(&w);
 }

@@ -307,7 +307,7 @@ static void op_tlbr(struct model *m, unsigned slot)
 
 static void fill_and_probe(struct model *m, uint64_t va, uint64_t pa, enum tlb_access acc)
 {
-	struct l2tlb_entry *table = l2tlb_select(m->l, m->asid, m->user && va < 0x80000000);
+	struct l2tlb_entry *table = l2tlb_select(m->l, m->asid, m->user && va < 0x80000000)->entry;
 	const struct l2tlb_entry *e = &table[(va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];
 	struct guest_page *g;
 	int err;
@@ -326,7 +326,7 @@ static void fill_and_probe(struct model *m, uint64_t va, uint64_t pa, enum tlb_a
 /* As the slow path does first.  What is there then is looked at with all the rest: check_tables(). */
 static void bring_back(struct model *m, uint64_t va)
 {
-	struct l2tlb_entry *table = l2tlb_select(m->l, m->asid, m->user && va < 0x80000000);
+	struct l2tlb_entry *table = l2tlb_select(m->l, m->asid, m->user && va < 0x80000000)->entry;
 	unsigned i = (va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1);
 	uint64_t tag = table[i ^ L2TLB_ENTRIES / 2].read_tag;
 
@@ -412,14 +412,38 @@ static void check_tag(struct model *m, uint64_t tag, const struct l2tlb_entry *e
 	cr_assert(backed(m, tag, e, asid, acc), "a tag for %lx asid %u outlived its translation", tag, asid);
 }
 
+/* What translated code finds is what the entry says, in whichever of its two places. */
+static void check_addends(const struct l2tlb_table *table, uint64_t va)
+{
+	uint64_t page = (va & 0xffffffff) >> PAGE_SHIFT, at = page << PAGE_SHIFT;
+	int64_t read = 0, write = 0;
+
+	for (unsigned other = 0; other < 2; other++) {
+		const struct l2tlb_entry *e =
+		    &table->entry[(page ^ (other ? L2TLB_ENTRIES / 2 : 0)) & (L2TLB_ENTRIES - 1)];
+
+		read += e->read_tag == at ? e->addend : 0;
+		write += e->write_tag == at ? e->addend : 0;
+	}
+	cr_assert_eq(table->read[page], read, "read[] of %lx", at);
+	cr_assert_eq(table->write[page], write, "write[] of %lx", at);
+}
+
 static void check_table(struct model *m, uint8_t asid, bool user)
 {
-	const struct l2tlb_entry *t = l2tlb_select(m->l, asid, user);
+	const struct l2tlb_table *table = l2tlb_select(m->l, asid, user);
+	const struct l2tlb_entry *t = table->entry;
 
+	for (unsigned i = 0; i < m->n; i++)
+		check_addends(table, m->rec[i].e.vpn2 & 0xffffffff);
 	for (unsigned i = 0; i < L2TLB_ENTRIES; i++) {
 		const struct l2tlb_entry *other = &t[i ^ L2TLB_ENTRIES / 2];
 
 		cr_assert(t[i].read_tag == L2TLB_TAG_INVALID || t[i].read_tag != other->read_tag, "in both places");
+		if (t[i].read_tag != L2TLB_TAG_INVALID)
+			check_addends(table, t[i].read_tag);
+		if (t[i].write_tag != L2TLB_TAG_INVALID)
+			check_addends(table, t[i].write_tag);
 		check_tag(m, t[i].read_tag, &t[i], i, asid, TLB_READ);
 		check_tag(m, t[i].write_tag, &t[i], i, asid, TLB_WRITE);
 		check_tag(m, exec_page(&t[i]), &t[i], i, asid, TLB_EXEC);

@@ -38,7 +38,7 @@ static struct guest_page *page_of(struct world *w, uint64_t pfn)
 /* Make va writable in asid's user table, as a mapping of page. */
 static struct l2tlb_entry *map(struct world *w, uint64_t va, uint8_t asid, struct guest_page *page)
 {
-	struct l2tlb_entry *t = l2tlb_select(w->l, asid, va < KSEG0);
+	struct l2tlb_entry *t = l2tlb_select(w->l, asid, va < KSEG0)->entry;
 
 	l2tlb_fill(w->l, gva(va), page, true, true, true);
 	return &t[(va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];

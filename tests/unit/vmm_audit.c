@@ -91,7 +91,7 @@ Test(vmm_audit, machines_agree)
 /* The entry of the table in force that executes from there. */
 static struct l2tlb_entry *executes(unsigned i, uint32_t va)
 {
-	struct l2tlb_entry *e = &vm[i]->vcpu->gs.l2tlb[(va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];
+	struct l2tlb_entry *e = &vm[i]->vcpu->gs.l2tlb->entry[(va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];
 
 	cr_assert_eq((uint32_t)e->exec, va);
 	return e;

@@ -268,7 +268,7 @@ static uint64_t extend(uint64_t x, uint32_t meta)
 
 static uint8_t *look(struct guest_state *gs, uint64_t va, uint32_t size, bool write)
 {
-	struct l2tlb_entry *e = &gs->l2tlb[(va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];
+	struct l2tlb_entry *e = &gs->l2tlb->entry[(va >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];
 	uint64_t tag = write ? e->write_tag : e->read_tag;
 
 	return (va & (~PAGE_MASK | (size - 1))) == tag ? (uint8_t *)(intptr_t)((int64_t)va + e->addend) : NULL;
@@ -677,7 +677,7 @@ static struct page_cache_entry *page_cache_slot(struct vcpu *v, const uint8_t *h
 /* The page that the L2TLB says pc is in, or NULL: ask the slow way. */
 static struct machine_page *fetch_fast(struct vcpu *v, struct gva pc)
 {
-	const struct l2tlb_entry *e = &v->gs.l2tlb[(pc.v >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];
+	const struct l2tlb_entry *e = &v->gs.l2tlb->entry[(pc.v >> PAGE_SHIFT) & (L2TLB_ENTRIES - 1)];
 	uint32_t tag = (uint32_t)(pc.v & (~PAGE_MASK | 3));
 	const struct page_cache_entry *slot;
 	const uint8_t *host;
