@@ -54,10 +54,11 @@ for vm in vm1 vm2; do
 done
 
 # one that runs, and disco monitor
+rm "$work/out" # it has what is waited for
 "$DISCO" run --control lab --kernel "$elf" --mem 64M --append spin --trace "translate,link,file=none" </dev/null >"$work/out" 2>"$work/err" &
 pid=$!
 for _ in $(seq 400); do
-	grep -q debug: "$work/out" && break
+	grep -qs debug: "$work/out" && break
 	sleep 0.02
 done
 # look WANT COMMAND...
