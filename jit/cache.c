@@ -170,11 +170,12 @@ void jit_install(struct code_cache *cc, struct translation *t)
 
 static void free_kept_ir(struct translation *t)
 {
-	if (t->ir) {
-		free(t->ir->ins);
-		free(t->ir->host);
-		free(t->ir);
-		t->ir = NULL;
+	struct jit_kept_ir *ir = translation_ir(t);
+
+	if (ir) {
+		free(ir->ins);
+		free(ir->host);
+		near_set(&t->ir, NULL);
 	}
 }
 

@@ -84,6 +84,7 @@ static void print_sources(struct dumper *d, uint32_t host)
 {
 	const struct translation *t = d->t;
 	const struct jit_insn *map = translation_insns(t);
+	const struct jit_kept_ir *ir = translation_ir(t);
 	const struct tier2_line *l = NULL;
 
 	/* of several rows for one host instruction the last counts */
@@ -95,9 +96,9 @@ static void print_sources(struct dumper *d, uint32_t host)
 		d->insn_host += map[d->insn].bytes;
 		print_guest(d, 4u * map[d->insn].off4, map[d->insn].word, map[d->insn].bd);
 	}
-	for (; t->ir && d->ir < t->ir->n_ins && t->ir->host[d->ir] <= host; d->ir++)
-		if (!t->ir->ins[d->ir].dead && t->ir->ins[d->ir].op != IR_INSN)
-			print_ir(d->out, d->ir, &t->ir->ins[d->ir]);
+	for (; ir && d->ir < ir->n_ins && ir->host[d->ir] <= host; d->ir++)
+		if (!ir->ins[d->ir].dead && ir->ins[d->ir].op != IR_INSN)
+			print_ir(d->out, d->ir, &ir->ins[d->ir]);
 }
 
 /* What an address means, for jumps and calls out of the translation. */
@@ -224,12 +225,12 @@ static void print_code(const struct jit *j, const struct translation *t, const s
 	}
 	cs_insn *in = cs_malloc(cs);
 	print_part(&d, cs, in, translation_body(t), t->code_bytes);
-	if (translation_entry(t)) {
+	if (translation_cold(t)) {
 		fprintf(out, "  %u host bytes", t->cold_bytes);
-		print_place(&d, translation_entry(t));
+		print_place(&d, translation_cold(t));
 		fputs(": entry, slow paths, link stubs\n", out);
 		d.cold = true;
-		print_part(&d, cs, in, translation_entry(t), t->cold_bytes);
+		print_part(&d, cs, in, translation_cold(t), t->cold_bytes);
 	}
 	cs_free(in, 1);
 	cs_close(&cs);
@@ -240,7 +241,7 @@ static void print_bytes(const struct translation *t, FILE *out)
 	for (uint32_t i = 0; i < t->code_bytes; i++)
 		fprintf(out, "%02x", translation_body(t)[i]);
 	for (uint32_t i = 0; i < t->cold_bytes; i++)
-		fprintf(out, "%02x", translation_entry(t)[i]);
+		fprintf(out, "%02x", translation_cold(t)[i]);
 }
 
 static void dump_code(const struct jit *j, const struct translation *t, const struct tier2_work *w,

@@ -39,7 +39,7 @@ static bool known(const struct stable_names *s, uint64_t address, char *out, siz
 	const struct jit *j = s->j;
 
 	return within("", translation_body(t), t->code_bytes, address, out, room) ||
-	       within("cold", translation_entry(t), t->cold_bytes, address, out, room) ||
+	       within("cold", translation_cold(t), t->cold_bytes, address, out, room) ||
 	       in_links(t, address, out, room) ||
 	       (j->cc->cfg.hot_blocks &&
 		within("executions", translation_hot(t), sizeof(int32_t), address, out, room)) ||

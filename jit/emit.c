@@ -174,7 +174,7 @@ static void emit_fetch_page(struct x86 *x, unsigned line_log2)
 }
 
 /* Both kinds set gs->mode: jumps cross between mapped and unmapped segments (JUMP_MODE). */
-static void emit_entry_mapped(struct x86 *x, const struct code_cache *cc, struct translation *t)
+static void emit_entry_mapped(struct x86 *x, const struct code_cache *cc, struct translation *t, const uint8_t *at)
 {
 	uint8_t *fail[2];
 
@@ -193,10 +193,10 @@ static void emit_entry_mapped(struct x86 *x, const struct code_cache *cc, struct
 	x86_jmp(x, translation_body(t));
 	x86_bind_short(x, fail[0]);
 	x86_bind_short(x, fail[1]);
-	emit_entry_fail(x, cc, translation_entry(t));
+	emit_entry_fail(x, cc, at);
 }
 
-static void emit_entry_abs(struct x86 *x, const struct code_cache *cc, struct translation *t)
+static void emit_entry_abs(struct x86 *x, const struct code_cache *cc, struct translation *t, const uint8_t *at)
 {
 	uint32_t pc = (uint32_t)(t->abs_page + t->off);
 	uint8_t *elsewhere;
@@ -204,7 +204,7 @@ static void emit_entry_abs(struct x86 *x, const struct code_cache *cc, struct tr
 	x86_alu_imm(x, false, ALU_CMP, RAX, (int32_t)pc);
 	elsewhere = x86_jcc_short(x, CC_NE);
 	x86_store_imm(x, false, GS(mode), t->mode);
-	t->known_at = (uint8_t)(x86_here(x) - translation_entry(t));
+	t->known_at = (uint8_t)(x86_here(x) - at);
 	if (cc->cfg.line_log2) {
 		x86_load(x, true, R10, GS(abs_fetch));
 		x86_load(x, true, R10, x86_at(R10, (int32_t)(8 * ABS_CODE_INDEX(t->abs_page))));
@@ -214,16 +214,18 @@ static void emit_entry_abs(struct x86 *x, const struct code_cache *cc, struct tr
 	x86_jcc(x, CC_E, translation_body(t));
 	x86_mov_imm(x, RAX, pc);
 	x86_bind_short(x, elsewhere);
-	emit_entry_fail(x, cc, translation_entry(t));
+	emit_entry_fail(x, cc, at);
 }
 
-void emit_entry(struct x86 *x, const struct code_cache *cc, struct translation *t)
+const uint8_t *emit_entry(struct x86 *x, const struct code_cache *cc, struct translation *t)
 {
-	ASSERT(x86_here(x) == translation_entry(t));
+	const uint8_t *at = x86_here(x);
+
 	if (t->mode & MODE_ABS)
-		emit_entry_abs(x, cc, t);
+		emit_entry_abs(x, cc, t, at);
 	else
-		emit_entry_mapped(x, cc, t);
+		emit_entry_mapped(x, cc, t, at);
+	return at;
 }
 
 /*

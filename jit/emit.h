@@ -58,8 +58,8 @@ void emit_ring_pop(struct x86 *x, int64_t mode);
 void emit_page_check(struct x86 *x, int id, int index, int page, uint8_t *fail[2]);
 /* Flags: is the page of unmapped code at abs_page of that record (E)? Clobbers rcx. */
 void emit_abs_check(struct x86 *x, uint64_t abs_page, uint32_t id);
-/* t->entry, and for unmapped code t->known; they jump to t->body, or to stubs.entry_failed. */
-void emit_entry(struct x86 *x, const struct code_cache *cc, struct translation *t);
+/* An entry of t, and for unmapped code its `known`; they jump to the body, or to stubs.entry_failed. */
+const uint8_t *emit_entry(struct x86 *x, const struct code_cache *cc, struct translation *t);
 /* A jump to what follows it, and the executable address of its displacement, for struct jit_link: aligned, others may run it. */
 uint8_t *emit_link_jump(struct x86 *x);
 uint8_t *emit_link_jcc(struct x86 *x, enum x86_cc cc);

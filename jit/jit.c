@@ -175,6 +175,27 @@ static const void *emit_way_out(struct x86 *x, const struct code_cache *cc, stru
 	return enter;
 }
 
+const uint8_t *jit_entry(struct code_cache *cc, struct translation *t)
+{
+	enum { ROOM = 256 };
+	const uint8_t *at = translation_entry(t);
+	struct code_span span;
+	struct x86 x;
+	size_t room;
+
+	if (at)
+		return at;
+	span = code_mem_open(&cc->mem, true, &room);
+	if (room < ROOM)
+		return NULL;
+	x = x86_in(&span, room);
+	at = emit_entry(&x, cc, t);
+	code_mem_commit(&cc->mem, &span, (size_t)(x.p - x.start));
+	cc->stats.host_bytes[t->tier] += (uint64_t)(x.p - x.start);
+	__atomic_store_n(&t->entry.by, (int32_t)(at - (const uint8_t *)&t->entry), __ATOMIC_RELEASE);
+	return at;
+}
+
 bool jit_emit_around(struct code_cache *cc, struct translation *t, struct jit_stubs *stubs, const void **ways)
 {
 	size_t room;
@@ -183,7 +204,7 @@ bool jit_emit_around(struct code_cache *cc, struct translation *t, struct jit_st
 	if (room < PAGE_BYTES)
 		return false;
 	near_set(&t->cold, span.rx);
-	emit_entry(&x, cc, t);
+	near_set(&t->entry, emit_entry(&x, cc, t));
 	for (unsigned i = 0; i < t->n_links; i++) {
 		struct jit_link *l = &t->links[i];
 

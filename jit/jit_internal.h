@@ -117,7 +117,7 @@ struct jit_insn {
 };
 _Static_assert(sizeof(struct jit_insn) == 8, "one for each guest instruction");
 
-/* IR kept for dumps (cfg.keep_ir); heap. */
+/* IR kept for dumps (cfg.keep_ir); its arrays are on the heap. */
 struct jit_kept_ir {
 	uint32_t n_ins;
 	struct ir_ins *ins;
@@ -130,13 +130,14 @@ struct jit_kept_ir {
  */
 struct translation {
 	struct code_page *cp;
-	uint64_t abs_page;      /* MODE_ABS: gva of the page */
-	struct jit_kept_ir *ir; /* or NULL */
+	uint64_t abs_page;  /* MODE_ABS: gva of the page */
+	struct near_ref ir; /* struct jit_kept_ir, or NULL */
 	uint32_t mode;
 	struct near_ref
 	    hot; /* tier 1 with cfg.hot_blocks: int32_t, executions left until EXIT_HOT; counted down by the code */
-	struct near_ref code; /* executable address of what is in the hot part of code memory: the body */
-	struct near_ref cold; /* and in the cold part: entry, slow paths, stubs */
+	struct near_ref code;  /* executable address of what is in the hot part of code memory: the body */
+	struct near_ref cold;  /* and in the cold part: slow paths, stubs */
+	struct near_ref entry; /* in the cold part too, made when something is to lead there: jit_entry(); or NULL */
 	uint32_t code_bytes, cold_bytes;
 	struct near_ref incoming;     /* list of links through next_in */
 	struct near_ref next_in_page; /* bucket list of cp, newest tier first */
@@ -152,11 +153,18 @@ _Static_assert(sizeof(struct translation) == 72, "a hundred thousand of them");
 
 /* For links that need no check: gs->pc_page is right. */
 static inline uint8_t *translation_body(const struct translation *t) { return near_get(&t->code); }
-/* For everything else: eax = guest pc; checks it, sets gs->pc_page and gs->mode. */
-static inline uint8_t *translation_entry(const struct translation *t) { return near_get(&t->cold); }
+static inline uint8_t *translation_cold(const struct translation *t) { return near_get(&t->cold); }
+/* For everything else: eax = guest pc; checks it, sets gs->pc_page and gs->mode. NULL: not made yet, so nothing leads there. */
+static inline uint8_t *translation_entry(const struct translation *t)
+{
+	int32_t by = __atomic_load_n(&t->entry.by, __ATOMIC_ACQUIRE); /* looked at without the lock too */
+
+	return by ? (uint8_t *)(uintptr_t)&t->entry + by : NULL;
+}
 /* MODE_ABS: for links that know pc and mode; checks that the page is what it was. */
 static inline uint8_t *translation_known(const struct translation *t) { return translation_entry(t) + t->known_at; }
 static inline int32_t *translation_hot(const struct translation *t) { return near_get(&t->hot); }
+static inline struct jit_kept_ir *translation_ir(const struct translation *t) { return near_get(&t->ir); }
 static inline struct translation *translation_next(const struct translation *t) { return near_get(&t->next_in_page); }
 
 static inline struct jit_insn *translation_insns(const struct translation *t)
@@ -426,6 +434,8 @@ void jit_link_move_incoming(struct code_cache *cc, struct translation *from, str
 void jit_link_isolate(struct code_cache *cc, struct jit *j, struct translation *t);
 
 /* ---- jit/jit.c ---- */
+/* translation_entry(t), which is made if it is not there. NULL: code memory is full. */
+const uint8_t *jit_entry(struct code_cache *cc, struct translation *t);
 /* Called by the stubs of debug builds that execute nothing: panics where they go round.  Source: README, "Progress". */
 void jit_count_hop(struct guest_state *gs);
 

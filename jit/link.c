@@ -75,7 +75,7 @@ void jit_link_settle(struct jit *j)
 	j->patches = patches;
 }
 
-/* To `to` if it is linked, else to what asks for it. */
+/* To `to`, which has what the link leads to, if it is linked, else to what asks for it. */
 static void lead(struct code_cache *cc, struct jit_link *l, const struct translation *to)
 {
 	uint8_t *far_site = near_get(&l->far_site), *stub = near_get(&l->stub);
@@ -114,7 +114,7 @@ void jit_link_connect(struct code_cache *cc, struct jit_link *l, struct translat
 {
 	struct jit_link *next;
 
-	if (!may_connect(l, to))
+	if (!may_connect(l, to) || (l->kind != LINK_NEAR && !jit_entry(cc, to)))
 		return;
 	jit_link_disconnect(cc, l);
 	next = near_get(&to->incoming);
@@ -132,15 +132,17 @@ void jit_link_connect(struct code_cache *cc, struct jit_link *l, struct translat
  * Jump cache entries of t: its virtual page is not known, but pc bits 11:2 of the index are.  to NULL: forget them.  Of another
  * vCPU only the address is changed, and only if it is t's: with the key that is there it means the same.
  */
-static void replace_jump_cache(struct jit *j, const struct translation *t, const struct translation *to)
+static void replace_jump_cache(struct jit *j, const struct translation *t, const uint8_t *to)
 {
+	if (!translation_entry(t))
+		return;
 	for (unsigned i = t->off >> 2; i < JUMP_CACHE_ENTRIES; i += PAGE_BYTES >> 2) {
 		struct jump_cache_entry *e = &j->jump_cache->e[i];
 		void *was = translation_entry(t);
 
 		if (to)
-			__atomic_compare_exchange_n(&e->entry, &was, (void *)translation_entry(to), false,
-						    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+			__atomic_compare_exchange_n(&e->entry, &was, (void *)(uintptr_t)to, false, __ATOMIC_RELAXED,
+						    __ATOMIC_RELAXED);
 		else if (e->entry == was)
 			*e = (struct jump_cache_entry){JUMP_KEY_NONE, NULL};
 	}
@@ -148,13 +150,18 @@ static void replace_jump_cache(struct jit *j, const struct translation *t, const
 
 void jit_link_move_incoming(struct code_cache *cc, struct translation *from, struct translation *to)
 {
+	const uint8_t *entry;
+
 	for (struct jit_link *l = near_get(&from->incoming), *next; l; l = next) {
 		next = near_get(&l->next_in);
 		jit_link_connect(cc, l, to);
 	}
+	if (!translation_entry(from))
+		return;
+	entry = jit_entry(cc, to);
 	pthread_mutex_lock(&cc->list_lock);
-	for (struct jit *j = cc->jits; j; j = j->next)
-		replace_jump_cache(j, from, to);
+	for (struct jit *j = cc->jits; entry && j; j = j->next)
+		replace_jump_cache(j, from, entry);
 	pthread_mutex_unlock(&cc->list_lock);
 }
 
@@ -207,12 +214,20 @@ void jit_cache_side(struct jit *j, uint64_t pc, struct translation *t)
 void jit_cache_jump(struct jit *j, uint64_t pc, struct translation *to)
 {
 	struct jump_cache_entry *e;
+	const uint8_t *entry = translation_entry(to);
 
 	if (is_dead(to) || (pc & PAGE_MASK) != to->off || pc > UINT32_MAX)
 		return;
 	if (is_abs(to) && pc != to->abs_page + to->off)
 		return;
+	if (!entry) {
+		pthread_mutex_lock(&j->cc->lock); /* as in jit_link() */
+		entry = jit_entry(j->cc, to);
+		pthread_mutex_unlock(&j->cc->lock);
+	}
+	if (!entry)
+		return;
 	e = &j->jump_cache->e[jump_cache_index(pc)];
 	__atomic_store_n(&e->key, JUMP_KEY(pc, to->mode), __ATOMIC_RELAXED);
-	__atomic_store_n(&e->entry, (void *)translation_entry(to), __ATOMIC_RELAXED);
+	__atomic_store_n(&e->entry, (void *)(uintptr_t)entry, __ATOMIC_RELAXED);
 }

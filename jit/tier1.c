@@ -189,7 +189,8 @@ static void emit_block(struct tier1 *s, struct x86 *cold)
 	t1_emit_term(s);
 	hot = s->x;
 	s->x = *cold;
-	emit_entry(&s->x, s->cc, s->t);
+	if (s->cc->cfg.keep_ir) /* dumps show it; else half of all blocks never need one */
+		near_set(&s->t->entry, emit_entry(&s->x, s->cc, s->t));
 	t1_emit_late(s);
 	emit_link_stubs(s);
 	*cold = s->x;
@@ -220,7 +221,7 @@ static struct translation *describe(struct code_cache *cc, struct code_page *cp,
 static void keep_ir(struct tier1 *s)
 {
 	uint32_t n = s->b->n_ins;
-	struct jit_kept_ir *k = calloc(1, sizeof(*k));
+	struct jit_kept_ir *k = code_mem_alloc_data(&s->cc->mem, sizeof(*k));
 	if (!k)
 		return; /* a dump without IR */
 	k->n_ins = n;
@@ -229,12 +230,11 @@ static void keep_ir(struct tier1 *s)
 	if (!k->ins || !k->host) {
 		free(k->ins);
 		free(k->host);
-		free(k);
 		return;
 	}
 	memcpy(k->ins, s->b->ins, n * sizeof(*k->ins));
 	memcpy(k->host, s->host, n * sizeof(*k->host));
-	s->t->ir = k;
+	near_set(&s->t->ir, k);
 }
 
 struct translation *tier1_compile(struct code_cache *cc, struct code_page *cp, const struct ir_block *b)

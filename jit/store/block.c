@@ -95,7 +95,7 @@ static void find_parts(uint8_t *bytes, const struct stored_block *h, struct part
 /* Executable address to place. */
 static uint32_t place_of(const struct translation *t, const uint8_t *rx)
 {
-	const uint8_t *hot = translation_body(t), *cold = translation_entry(t);
+	const uint8_t *hot = translation_body(t), *cold = translation_cold(t);
 
 	if (!rx)
 		return NOWHERE;
@@ -123,7 +123,7 @@ static void put_links(const struct translation *t, struct stored_link *to)
 static bool name_target(const struct code_cache *cc, const struct translation *t, const uint8_t *to,
 			struct stored_fixup *f)
 {
-	const uint8_t *hot = translation_body(t), *cold = translation_entry(t), *data = (const uint8_t *)t;
+	const uint8_t *hot = translation_body(t), *cold = translation_cold(t), *data = (const uint8_t *)t;
 
 	if (to >= hot && to <= hot + t->code_bytes) {
 		f->kind = FIX_HOT;
@@ -208,7 +208,7 @@ static uint8_t *to_bytes(const struct code_cache *cc, const struct translation *
 	put_links(t, p.link);
 	memcpy(p.insn, translation_insns(t), t->n_insns * sizeof(*p.insn));
 	memcpy(p.hot, code_mem_rw(&cc->mem, translation_body(t)), t->code_bytes);
-	memcpy(p.cold, code_mem_rw(&cc->mem, translation_entry(t)), t->cold_bytes);
+	memcpy(p.cold, code_mem_rw(&cc->mem, translation_cold(t)), t->cold_bytes);
 	return out;
 }
 
@@ -299,7 +299,7 @@ static bool is_block(const struct code_cache *cc, uint8_t *bytes, uint32_t n, ui
 
 static uint8_t *at_place(const struct translation *t, uint32_t place)
 {
-	return place == NOWHERE ? NULL : (place & 1 ? translation_entry(t) : translation_body(t)) + (place >> 1);
+	return place == NOWHERE ? NULL : (place & 1 ? translation_cold(t) : translation_body(t)) + (place >> 1);
 }
 
 static void get_links(struct translation *t, const struct stored_link *from)
@@ -326,7 +326,7 @@ static const uint8_t *target_of(const struct code_cache *cc, const struct transl
 	case FIX_HOT:
 		return translation_body(t) + f->value;
 	case FIX_COLD:
-		return translation_entry(t) + f->value;
+		return translation_cold(t) + f->value;
 	case FIX_STUB:
 		return stub(&cc->stubs, f->value);
 	case FIX_DATA:

@@ -358,7 +358,7 @@ Test(jit_links, side_exit_of_another_page)
 	region->mode = here->mode;
 	region->off = here->off;
 	near_set(&region->code, f.r.jit->cc->stubs.side);
-	near_set(&region->cold, f.r.jit->cc->stubs.side);
+	near_set(&region->entry, f.r.jit->cc->stubs.side);
 	room_map_exec(&f.r, ROOM_PC_PAGE, 1);
 	f.gs->mode = MODE_USER;
 	f.gs->pc = pc;
