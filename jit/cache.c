@@ -129,7 +129,8 @@ static int64_t same_page_target(const struct jit_link *l)
 	return ((uint64_t)pc & ~PAGE_MASK) == t->abs_page ? (int64_t)((uint64_t)pc & PAGE_MASK) : -1;
 }
 
-static void tell(const struct code_cache *cc, const struct translation *t)
+void jit_tell_installed(const struct code_cache *cc, const struct translation *t, const void *code, uint32_t code_bytes,
+			const void *cold, uint32_t cold_bytes)
 {
 	const struct jit_installed what = {.tier = (enum tier)t->tier,
 					   .mode = t->mode,
@@ -137,12 +138,13 @@ static void tell(const struct code_cache *cc, const struct translation *t)
 					   .n_guest = t->n_guest,
 					   .abs_page = t->abs_page,
 					   .content = {t->cp->hash.low64, t->cp->hash.high64},
-					   .code = translation_body(t),
-					   .cold = translation_entry(t),
-					   .code_bytes = t->code_bytes,
-					   .cold_bytes = t->cold_bytes};
+					   .code = code,
+					   .cold = cold,
+					   .code_bytes = code_bytes,
+					   .cold_bytes = cold_bytes};
 
-	cc->cfg.installed(cc->cfg.installed_ctx, &what);
+	if (cc->cfg.installed)
+		cc->cfg.installed(cc->cfg.installed_ctx, &what);
 }
 
 void jit_install(struct code_cache *cc, struct translation *t)
@@ -164,8 +166,7 @@ void jit_install(struct code_cache *cc, struct translation *t)
 		if (to)
 			jit_link_connect(cc, &t->links[i], to);
 	}
-	if (cc->cfg.installed)
-		tell(cc, t);
+	jit_tell_installed(cc, t, translation_body(t), t->code_bytes, translation_cold(t), t->cold_bytes);
 }
 
 static void free_kept_ir(struct translation *t)

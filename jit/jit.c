@@ -192,6 +192,7 @@ const uint8_t *jit_entry(struct code_cache *cc, struct translation *t)
 	at = emit_entry(&x, cc, t);
 	code_mem_commit(&cc->mem, &span, (size_t)(x.p - x.start));
 	cc->stats.host_bytes[t->tier] += (uint64_t)(x.p - x.start);
+	jit_tell_installed(cc, t, NULL, 0, at, (uint32_t)(x.p - x.start));
 	__atomic_store_n(&t->entry.by, (int32_t)(at - (const uint8_t *)&t->entry), __ATOMIC_RELEASE);
 	return at;
 }

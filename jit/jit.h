@@ -28,7 +28,7 @@ enum tier { TIER_INTERP = 0, TIER_1 = 1, TIER_2 = 2 };
 
 struct tracer;
 
-/* What was installed in code memory: for profilers of the host. Two pieces: the code, and what seldom runs. */
+/* What was installed in code memory: for profilers of the host. Two pieces, of which one may be empty: the code, and what seldom runs. */
 struct jit_installed {
 	enum tier tier;
 	uint32_t mode, off, n_guest; /* off: of its head in the page */
@@ -71,7 +71,7 @@ struct jit_config {
 	 * one with the cache's lock held, the second one without.
 	 */
 	void (*waits)(struct guest_state *gs, bool begin);
-	/* --perf: is told of each translation, with the cache's lock held.  NULL: nobody wants to know. */
+	/* --perf: is told of each translation, and of its entry if that is made later, with the cache's lock held.  NULL: nobody wants to know. */
 	void (*installed)(void *ctx, const struct jit_installed *what);
 	void *installed_ctx;
 };

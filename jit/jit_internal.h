@@ -31,11 +31,10 @@
  * changes where they go.  Direct jumps, and no word of data to be loaded: code that runs once or twice, which is most of
  * what an operating system runs, waits for nothing there.
  *
- *	site: jmp --unlinked, or linked to another page--> stub: eax = pc of the successor; far_site: jmp
- *	       |                                                                                     |
- *	       +--linked, same page--> to->body                             unlinked: tail of the stub:
- *	       +--linked, ABS to ABS--> to->known, which checks             gs->pc, gs->link, EXIT_LINK
- *	                                                                    linked: to->entry, which checks
+ *	site: jmp --unlinked, or linked to another page--> stub: mapped code, another page: eax = pc of the successor; far_site: jmp
+ *	       |                                                 |                                                             |
+ *	       +--linked, same page--> to->body                  all others, and unlinked far ones:               linked: to->entry,
+ *	       +--linked, ABS to ABS--> to->known, which checks  call link_tail; gs->pc, gs->link, EXIT_LINK      which checks
  *
  * A tier 2 region has one site for each link, outside of its body: its ways out are jumps to that.
  *
@@ -287,7 +286,8 @@ struct jit_stubs {
 	void *leave;        /* leave with gs->leave, and reset it; pins are in their registers */
 	void *leave_called; /* tier 1, after a call: caller-saved pins are in gs->reg[], rsp is anything */
 	void *entry_failed; /* eax = pc, rdx = the entry that failed */
-	void *link_tail;    /* eax = pc, rdx = link: EXIT_LINK */
+	void *link_tail;    /* called; a displacement to the link behind the call: EXIT_LINK with its pc */
+	void *return_tail;  /* likewise, but eax = pc */
 	void *poll_eax, *hot_eax, *budget_eax; /* eax = pc: leave with that reason */
 	void (*serialize)(void);               /* from C: wait until all that was written before can be executed */
 	void *load[2], *store[2], *fetch[2];   /* tier 1's memory slow paths; [1] for MODE_ABS (tier1_mem.c) */
@@ -404,6 +404,9 @@ void jit_install(struct code_cache *cc, struct translation *t);
  */
 MUST_CHECK bool jit_emit_around(struct code_cache *cc, struct translation *t, struct jit_stubs *stubs,
 				const void **ways);
+/* cfg.installed, if there is one: of these pieces of t's code. */
+void jit_tell_installed(const struct code_cache *cc, const struct translation *t, const void *code, uint32_t code_bytes,
+			const void *cold, uint32_t cold_bytes);
 /* Bits of the granules that [off, off + bytes) touches inside the page. */
 uint64_t jit_granules(uint32_t off, uint32_t bytes);
 /* Drop what covers [off, off + bytes). j: whose caches may lead there, or NULL: nobody's may any more. */

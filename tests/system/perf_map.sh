@@ -55,7 +55,7 @@ assert len(names["busybox"]) > 100, names.keys()
 END
 if [ ${#under[@]} -gt 0 ]; then
 	perf report -i "$work/data" --sort sym --stdio >"$work/report" 2>/dev/null
-	[ "$(grep -c '\[kernel, tier [12]' "$work/report")" -gt 20 ] || fail "perf names nothing: $(head -n 30 "$work/report")"
+	[ "$(grep -c '\[kernel, tier [12]' "$work/report")" -ge 5 ] || fail "perf names nothing: $(head -n 30 "$work/report")"
 fi
 rm -f "$map"
 finish

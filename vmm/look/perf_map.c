@@ -233,8 +233,9 @@ void perf_map_add(void *map, const struct jit_installed *w)
 	name_of(m, w, &n);
 	if (w->tier == TIER_2)
 		snprintf(region, sizeof(region), ", region of %" PRIu32, w->n_guest);
-	fprintf(m->out, "%" PRIxPTR " %" PRIx32 " %s [%s, tier %d%s]\n", (uintptr_t)w->code, w->code_bytes, n.text,
-		n.where, (int)w->tier, region);
+	if (w->code_bytes)
+		fprintf(m->out, "%" PRIxPTR " %" PRIx32 " %s [%s, tier %d%s]\n", (uintptr_t)w->code, w->code_bytes,
+			n.text, n.where, (int)w->tier, region);
 	if (w->cold_bytes)
 		fprintf(m->out, "%" PRIxPTR " %" PRIx32 " %s [%s, tier %d%s, cold]\n", (uintptr_t)w->cold,
 			w->cold_bytes, n.text, n.where, (int)w->tier, region);
