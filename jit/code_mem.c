@@ -88,7 +88,9 @@ void *code_mem_alloc_data(struct code_mem *m, size_t bytes)
 
 struct code_span code_mem_open(const struct code_mem *m, bool cold, size_t *room)
 {
-	size_t at = round_up(cold ? m->cold_used : m->code_used, 16), end = cold ? m->code_bytes : m->cold_start;
+	size_t at = cold ? round_up(m->cold_used, CODE_MEM_COLD_ALIGN) : round_up(m->code_used, 16);
+	size_t end = cold ? m->code_bytes : m->cold_start;
+
 	if (at > end)
 		at = end;
 	*room = end - at;

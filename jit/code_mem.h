@@ -24,6 +24,7 @@
 #define CODE_MEM_DEFAULT_BYTES JIT_MEM_DEFAULT_BYTES
 #define CODE_MEM_MAX_BYTES     JIT_MEM_MAX_BYTES
 #define CODE_MEM_DATA_ALIGN    8
+#define CODE_MEM_COLD_ALIGN    8 /* of pieces of the cold part: a hundred thousand of them, and nobody loops there */
 
 struct code_mem {
 	uint8_t *rx, *rw, *data;
@@ -49,7 +50,7 @@ struct code_span code_mem_alloc(struct code_mem *m, size_t bytes, size_t align);
 void *code_mem_alloc_data(struct code_mem *m, size_t bytes);
 
 /*
- * All room that is left in one part, 16-byte aligned, for code of unknown size; code_mem_commit() then takes the first
+ * All room that is left in one part, aligned to 16 bytes or CODE_MEM_COLD_ALIGN, for code of unknown size; code_mem_commit() then takes the first
  * bytes of it.  Both parts may be open at once.
  */
 struct code_span code_mem_open(const struct code_mem *m, bool cold, size_t *room);

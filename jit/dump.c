@@ -42,6 +42,7 @@ struct dumper {
 	const struct tier2_line *last_line; /* last one shown */
 	bool cold;                          /* in the part that has no map */
 	struct stable_names names;          /* with to->stable */
+	char link[24];                      /* of link_behind() */
 };
 
 static void print_name(const struct dumper *d, uint64_t pc)
@@ -124,6 +125,7 @@ static const char *stub_name(const struct jit_stubs *s, uint64_t address)
 	    {s->leave_called, "leave"},
 	    {s->entry_failed, "entry failed"},
 	    {s->link_tail, "exit(link)"},
+	    {s->return_tail, "exit(link)"},
 	    {s->poll_eax, "exit(poll)"},
 	    {s->hot_eax, "exit(hot)"},
 	    {s->budget_eax, "exit(budget)"},
@@ -156,6 +158,25 @@ static const char *describe_target(const struct dumper *d, const cs_insn *in)
 		if (at == near_get(&t->links[i].stub))
 			return "link stub";
 	return stub_name(&d->j->cc->stubs, address);
+}
+
+/* Behind the call of a link's stub stands whose it is. */
+static const char *link_behind(struct dumper *d, const cs_insn *in, const uint8_t *p)
+{
+	const struct jit_stubs *s = &d->j->cc->stubs;
+	const void *to;
+	int32_t by;
+
+	if (strcmp(in->mnemonic, "call") != 0 || strncmp(in->op_str, "0x", 2) != 0)
+		return NULL;
+	to = (void *)(uintptr_t)strtoull(in->op_str, NULL, 16);
+	if (to != s->link_tail && to != s->return_tail)
+		return NULL;
+	memcpy(&by, p, sizeof(by));
+	for (unsigned i = 0; i < d->t->n_links; i++)
+		if ((const uint8_t *)&d->t->links[i] == p + sizeof(by) + by)
+			snprintf(d->link, sizeof(d->link), "link %u", i);
+	return d->link;
 }
 
 static void print_host(struct dumper *d, const cs_insn *in, const uint8_t *code)
@@ -191,6 +212,8 @@ static void print_part(struct dumper *d, csh cs, cs_insn *in, const uint8_t *cod
 	const uint8_t *p = code;
 	uint64_t address = (uint64_t)(uintptr_t)code;
 	while (bytes > 0) {
+		const char *what;
+
 		if (!d->cold)
 			print_sources(d, (uint32_t)(p - code));
 		if (!cs_disasm_iter(cs, &p, &bytes, &address, in)) { /* constants behind LLVM's code */
@@ -199,6 +222,11 @@ static void print_part(struct dumper *d, csh cs, cs_insn *in, const uint8_t *cod
 			continue;
 		}
 		print_host(d, in, code);
+		what = bytes >= sizeof(int32_t) ? link_behind(d, in, p) : NULL;
+		if (what) {
+			fprintf(d->out, "  %5zx  .long    %s\n", (size_t)(p - code), what);
+			p += sizeof(int32_t), bytes -= sizeof(int32_t), address += sizeof(int32_t);
+		}
 	}
 }
 

@@ -257,13 +257,13 @@ uint8_t *emit_link_jcc(struct x86 *x, enum x86_cc cc)
 void emit_link_stub(struct x86 *x, const struct code_cache *cc, struct jit_link *l)
 {
 	near_set(&l->stub, x86_here(x));
-	if (l->kind == LINK_RETURN) {
+	if (l->kind == LINK_RETURN)
 		l->target = x86_here(x);
-	} else {
+	if (l->kind == LINK_FAR) {
 		emit_target_pc(x, RAX, link_pc(l));
-		if (l->kind == LINK_FAR)
-			near_set(&l->far_site, emit_link_jump(x));
+		near_set(&l->far_site, emit_link_jump(x));
 	}
-	x86_lea(x, true, RDX, x86_rip(l));
-	x86_jmp(x, cc->stubs.link_tail);
+	/* does not come back: what follows says whose stub it is */
+	x86_call(x, l->kind == LINK_RETURN ? cc->stubs.return_tail : cc->stubs.link_tail);
+	x86_rel32(x, l);
 }

@@ -218,11 +218,39 @@ static void emit_entry_failed(struct x86 *x, const struct code_cache *cc, struct
 	x86_jmp(x, s->exit_with[EXIT_INDIRECT]);
 }
 
+/* gs->link: the link that stands behind the call, which does not come back.  There are as many stubs as links, so they have nothing else. */
+static void emit_find_link(struct x86 *x)
+{
+	x86_pop(x, RDX);
+	x86_load(x, false, RCX, x86_at(RDX, 0));
+	x86_movsxd(x, RCX, RCX);
+	x86_lea(x, true, RDX, x86_at_index(RDX, RCX, 0, sizeof(int32_t)));
+	x86_store(x, true, GS(link), RDX);
+}
+
+/* gs->pc as link_pc() says: code of the link's page was running. */
 static void emit_link_tail(struct x86 *x, struct jit_stubs *s)
 {
+	uint8_t *absolute, *in_page;
+
 	s->link_tail = x86_here(x);
+	emit_find_link(x);
+	x86_load(x, false, RAX, x86_at(RDX, offsetof(struct jit_link, pc)));
+	x86_ext_load(x, false, 1, RCX, x86_at(RDX, offsetof(struct jit_link, pc_kind)));
+	x86_alu_imm(x, false, ALU_CMP, RCX, TGT_ABS);
+	absolute = x86_jcc_short(x, CC_E);
+	x86_load(x, false, R10, GS(pc_page));
+	x86_alu_imm(x, false, ALU_CMP, RCX, TGT_PAGE);
+	in_page = x86_jcc_short(x, CC_E);
+	x86_alu_imm(x, false, ALU_AND, R10, (int32_t)0xf0000000);
+	x86_bind_short(x, in_page);
+	x86_alu(x, false, ALU_ADD, RAX, R10); /* what is in a region has its bits below: the same as OR */
+	x86_bind_short(x, absolute);
 	x86_store(x, true, GS(pc), RAX);
-	x86_store(x, true, GS(link), RDX);
+	x86_jmp(x, s->exit_with[EXIT_LINK]);
+	s->return_tail = x86_here(x); /* code of any page was */
+	emit_find_link(x);
+	x86_store(x, true, GS(pc), RAX);
 	x86_jmp(x, s->exit_with[EXIT_LINK]);
 }
 
