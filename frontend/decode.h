@@ -11,7 +11,7 @@
  * The memo is direct-mapped and of fixed size: a guest that executes 2^32 different words costs time, not memory.
  * 32768 entries of 8 bytes hold the distinct words of a kernel and a large program.
  */
-#define MEMO_BITS 15
+#define MEMO_BITS 13
 
 enum { MEMO_EMPTY, MEMO_RESERVED, MEMO_FIRST_ROW };
 

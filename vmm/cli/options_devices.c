@@ -360,9 +360,9 @@ static int make_append(struct run_options *out, struct options_error *err)
 		for (unsigned i = 0; i < out->n_nets; i++)
 			fprintf(f, "%s%s",
 				i ? "," : " disco.net=", out->net[i].gateway ? "gateway" : net_names[out->net[i].kind]);
-	/* What a machine of several has freed, others can have: free pages in blocks of 64 KiB, not only of 4 MiB. */
+	/* What a machine of several has freed, others can have: free pages in blocks of 8 KiB, not only of 4 MiB. */
 	if (out->reports && (out->append || out->n_disks || agent))
-		fputs(" disco.report=4", f);
+		fputs(" disco.report=1", f);
 	if (out->n_terminals)
 		fprintf(f, " disco.terminals=%u", out->n_terminals);
 	if (out->n_regions)

@@ -26,7 +26,7 @@
 #define CONTENT_WRITES 12
 
 /* Machines beside others: a boot makes a hundred address spaces, but works in a few at a time. */
-#define SHARED_USER_TABLES 8
+#define SHARED_USER_TABLES 4
 
 #define COUNT_HZ 100000000u /* half of a 200 MHz clock, as the Malta's usual core board */
 
