@@ -323,6 +323,13 @@ Test(options, dump_refused)
 	    {"dump --words 0 --stage L", "need --tier 2"},
 	    {"dump --words 0 --tier 3", "--tier 3"},
 	    {"dump --words 0 --mode super", "--mode super"},
+	    {"dump --diff @", "with which"},
+	    {"dump --diff @ @ @", "here are more"},
+	    {"dump --diff /nonexistent/a @", "--diff /nonexistent/a: No such file"},
+	    {"dump --diff @ /nonexistent/b", "--diff /nonexistent/b: No such file"},
+	    {"dump --diff @ @ --tier 1", "--tier: not together with --diff"},
+	    {"dump --diff @ @ --stable", "--stable: not together with --diff"},
+	    {"dump --diff @ @ --words 0", "--words: not together with --diff"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {

@@ -79,6 +79,7 @@ static const struct {
     {"--at", "80001000"},
     {"--words", "24020001"},
     {"--stage", "h"},
+    {"--diff", "/proc/self/exe"},
     {"--tier", "2"},
     {"--mode", "user"},
     {"--only", "add"},

@@ -70,6 +70,7 @@ static const char up_example[] = "    timeout: 600\n"
 static const char dump_text[] = "Usage: disco dump {--kernel|--elf} FILE --at PLACE[,PLACE]... [OPTION]...\n"
 				"       disco dump --words HEX... [OPTION]...\n"
 				"       disco dump --words - [OPTION]...\n"
+				"       disco dump --diff A B [--json]\n"
 				"Show how guest code is translated: with tier 1 the block at each place, with tier 2\n"
 				"the region that it heads. Nothing of it is executed.\n";
 
@@ -77,7 +78,8 @@ static const char dump_examples[] = "Examples:\n"
 				    "  disco dump --words 24420001 1443fffe 00000000\n"
 				    "  disco dump --kernel vmlinuz --at 810f0000 --stage gxh --tier 2\n"
 				    "  disco dump --kernel vmlinuz --at memset,start_kernel --stage irfd\n"
-				    "  disco dump --elf program --at main --tier 2\n";
+				    "  disco dump --elf program --at main --tier 2\n"
+				    "  disco dump --diff old new\n";
 
 static const char bench_text[] = "Usage: disco bench [OPTION]...\n"
 				 "       disco bench paper [--quick] [--only LIST] [--disk FILE] [--dir DIR]...\n"

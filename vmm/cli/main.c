@@ -7,6 +7,7 @@
 #include "vmm/cli/options.h"
 #include "vmm/cli/plan_file.h"
 #include "vmm/cli/script.h"
+#include "vmm/look/dump_diff.h"
 #include "vmm/look/trace_file.h"
 
 #include <errno.h>
@@ -73,6 +74,8 @@ static int dump_command(int argc, char **argv)
 
 	if (r < 0)
 		return bad_usage("dump", &err);
+	if (!r && opt.diff)
+		return dump_diff(opt.diff, opt.diff_with, opt.json);
 	return r ? show(r, "dump") : dump_main(&opt);
 }
 

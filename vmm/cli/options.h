@@ -255,6 +255,7 @@ struct dump_options {
 	int user;           /* translate for 0 kernel, 1 user mode; -1: user for the code of a program, else kernel */
 	int tier;           /* 1 or 2 */
 	const struct cpu_model *cpu;
+	const char *diff, *diff_with; /* two dumps to compare, and nothing else; or NULL */
 };
 
 static inline unsigned run_vcpus(const struct run_options *o) { return o->vcpus ? o->vcpus : 1; }

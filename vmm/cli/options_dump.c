@@ -121,12 +121,50 @@ static int dump_check(struct dump_options *out, struct options_error *err)
 	return options_check_files(options_dump_rows, out, err);
 }
 
+/* What nobody has said. */
+static void complete(struct dump_options *out)
+{
+	if (!out->tier)
+		out->tier = 1;
+	if (!out->cpu)
+		out->cpu = cpu_model_find(CPU_DEFAULT);
+}
+
+/* --diff A B: B is a plain argument. All but --json is for what translates. */
+static int diff_check(int argc, char **argv, struct dump_options *out, struct options_error *err)
+{
+	const struct {
+		bool given;
+		const char *name;
+	} others[] = {{out->kernel, "--kernel"},   {out->elf, "--elf"},
+		      {out->n_at, "--at"},         {out->n_words || out->words_from_stdin, "--words"},
+		      {out->symbols, "--symbols"}, {out->stages, "--stage"},
+		      {out->tier, "--tier"},       {out->user >= 0, "--mode"},
+		      {out->big_endian, "--be"},   {out->stable, "--stable"},
+		      {out->cpu, "--cpu"}};
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (others[i].given)
+			return options_bad(err, "%s: not together with --diff, which compares what is there",
+					   others[i].name);
+	if (argc - optind != 1)
+		return options_bad(err, "--diff %.300s: with which? It takes two files, and here %s", out->diff,
+				   argc == optind ? "is one" : "are more");
+	out->diff_with = argv[optind];
+	if (options_check_file("--diff", out->diff_with, err))
+		return -EINVAL;
+	return options_check_files(options_dump_rows, out, err);
+}
+
 int options_parse_dump(int argc, char **argv, struct dump_options *out, struct options_error *err)
 {
 	int r;
 
-	*out = (struct dump_options){.tier = 1, .user = -1, .cpu = cpu_model_find(CPU_DEFAULT)};
+	*out = (struct dump_options){.user = -1};
 	r = options_parse(options_dump_rows, true, argc, argv, out, NULL, err);
+	if (!r && out->diff)
+		return diff_check(argc, argv, out, err);
+	complete(out);
 	/* "--words 24020001 03e00008": the words after the first are plain arguments. */
 	for (; !r && optind < argc; optind++) {
 		if (!out->n_words && !out->words_from_stdin)
