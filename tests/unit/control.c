@@ -121,6 +121,24 @@ static int remove_one(void *opaque, const char *machine, bool force, struct cont
 	return force ? 0 : -EBUSY;
 }
 
+static int profile(void *opaque, const char *machine, unsigned ms, struct control_profile *out,
+		   struct control_error *err)
+{
+	if (ms == 13) {
+		snprintf(err->text, sizeof(err->text), "%s: does not run", machine);
+		return -EINVAL;
+	}
+	if (ms)
+		return 0;
+	out->slide = 0x10000;
+	out->sum.samples = 7;
+	out->sum.lost = 1;
+	out->sum.n = 1;
+	out->sum.place[0] =
+	    (struct profile_place){.pc = 0xffffffff80001234u, .content = {0xabc, 0x1}, .user = true, .n = 6};
+	return 0;
+}
+
 static const struct control_ops ops = {.enter = enter,
 				       .leave = leave,
 				       .look_at_all = look_at_all,
@@ -131,7 +149,8 @@ static const struct control_ops ops = {.enter = enter,
 				       .act = act,
 				       .visit = visit,
 				       .add = add,
-				       .remove = remove_one};
+				       .remove = remove_one,
+				       .profile = profile};
 
 /* ---- QMP ---- */
 
@@ -274,6 +293,40 @@ Test(control, audit)
 	answers(&q, "{\"execute\":\"x-audit\",\"arguments\":{\"moves\":42}}", want);
 	errs(&q, "{\"execute\":\"x-audit\",\"arguments\":{\"moves\":\"42\"}}", "GenericError", "moves");
 	errs(&q, "{\"execute\":\"x-audit\",\"arguments\":{\"moves\":-1}}", "GenericError", "must be from 0 to 10000");
+}
+
+/* What is done by qmp_job() when it is known to be right. */
+static void job_answers(struct qmp *q, const char *text, const char *want)
+{
+	json_t *answer = qmp_answer(q, text, strlen(text));
+	char *got;
+
+	cr_assert(!answer && q->job, "%s", text);
+	answer = qmp_job(q->ops, q->job);
+	q->job = NULL;
+	got = json_dumps(answer, JSON_COMPACT);
+	cr_expect_str_eq(got, want, "%s: %s, not %s", text, got, want);
+	free(got);
+	json_decref(answer);
+}
+
+#define PROFILE(ms) "{\"execute\":\"x-profile\",\"arguments\":{\"machine\":\"b\",\"ms\":" ms "}}"
+
+Test(control, profile)
+{
+	struct qmp q = {.ops = &ops, .open = true};
+
+	memset(&machines, 0, sizeof(machines));
+	job_answers(&q, PROFILE("600000"), "{\"return\":{}}");
+	job_answers(&q, PROFILE("13"), "{\"error\":{\"class\":\"GenericError\",\"desc\":\"b: does not run\"}}");
+	job_answers(
+	    &q, TELL("x-profile", "b"),
+	    "{\"return\":{\"samples\":7,\"lost\":1,\"slide\":65536,\"places\":[{\"pc\":2147488308,\"user\":true,"
+	    "\"unmapped\":false,\"content\":\"00000000000000010000000000000abc\",\"samples\":6}]}}");
+	errs(&q, SAY("x-profile"), "GenericError", "'machine' is missing");
+	errs(&q, PROFILE("0"), "GenericError", "must be from 1 to 600000");
+	errs(&q, PROFILE("600001"), "GenericError", "must be from 1 to 600000");
+	errs(&q, PROFILE("\"1\""), "GenericError", "'ms', expected: integer");
 }
 
 Test(control, bad_requests)

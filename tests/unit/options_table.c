@@ -45,6 +45,8 @@ static const struct {
     {"--gdb", "1234"},
     {"--vcpus", "4"},
     {"--vcpu", "3"},
+    {"--seconds", "30"},
+    {"--files", "/usr"},
     {"--processors", "2"},
     {"--shares", "300"},
     {"--cap", "25"},

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <string.h>
 
+#include "base/profile.h"
 #include "vmm/cli/commands.h"
 #include "vmm/cli/options_internal.h"
 #include "vmm/control/control.h"
@@ -15,6 +16,12 @@ const struct option_row options_ps_rows[] = {
 #define PS_OPTION(...) OPTION_ROW(struct control_options, __VA_ARGS__),
 #include "vmm/cli/options.def"
     OPTION_END};
+
+OPTION_TYPE(profile_seconds, unsigned);
+static int option_profile_seconds(void *field, const struct option_value *v)
+{
+	return option_number(v, 1, PROFILE_MAX_MS / 1000, field);
+}
 
 const struct option_row options_top_rows[] = {
 #define TOP_OPTION(...) OPTION_ROW(struct control_options, __VA_ARGS__),
@@ -83,12 +90,17 @@ static const struct command {
      "Usage: disco ps [--json]\n"
      "List this user's machines, by the control sockets of their monitors (--control).\n",
      "Example:\n  disco ps\n"},
-    {"top", options_top_rows, 0, 0, "no argument is wanted",
+    {"top", options_top_rows, 0, 1, "the name of one machine at most is wanted",
      "Usage: disco top [--once] [--json]\n"
+     "       disco top --functions [--seconds N] [--symbols FILE] [--files DIR]\n"
+     "                 [--json|--folded] [--svg FILE] [NAME]\n"
      "What this user's machines do, each second anew. Keys: P by processor time, M by memory,\n"
      "N as listed, O nodes (--numa), arrows for more, q leaves. MIPS and the shares of the tiers\n"
-     "need a monitor that counts instructions: --stats.\n",
-     "Examples:\n  disco top\n  disco top --once --json\n"},
+     "need a monitor that counts instructions: --stats.\n"
+     "--functions: where a machine spends its time, found out by looking some 500 times a\n"
+     "second where its vCPUs are. NAME can be left out if there is one machine only.\n",
+     "Examples:\n  disco top\n  disco top --once --json\n"
+     "  disco top --functions --seconds 10 --files rootfs/usr --svg flames.svg web1\n"},
     {"audit", options_audit_rows, 0, 0, "no argument is wanted",
      "Usage: disco audit [--stops N] [--moves N] [--json]\n"
      "Have this user's monitors stop all of their machines for a moment and compare what they\n"

@@ -20,7 +20,7 @@ int control_console(int argc, char **argv);
 int control_monitor(int argc, char **argv);
 /* `disco gdb [NAME] [-- ARGUMENT...]`. enum exit_status. */
 int control_gdb(int argc, char **argv);
-/* `disco top [--once] [--json]`. enum exit_status. */
+/* `disco top [--once] [--json]`, `disco top --functions [NAME]`. enum exit_status. */
 int control_top(int argc, char **argv);
 /* `disco audit [--stops N] [--moves N] [--json]`. enum exit_status. */
 int control_audit(int argc, char **argv);

@@ -222,3 +222,23 @@ const struct found_machine *control_find(const struct machine_list *l, const cha
 			command, what, also_ended ? "is there" : "runs", also_ended ? "are" : "do");
 	return meant;
 }
+
+const struct found_machine *control_find_only(const struct machine_list *l, const char *command, const char *what)
+{
+	const struct found_machine *one = NULL;
+
+	if (what)
+		return control_find(l, command, what, false);
+	for (unsigned i = 0; i < l->n; i++) {
+		if (control_has_ended(&l->machine[i]))
+			continue;
+		if (one) {
+			fprintf(stderr, "disco %s: which machine? 'disco ps' lists them\n", command);
+			return NULL;
+		}
+		one = &l->machine[i];
+	}
+	if (!one)
+		fprintf(stderr, "disco %s: no machine runs\n", command);
+	return one;
+}

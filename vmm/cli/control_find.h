@@ -65,5 +65,7 @@ bool control_has_ended(const struct found_machine *f);
  */
 const struct found_machine *control_find(const struct machine_list *l, const char *command, const char *what,
 					 bool also_ended);
+/* The same of those that run, and what may be NULL: the only one. */
+const struct found_machine *control_find_only(const struct machine_list *l, const char *command, const char *what);
 
 #endif

@@ -214,27 +214,6 @@ static int run_gdb(const struct control_options *opt, const struct found_machine
 	return status ? status : WIFEXITED(ended) ? WEXITSTATUS(ended) : STATUS_FAILED;
 }
 
-/* The only one that runs, if none is named. */
-static const struct found_machine *meant(const struct machine_list *l, const char *name)
-{
-	const struct found_machine *one = NULL;
-
-	if (name)
-		return control_find(l, "gdb", name, false);
-	for (unsigned i = 0; i < l->n; i++) {
-		if (control_has_ended(&l->machine[i]))
-			continue;
-		if (one) {
-			fprintf(stderr, "disco gdb: which machine? 'disco ps' lists them\n");
-			return NULL;
-		}
-		one = &l->machine[i];
-	}
-	if (!one)
-		fprintf(stderr, "disco gdb: no machine runs\n");
-	return one;
-}
-
 int control_gdb(int argc, char **argv)
 {
 	const struct found_machine *f;
@@ -251,7 +230,7 @@ int control_gdb(int argc, char **argv)
 		argv++;
 	}
 	l = control_find_all();
-	f = meant(&l, name);
+	f = control_find_only(&l, "gdb", name);
 	status = !f ? STATUS_FAILED : opt.stdio ? be_pipe(f) : run_gdb(&opt, f, argc, argv);
 	control_found_free(&l);
 	return status;

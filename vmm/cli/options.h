@@ -214,10 +214,12 @@ struct run_options {
 
 /* Of the commands that ask monitors (vmm/cli/control_cmd.h). */
 struct control_options {
-	bool json, once, force, stdio;
+	bool json, once, force, stdio, functions, folded;
 	const char *control;              /* or NULL */
 	const char *gdb, *symbols;        /* or NULL */
+	const char *files, *svg;          /* or NULL */
 	unsigned stops, moves, cpu_index; /* or 0 */
+	unsigned seconds;                 /* or 0 */
 };
 
 struct numa_options {

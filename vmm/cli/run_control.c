@@ -252,6 +252,12 @@ static int look_into(void *opaque, const char *machine, unsigned cpu, const char
 	return session_look_into(opaque, machine, cpu, line, said, err);
 }
 
+static int profile(void *opaque, const char *machine, unsigned ms, struct control_profile *out,
+		   struct control_error *err)
+{
+	return session_profile(opaque, machine, ms, out, err);
+}
+
 int session_control_open(struct session *s)
 {
 	const struct control_ops ops = {.enter = enter,
@@ -267,6 +273,7 @@ int session_control_open(struct session *s)
 					.add = add,
 					.remove = remove_one,
 					.look_into = look_into,
+					.profile = profile,
 					.opaque = s};
 	const char *name = s->first->opt->control;
 	struct control_error err = {{0}};

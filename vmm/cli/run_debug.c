@@ -127,10 +127,8 @@ static void look_for_slide(void *arg)
 	l->found = slide_find(&l->slide, l->ram);
 }
 
-/* A Linux that is not told to stay (nokaslr) may be elsewhere than its image says. */
-static uint32_t slide(void *opaque, unsigned number)
+uint32_t run_slide(struct run *r)
 {
-	struct run *r = find(opaque, number);
 	struct loader_error err;
 	struct elf_image *image;
 	struct look_for l = {.found = 0};
@@ -144,6 +142,8 @@ static uint32_t slide(void *opaque, unsigned number)
 		debug_act(r->vm, look_for_slide, &l);
 	return l.found;
 }
+
+static uint32_t slide(void *opaque, unsigned number) { return run_slide(find(opaque, number)); }
 
 static int open_server(struct session *s, const struct debug_address *at, struct debug_error *err)
 {

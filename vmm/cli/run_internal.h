@@ -253,11 +253,20 @@ bool session_debug_visit(struct session *s, int fd, const char *machine);
 void run_debug_boot(struct run *r);
 /* It has ended. */
 void run_debug_ended(struct run *r);
+/*
+ * A Linux that is not told to stay (nokaslr) may be elsewhere than its image says: by so much, as it is now.  While the machine keeps its vm.
+ * Waits for its vCPUs to stop, and may take half a second.
+ */
+uint32_t run_slide(struct run *r);
 
 /* ---- run_look.c; control's worker ---- */
 /* A command of the monitor console: control_ops.look_into. */
 int session_look_into(struct session *s, const char *machine, unsigned cpu, const char *line, char **said,
 		      struct control_error *err);
+/* control_ops.profile. */
+struct control_profile;
+int session_profile(struct session *s, const char *machine, unsigned ms, struct control_profile *out,
+		    struct control_error *err);
 
 /* ---- run_record.c: enum exit_status; what is wrong is said ---- */
 int run_record_open(struct run *r);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "vmm/control/control.h"
+#include "vmm/cpu/profile.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/debug/inspect_internal.h"
 #include "vmm/debug/inspect.h"
@@ -208,25 +209,48 @@ static int bad(struct control_error *err, int e, const char *name, const char *w
 	return e;
 }
 
-/* With the session's lock: the machine stays one of it. */
+/* Its vm stays until let_go(). 0, or -errno with err filled. */
+static int hold(struct run *r, struct control_error *err)
+{
+	bool has;
+
+	pthread_mutex_lock(&r->look_lock);
+	pthread_mutex_lock(&r->lock);
+	has = r->vm != NULL;
+	pthread_mutex_unlock(&r->lock);
+	if (has)
+		return 0;
+	pthread_mutex_unlock(&r->look_lock);
+	return bad(err, -EINVAL, r->opt->name, "does not run");
+}
+
+static void let_go(struct run *r) { pthread_mutex_unlock(&r->look_lock); }
+
 static int look_into(struct run *r, unsigned cpu, const char *line, FILE *out, struct control_error *err)
 {
 	struct command c = {.r = r, .out = out};
-	int e = 0;
+	int e = hold(r, err);
 
-	pthread_mutex_lock(&r->look_lock); /* it has its vm until this is over */
-	pthread_mutex_lock(&r->lock);
-	if (!r->vm)
-		e = bad(err, -EINVAL, r->opt->name, "does not run");
-	else if (cpu >= r->vm->n_vcpus)
+	if (e)
+		return e;
+	if (cpu >= r->vm->n_vcpus) {
 		e = bad(err, -EINVAL, r->opt->name, "has no vCPU of that number");
-	else
+	} else {
 		c.v = &r->vm->vcpu[cpu];
-	pthread_mutex_unlock(&r->lock);
-	if (!e)
 		run_line(&c, line);
-	pthread_mutex_unlock(&r->look_lock);
+	}
+	let_go(r);
 	return e;
+}
+
+static struct run *find_locked(struct session *s, const char *machine)
+{
+	struct run *r;
+
+	pthread_mutex_lock(&s->lock);
+	r = find(s, machine);
+	pthread_mutex_unlock(&s->lock);
+	return r; /* who takes machines away is this thread */
 }
 
 int session_look_into(struct session *s, const char *machine, unsigned cpu, const char *line, char **said,
@@ -239,10 +263,42 @@ int session_look_into(struct session *s, const char *machine, unsigned cpu, cons
 
 	if (!out)
 		return bad(err, -ENOMEM, "", "the host has no memory left");
-	pthread_mutex_lock(&s->lock);
-	r = find(s, machine);
-	pthread_mutex_unlock(&s->lock);
-	/* who takes machines away is this thread */
+	r = find_locked(s, machine);
 	e = r ? look_into(r, cpu, line, out, err) : bad(err, -ENOENT, machine ? machine : "", "no such machine");
 	return fclose(out) && !e ? bad(err, -ENOMEM, "", "the host has no memory left") : e;
+}
+
+/* ---- where it is, all the time ---- */
+
+static int begin_profile(struct vm *vm, unsigned ms, struct control_error *err)
+{
+	struct profile *p = vm->profile ? vm->profile : profile_new();
+
+	if (!p)
+		return bad(err, -ENOMEM, "", "the host has no memory left");
+	__atomic_store_n(&vm->profile, p, __ATOMIC_RELEASE);
+	profile_begin(p, vm, ms);
+	return 0;
+}
+
+int session_profile(struct session *s, const char *machine, unsigned ms, struct control_profile *out,
+		    struct control_error *err)
+{
+	struct run *r = find_locked(s, machine);
+	int e = r ? hold(r, err) : bad(err, -ENOENT, machine ? machine : "", "no such machine");
+
+	if (e)
+		return e;
+	if (r->vm->vcpu->caches.flash) {
+		e = bad(err, -EINVAL, r->opt->name, "a simulated machine (--numa flash) is not sampled");
+	} else if (ms) {
+		e = begin_profile(r->vm, ms, err);
+	} else if (!r->vm->profile) {
+		e = bad(err, -EINVAL, r->opt->name, "no samples: it was reset meanwhile, or none were asked for");
+	} else {
+		profile_copy(r->vm->profile, &out->sum);
+		out->slide = run_slide(r);
+	}
+	let_go(r);
+	return e;
 }

@@ -34,6 +34,11 @@ void top_print(const struct top_looks *l, FILE *out);
 /* One object, on a line. */
 void top_print_json(const struct top_looks *l, FILE *out);
 
+/* ---- top_functions.c ---- */
+struct control_options;
+/* Where the machine spends its time. enum exit_status; what is wrong is said. */
+int top_functions(const struct found_machine *f, const struct control_options *opt);
+
 /* ---- top_nodes.c ---- */
 /* Has any monitor nodes? */
 bool top_has_nodes(const struct top_looks *l);

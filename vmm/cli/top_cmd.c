@@ -151,13 +151,45 @@ static void watch(struct watch_state *w)
 	control_found_free(&looks.is);
 }
 
+/* NULL, or why not. */
+static const char *misused(const struct control_options *opt, int argc)
+{
+	if (opt->functions)
+		return opt->once                  ? "--once: a look at machines, not --functions"
+		       : opt->json && opt->folded ? "--json and --folded: only one of them"
+						  : NULL;
+	if (argc)
+		return "NAME is for --functions only";
+	return opt->seconds || opt->symbols || opt->files || opt->folded || opt->svg
+		   ? "--seconds, --symbols, --files, --folded and --svg are for --functions only"
+		   : NULL;
+}
+
+static int functions(const struct control_options *opt, const char *name)
+{
+	struct machine_list l = control_find_all();
+	const struct found_machine *f = control_find_only(&l, "top", name);
+	int status = f ? top_functions(f, opt) : STATUS_FAILED;
+
+	control_found_free(&l);
+	return status;
+}
+
 int control_top(int argc, char **argv)
 {
 	struct watch_state w = {0};
+	const char *wrong;
 	int err, status;
 
 	if (control_arguments(&argc, &argv, &w.opt, &status))
 		return status;
+	wrong = misused(&w.opt, argc);
+	if (wrong) {
+		fprintf(stderr, "disco top: %s\n", wrong);
+		return STATUS_USAGE;
+	}
+	if (w.opt.functions)
+		return functions(&w.opt, argc ? argv[0] : NULL);
 	w.is_tty = !w.opt.once && !w.opt.json && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	err = w.is_tty ? tty_enter(STDIN_FILENO, TTY_OUTPUT_COOKED) : 0;
 	if (err) {

@@ -18,6 +18,7 @@
 
 #include "base/footprint.h"
 #include "base/panic.h"
+#include "base/profile.h"
 #include "base/types.h"
 #include "numa/watch.h"
 #include "vmm/control/socket.h"
@@ -82,6 +83,12 @@ struct control_audit {
 
 enum { CONTROL_MAX_MOVES = 10000 };
 
+/* Where a machine's vCPUs were found, and how far its Linux has moved itself. */
+struct control_profile {
+	uint32_t slide;
+	struct profile_sum sum;
+};
+
 enum control_action { CONTROL_PAUSE, CONTROL_GO, CONTROL_POWER_DOWN, CONTROL_RESET, CONTROL_QUIT };
 
 /* A machine that is to be one more. */
@@ -92,7 +99,7 @@ struct control_addition {
 	const char *folder; /* that names of files in it begin at, absolute */
 };
 
-/* All on the control's thread, and none may wait for a guest or a client; but for add(), remove() and look_into(), which may, on a thread of their own. */
+/* All on the control's thread, and none may wait for a guest or a client; but for add(), remove(), look_into() and profile(), which may, on a thread of their own. */
 struct control_ops {
 	/* Around what follows, up to act(): the machines stay the same ones, and what look() has filled in is there. */
 	void (*enter)(void *opaque);
@@ -118,6 +125,12 @@ struct control_ops {
 	 */
 	int (*look_into)(void *opaque, const char *machine, unsigned cpu, const char *line, char **said,
 			 struct control_error *err);
+	/*
+	 * x-profile, on that thread too.  machine NULL: the only one.  ms: begin anew, for so long; 0: what there is so far goes to out.
+	 * 0, or -errno with err filled.
+	 */
+	int (*profile)(void *opaque, const char *machine, unsigned ms, struct control_profile *out,
+		       struct control_error *err);
 	void *opaque;
 };
 

@@ -179,7 +179,56 @@ static json_t *human_monitor_command(struct request *r)
 	return NULL;
 }
 
+static json_t *profile(struct request *r)
+{
+	const json_t *ms = json_object_get(r->arguments, "ms");
+
+	if (ms && !json_is_integer(ms))
+		return wrong_type(r, "ms", "integer");
+	if (ms && (json_integer_value(ms) < 1 || json_integer_value(ms) > PROFILE_MAX_MS))
+		return error_of(r, "GenericError", "Parameter 'ms' must be from 1 to %d", PROFILE_MAX_MS);
+	if (!r->machine && r->qmp->ops->count(r->qmp->ops->opaque) != 1)
+		return missing(r, "machine");
+	r->qmp->job = json_incref(r->root);
+	return NULL;
+}
+
+static json_t *place_object(const struct profile_place *at)
+{
+	char content[33];
+
+	snprintf(content, sizeof(content), "%016llx%016llx", (unsigned long long)at->content[1],
+		 (unsigned long long)at->content[0]);
+	return json_pack("{s:I, s:b, s:b, s:s, s:i}", "pc", (json_int_t)(uint32_t)at->pc, "user", at->user, "unmapped",
+			 at->unmapped, "content", content, "samples", (int)at->n);
+}
+
 /* *result: what it returns, or NULL for nothing. */
+static int do_profile(const struct control_ops *ops, const json_t *arguments, json_t **result,
+		      struct control_error *err)
+{
+	json_int_t ms = json_integer_value(json_object_get(arguments, "ms"));
+	struct control_profile *p = calloc(1, sizeof(*p));
+	json_t *places;
+	int e;
+
+	if (!p) {
+		snprintf(err->text, sizeof(err->text), "the host has no memory left");
+		return -ENOMEM;
+	}
+	e = ops->profile(ops->opaque, json_string_value(json_object_get(arguments, "machine")), (unsigned)ms, p, err);
+	if (!e && !ms) {
+		places = json_array();
+		for (unsigned i = 0; i < p->sum.n; i++)
+			json_array_append_new(places, place_object(&p->sum.place[i]));
+		*result = json_pack("{s:I, s:I, s:I, s:o}", "samples", (json_int_t)p->sum.samples, "lost",
+				    (json_int_t)p->sum.lost, "slide", (json_int_t)p->slide, "places", places);
+	}
+	free(p);
+	return e;
+}
+
+/* *result: as above. */
 static int do_look_into(const struct control_ops *ops, const json_t *arguments, const char *line, json_t **result,
 			struct control_error *err)
 {
@@ -207,6 +256,8 @@ static int do_job(const struct control_ops *ops, const json_t *request, json_t *
 	line = json_string_value(json_object_get(arguments, "command-line"));
 	if (line)
 		return do_look_into(ops, arguments, line, result, err);
+	if (strcmp(json_string_value(json_object_get(request, "execute")), "x-profile") == 0)
+		return do_profile(ops, arguments, result, err);
 	if (config)
 		return ops->add(ops->opaque, &what, err);
 	return ops->remove(ops->opaque, json_string_value(json_object_get(arguments, "machine")),

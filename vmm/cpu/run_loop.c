@@ -7,6 +7,7 @@
 #include "vmm/cpu/exception.h"
 #include "vmm/cpu/interp_cache.h"
 #include "vmm/cpu/monitor_call.h"
+#include "vmm/cpu/profile.h"
 #include "vmm/cpu/region.h"
 #include "vmm/cpu/run_loop.h"
 #include "vmm/cpu/translate.h"
@@ -166,6 +167,10 @@ static void service(struct vcpu *v)
 	__atomic_store_n(&v->gs.poll, 0, __ATOMIC_SEQ_CST);
 	v->caches.stop = false;
 	rendezvous_pass(&v->stop);
+	if (__atomic_load_n(&v->sched.profile_due, __ATOMIC_RELAXED)) {
+		__atomic_store_n(&v->sched.profile_due, false, __ATOMIC_RELAXED);
+		profile_take(__atomic_load_n(&vm->profile, __ATOMIC_ACQUIRE), v);
+	}
 	if (v->jit)
 		jit_install_finished(v->jit);
 	vm_lock(vm);

@@ -14,12 +14,9 @@
 struct loader_error;
 struct perf_map;
 
-#define PERF_MAP_MAX_FILES 20000u
-
 /*
  * path     of the map; NULL: where perf looks for this process's.  A file that is there is replaced, never written to.
- * kernel   image with the kernel's own symbols; listing: further ones, or NULL
- * folder   where the guest's programs are, or NULL; what is no ELF32 MIPS file there is skipped
+ * kernel, listing, folder   guest_names_open()
  *
  * Returns  0, or -errno with err filled.
  * Cost     reads the files, and hashes their pages (1 GB/s).

@@ -17,7 +17,7 @@
  */
 
 /* The guest's work until the next give-away of the processor: since when a running one is looked at for tier 2, and how often. */
-enum { SAMPLE_MS = 2, SAMPLE_IDLE_MS = 100 };
+enum { SAMPLE_MS = SCHED_SAMPLE_MS, SAMPLE_IDLE_MS = 100 };
 
 /* ---- a slice ---- */
 
@@ -34,6 +34,7 @@ void sched_begin(struct sched *s, struct runner *r, struct vcpu *v)
 	e->to = NULL;
 	e->slices++;
 	__atomic_store_n(&e->yield, false, __ATOMIC_RELAXED);
+	__atomic_store_n(&e->profile_due, false, __ATOMIC_RELAXED);
 	__atomic_store_n(&v->thread, r->thread, __ATOMIC_RELAXED);
 	r->processor->idle = false;
 	r->processor->current = v;
@@ -235,6 +236,44 @@ static void sample(struct sched *s, struct vcpu *v, uint64_t now)
 	sched_tick_by(s, v->sched.sampled_ns + SAMPLE_MS * MS);
 }
 
+void sched_profile(struct vcpu *v, unsigned ms)
+{
+	struct sched *s = v->sched.sched;
+	uint64_t now;
+
+	pthread_mutex_lock(&s->lock);
+	now = sched_now_ns(s);
+	v->sched.profile_until_ns = now + ms * MS;
+	if (s->profile_until_ns < v->sched.profile_until_ns)
+		s->profile_until_ns = v->sched.profile_until_ns;
+	s->profile_at_ns = now;
+	sched_tick_by(s, now);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/*
+ * Samples come whether or not anything runs, and at random: what a vCPU does in short bursts behind its own timer, which this thread
+ * waits for too, is seen as often as the rest.
+ */
+static void profile(struct sched *s, uint64_t now)
+{
+	if (now >= s->profile_until_ns)
+		return;
+	if (now >= s->profile_at_ns) {
+		for (unsigned i = 0; i < s->cfg.processors; i++) {
+			struct vcpu *v = s->processor[i].current;
+
+			if (!v || now >= v->sched.profile_until_ns)
+				continue;
+			__atomic_store_n(&v->sched.profile_due, true, __ATOMIC_RELAXED);
+			__atomic_store_n(&v->gs.poll, 1, __ATOMIC_RELEASE);
+		}
+		s->profile_rng = s->profile_rng * 6364136223846793005u + 1442695040888963407u;
+		s->profile_at_ns = now + SAMPLE_MS * MS / 2 + (s->profile_rng >> 32) % (SAMPLE_MS * MS);
+	}
+	sched_tick_by(s, s->profile_at_ns);
+}
+
 /* The watchdog may have something to say, which may take its time. */
 static void watch_over(struct sched *s, struct vcpu *v, uint64_t now)
 {
@@ -271,6 +310,7 @@ void sched_tick(void *arg, uint64_t now)
 		if (p->current)
 			sample(s, p->current, now);
 	}
+	profile(s, now);
 	for (struct vcpu *v = s->known; v; v = v->sched.next_known)
 		if (v->sched.state == SCHED_RUNS)
 			watch_over(s, v, now);

@@ -46,6 +46,7 @@ enum {
 	SCHED_DEFAULT_SHARES = 100,
 	SCHED_MAX_SHARES = 10000,
 	SCHED_SLICE_MS = 10,
+	SCHED_SAMPLE_MS = 2, /* of work: a running vCPU is looked at so often */
 };
 
 enum sched_state { SCHED_OFF, SCHED_QUEUED, SCHED_RUNS, SCHED_WAITS, SCHED_CAPPED };
@@ -72,8 +73,9 @@ struct sched_vcpu {
 	bool sample;     /* have it leave translated code every few ms of work: region_sample() */
 
 	/* Atomic; written under the lock. */
-	int state;  /* enum sched_state */
-	bool yield; /* give the processor back at the next turn of the dispatch loop; poll is set too */
+	int state;        /* enum sched_state */
+	bool profile_due; /* where it is is to be put down (profile_take()); poll is set too */
+	bool yield;       /* give the processor back at the next turn of the dispatch loop; poll is set too */
 
 	/* Guarded by the scheduler's lock. */
 	struct vcpu *next, *next_known; /* of a queue; of all between sched_run() and its end */
@@ -89,9 +91,10 @@ struct sched_vcpu {
 	uint64_t asked_ns;               /* when it was asked to yield, 0: it was not */
 	uint64_t asked_cpu_ns;           /* CPU time of the runner's thread then, or a little before */
 	uint64_t sampled_ns, watched_ns;
-	bool endless;         /* repeatable: its turn has no end, since nobody else was there */
-	bool pinned;          /* the watcher looks at it without the lock */
-	pthread_cond_t ended; /* for sched_run() */
+	uint64_t profile_until_ns; /* sched_profile() */
+	bool endless;              /* repeatable: its turn has no end, since nobody else was there */
+	bool pinned;               /* the watcher looks at it without the lock */
+	pthread_cond_t ended;      /* for sched_run() */
 
 	/* The hook of panic() of the thread that runs it: base/panic.h. */
 	void (*hook)(void *arg);
@@ -132,6 +135,11 @@ bool sched_is_waited_for(const struct sched *s);
 void sched_expect_less(struct sched *s);
 /* The signal to the thread that runs v, if one does: system calls of its devices return. */
 void sched_interrupt(struct vcpu *v, int sig);
+/*
+ * For so long have v, whenever it runs, look around at random moments, SCHED_SAMPLE_MS apart on average, with profile_due set.
+ * Any thread.  Cost: the watcher comes so often, running or not.
+ */
+void sched_profile(struct vcpu *v, unsigned ms);
 /* Processor time that v has had, up to now. */
 uint64_t sched_used_ns(struct vcpu *v);
 void sched_count(struct sched *s, struct sched_counts *out);

@@ -78,6 +78,9 @@ struct sched {
 	struct watch tick; /* slices, samples, the watchdog, and who is to be woken */
 	uint64_t tick_ns;  /* when it will come, or WATCH_NEVER */
 	uint64_t quiet_ns; /* when it last came and found nobody running */
+
+	uint64_t profile_until_ns, profile_at_ns; /* sched_profile(): of any vCPU; the next sample */
+	uint64_t profile_rng;
 };
 
 static inline uint64_t sched_now_ns(const struct sched *s) { return s->cfg.host->now_ns(s->cfg.host); }

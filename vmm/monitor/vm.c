@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "frontend/cp0.h"
+#include "vmm/cpu/profile.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/devices/virtio_bus.h"
 #include "vmm/devices/virtio_memory.h"
@@ -264,6 +265,7 @@ void vm_free(struct vm *vm)
 		pmap_free(vm->ram);
 	follow_free(vm);
 	simulation_vm_free(vm);
+	profile_free(vm->profile);
 	tracer_fini(&vm->tracer);
 	vm_changed(vm);
 	rendezvous_remove(&vm->work);

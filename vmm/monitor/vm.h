@@ -115,6 +115,7 @@ struct vm {
 	struct vm_dump *dump;      /* --dump, or NULL */
 	struct history *replay;    /* --record, --replay (vmm/replay/history.h), or NULL */
 	struct reverse *reverse;   /* it can go back (vmm/replay/reverse.h), or NULL */
+	struct profile *profile;   /* atomic: vmm/cpu/profile.h; NULL: nobody has wanted one of it yet */
 	struct debug *debug; /* of a debugger (vmm/cpu/debug.h), or NULL; changed while none of its vCPUs is inside */
 	int exit_status;     /* atomic: VM_POWER_OFF by a monitor call that says so, or -1 */
 	int end;             /* enum vm_end; any thread may set it, then clock_kick() */
