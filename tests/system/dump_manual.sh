@@ -11,6 +11,10 @@ ln -s "$(realpath "$KERNEL")" vmlinuz
 echo 'int main(int n) { while (n & 3) n += n >> 1; return n; } int __start(void) { return main(5); }' >p.c
 clang-19 --target=mipsel-linux-gnu -march=mips32r2 -O1 -nostdlib -ffreestanding -mno-abicalls -static -fuse-ld=lld -o program p.c ||
 	fail "no program"
+cp program program.old
+sed 's/3)/7)/' p.c >new.c
+clang-19 --target=mipsel-linux-gnu -march=mips32r2 -O1 -nostdlib -ffreestanding -mno-abicalls -static -fuse-ld=lld -o program.new new.c ||
+	fail "no other program"
 disco() { "$DISCO" "$@"; }
 
 for page in run dump; do mandoc -Tascii -Owidth=200 "$root/docs/disco-$page.1"; done | sed 's/.\x08//g' | sed -n '/^EXAMPLES/,/^SEE ALSO/p' |
@@ -30,6 +34,14 @@ while read -r line; do
 			name=${line##*sym=}
 			grep -qE "^region [0-9a-f]{8} <${name%%,*}(\+0x[0-9a-f]+)?> kernel, tier 2" out || fail "$line: no region of ${name%%,*}"
 		fi
+		;;
+	'disco dump --diff '*) # they differ
+		eval "$line" >out 2>err </dev/null
+		[ $? -eq 1 ] && grep -q 'changed' out || fail "$line: $(cat out err)"
+		;;
+	'disco dump '*' > '*)
+		eval "$line" 2>err </dev/null || fail "$line: status $?: $(cat err)"
+		grep -qE '^(block|region) [0-9a-f]{8}' "${line##* > }" || fail "$line: shows nothing"
 		;;
 	*)
 		eval "$line" >out 2>err </dev/null || fail "$line: status $?: $(cat err)"
