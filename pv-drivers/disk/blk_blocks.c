@@ -4,28 +4,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/array.h"
+
 /* What place() needs: it is called for one piece of guest memory after the other. */
 struct placing {
 	struct blk_blocks *b;
 	const struct blk_read *rd;
 	bool no_memory;
 };
-
-/* Room for one more of something; false: the host has no memory. */
-static bool room_for(void **array, unsigned n, unsigned *room, size_t element_bytes)
-{
-	unsigned more = *room ? 2 * *room : 16;
-	void *new;
-
-	if (n < *room)
-		return true;
-	new = realloc(*array, more * element_bytes);
-	if (!new)
-		return false;
-	*array = new;
-	*room = more;
-	return true;
-}
 
 /* [at, at + bytes) of the data has to be read.  It may have been said before, of memory that is not adjacent in the host. */
 static bool add_to_run(struct blk_blocks *b, uint64_t at, uint64_t bytes)
@@ -37,7 +23,7 @@ static bool add_to_run(struct blk_blocks *b, uint64_t at, uint64_t bytes)
 			last->bytes = at + bytes - last->at;
 		return true;
 	}
-	if (!room_for((void **)&b->run, b->n_runs, &b->runs_room, sizeof(*b->run)))
+	if (!array_room((void **)&b->run, b->n_runs, &b->runs_room, sizeof(*b->run)))
 		return false;
 	b->run[b->n_runs++] = (struct blk_run){.at = at, .bytes = bytes};
 	return true;
@@ -50,7 +36,7 @@ static uint8_t *page_to_fill(struct placing *p, struct gpa pa, uint64_t at)
 	struct blk_blocks *b = p->b;
 	struct machine_page *page;
 
-	if (!room_for((void **)&b->block, b->n, &b->room, sizeof(*b->block)) || !add_to_run(b, at, PAGE_BYTES))
+	if (!array_room((void **)&b->block, b->n, &b->room, sizeof(*b->block)) || !add_to_run(b, at, PAGE_BYTES))
 		return NULL;
 	page = host->share->new_page(host->opaque);
 	if (!page)

@@ -24,7 +24,8 @@ struct blk_run {
 };
 
 struct blk_blocks {
-	unsigned n, room, n_runs, runs_room;
+	unsigned n, n_runs;
+	size_t room, runs_room;
 	struct blk_block *block;
 	struct blk_run *run;
 	struct iovec *iov;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/array.h"
 #include "vmm/boot/loader_internal.h"
 #include "vmm/look/elf_image.h"
 #include "vmm/look/slide.h"
@@ -52,20 +53,6 @@ static int compare_pages(const void *a, const void *b)
 	return x->program != y->program ? (x->program < y->program ? -1 : 1) : x->va < y->va ? -1 : x->va > y->va;
 }
 
-static int more(void **p, size_t n, size_t *room, size_t each)
-{
-	void *bigger;
-
-	if (n < *room)
-		return 0;
-	bigger = realloc(*p, (2 * *room + 64) * each);
-	if (!bigger)
-		return -ENOMEM;
-	*p = bigger;
-	*room = 2 * *room + 64;
-	return 0;
-}
-
 /* Of what the guest's page cache has: pages of the file, the last one filled with zeroes. */
 static int add_page(struct guest_names *m, const struct elf_image *image, size_t at, uint32_t va)
 {
@@ -73,10 +60,9 @@ static int add_page(struct guest_names *m, const struct elf_image *image, size_t
 	uint8_t last[PAGE_BYTES] = {0};
 	const uint8_t *bytes = image->file + at;
 	XXH128_hash_t h;
-	int r = more((void **)&m->page, m->n_pages, &m->pages_room, sizeof(*m->page));
 
-	if (r)
-		return r;
+	if (!array_room((void **)&m->page, m->n_pages, &m->pages_room, sizeof(*m->page)))
+		return -ENOMEM;
 	if (left < PAGE_BYTES) {
 		memcpy(last, bytes, left);
 		bytes = last;
@@ -129,7 +115,8 @@ static int add_program(struct guest_names *m, const char *path, const char *name
 
 	if (r)
 		return r == -ENOMEM ? r : 0;
-	r = more((void **)&m->program, m->n_programs, &m->programs_room, sizeof(*m->program));
+	if (!array_room((void **)&m->program, m->n_programs, &m->programs_room, sizeof(*m->program)))
+		r = -ENOMEM;
 	r = r ? r : symbols_open(&p.symbols, image, path, NULL, &err);
 	p.name = r ? NULL : strdup(name);
 	if (!r && !p.name)
