@@ -2,13 +2,13 @@
 # shellcheck shell=bash
 # What the tests of debuggers share; sourced behind lib.sh.
 
-# begin ORDER [OPTION...]: the guest `debug` waits for a debugger: $pid, $at
-begin() {
-	local order=$1
+# begin_guest GUEST [OPTION...]: $guests/GUEST.elf waits for a debugger: $pid, $at; $typed is its console
+begin_guest() {
+	local guest=$1
 	shift
 	rm -f "$work/out" "$work/err"
-	"$DISCO" run --cpu max --mem 64M --no-reboot --control none --gdb 0 --kernel "$guests/$order/debug.elf" "$@" \
-		</dev/null >"$work/out" 2>"$work/err" &
+	"$DISCO" run --cpu max --mem 64M --no-reboot --control none --gdb 0 --kernel "$guests/$guest.elf" "$@" \
+		<"${typed:-/dev/null}" >"$work/out" 2>"$work/err" &
 	pid=$!
 	at=
 	for _ in $(seq 400); do
@@ -19,6 +19,9 @@ begin() {
 	fail "begin: $(head -n 1 "$work/err")"
 	finish
 }
+
+# begin ORDER [OPTION...]: the guest `debug`
+begin() { begin_guest "$1/debug" "${@:2}"; }
 
 # ended STATUS WHAT: it ends by itself, with that
 ended() {

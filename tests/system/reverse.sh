@@ -8,21 +8,8 @@ set -u
 need clang-19 ld.lld-19 gdb-multiarch
 build_guests
 
-# listen OPTION...: the guest of that name waits for a debugger: $pid, $at; $typed is its console
-listen() {
-	rm -f "$work/out" "$work/err"
-	"$DISCO" run --cpu max --mem 64M --no-reboot --control none --gdb 0 --gdb-wait --icount --kernel "$guests/el/listen.elf" "$@" \
-		<"${typed:-/dev/null}" >"$work/out" 2>"$work/err" &
-	pid=$!
-	at=
-	for _ in $(seq 400); do
-		at=$(sed -n 's/.*gdb can come: target remote //p' "$work/err" 2>/dev/null)
-		[ -n "$at" ] && return
-		sleep 0.05
-	done
-	fail "listen: $(head -n 1 "$work/err")"
-	finish
-}
+# listen OPTION...: the guest of that name
+listen() { begin_guest el/listen --gdb-wait --icount "$@"; }
 
 # ---- steps, over interrupts, back and forth again; calls; what was typed is heard again at the same moment ----
 printf 'disco heats some tea' >"$work/words"
