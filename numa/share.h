@@ -59,7 +59,7 @@ uint64_t pmap_merge(struct pmap *p, uint64_t pages);
 /* ---- a VM's memory as it was ---- */
 /*
  * All of a VM's memory at one moment, to go back to: its pages are shared with that, so that nothing is copied before it is written to.  The VM's
- * thread, outside of translated code; before the pmap is freed.  Cost: 0.2 us a page.
+ * thread, outside of translated code; before the pmap is freed.  Cost: O(pages), a lock and a user for each.
  */
 struct pmap_kept;
 /* 0, -ENOMEM, -EBUSY: a page is a region's, or a device is about to write to one; or -ENOTSUP: this memory shares no pages. */

@@ -20,7 +20,7 @@ struct profile *profile_new(void);
 void profile_free(struct profile *p);
 /* Forget what there is, and sample the machine's vCPUs for ms, up to PROFILE_MAX_MS.  Any thread. */
 void profile_begin(struct profile *p, struct vm *vm, unsigned ms);
-/* v is there now.  Its thread, outside of translated code.  Cost: 0.5 us. */
+/* v is there now.  Its thread, outside of translated code.  Cost: a hash of its page. */
 void profile_take(struct profile *p, struct vcpu *v);
 /* What there is so far.  Any thread. */
 void profile_copy(struct profile *p, struct profile_sum *out);
