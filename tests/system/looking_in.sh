@@ -31,8 +31,13 @@ for _ in $(seq 400); do
 	sleep 0.05
 done
 for example in "${examples[@]:1}"; do
-	eval "$example" </dev/null >said 2>&1
-	status=$?
+	for _ in $(seq 100); do
+		eval "$example" </dev/null >said 2>&1
+		status=$?
+		# an idle machine does nothing for up to a tenth of a second
+		[[ $example == *' last '* && ! -s said && $status -eq 0 ]] || break
+		sleep 0.05
+	done
 	[ $status -eq "$(status_of "$example")" ] || fail "$example: status $status: $(tail -n 2 said)"
 	grep -qE 'no such|must be|no event is called' said && fail "$example: $(head -n 2 said)"
 	case $example in
